@@ -1,0 +1,94 @@
+"""The port between the engine and its actions: what an action declares, is given, and returns."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from application.engine.egress import EgressPolicy
+from domain.limits import LIMITS, Limits
+
+ValueType = Literal["any", "string", "number", "integer", "boolean", "object", "array", "duration", "steps", "expression"]
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One config key of an action: its accepted types (templates are always accepted), and what it means."""
+
+    types: tuple[ValueType, ...] = ("any",)
+    required: bool = False
+    description: str = ""
+    choices: tuple[str, ...] = ()
+    one_of: str | None = None
+    """Keys that share a `one_of` name are alternatives: at least one of them must be given."""
+
+
+class ActionError(Exception):
+    """An action could not do its work (it is an `error`, not a failed assertion).
+
+    `kind` is stable: timeout, connection_refused, connection_error, dns, tls, egress, protocol, response_too_large,
+    config, query, ... `exchange` is what was sent and received so far, for the failure report (unmasked; the engine masks).
+    """
+
+    def __init__(
+        self, kind: str, message: str, *, hint: str | None = None, exchange: Mapping[str, Any] | None = None
+    ) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.message = message
+        self.hint = hint
+        self.exchange = exchange
+
+
+class ActionFailed(Exception):
+    """The action worked and what it checks does not hold (wait_for not met, assert action): verdict `failed`."""
+
+    def __init__(self, message: str, *, result: Mapping[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.result = result
+
+
+@dataclass(slots=True)
+class ActionContext:
+    """What an action may use. One object an execution of a step; `resources` lives as long as the execution.
+
+    `resources` keeps what steps share (HTTP clients, database pools) under a key each; every value that has an
+    asynchronous `close()` is closed when the execution ends. `evaluate` evaluates an expression text against the
+    current scope plus the names given; `log` adds a log line of the execution; `remaining` is the seconds left for this step.
+    """
+
+    egress: EgressPolicy
+    resources: dict[str, Any]
+    evaluate: Callable[[str, Mapping[str, Any]], Any]
+    log: Callable[[str, str], None]
+    remaining: Callable[[], float]
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Headers that HTTP steps add (X-TestMesh-Execution, -Attempt, -Step), unless the step sets them."""
+    limits: Limits = LIMITS
+    secrets: Callable[[str], None] = lambda value: None
+    """Tell the masker about a secret that the action derives (an auth header, a password in a URL)."""
+    exchange: dict[str, Any] = field(default_factory=dict)
+    """What was sent and received, filled in by the action while it works, for reports: {request: {...}, response: {...}}."""
+
+
+class Run(Protocol):
+    """The work of an action: resolved config in, result out. The result's keys are names in assertions."""
+
+    def __call__(self, config: Mapping[str, Any], context: ActionContext) -> Awaitable[Mapping[str, Any]]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """One action type. `module_for` is not needed: `run` imports its client library when first called."""
+
+    name: str
+    keys: Mapping[str, Key]
+    run: Run
+    aliases: tuple[str, ...] = ()
+    description: str = ""
+    result: Mapping[str, str] = field(default_factory=dict)
+    """Each field of the result and what it holds, for the reference."""
+    unresolved: tuple[str, ...] = ()
+    """Config keys that the engine must not resolve before the run (expressions evaluated by the action itself)."""

@@ -1,0 +1,134 @@
+"""The flow definition: what a flow document means, as frozen values without any trace of YAML."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Phase = Literal["setup", "steps", "teardown"]
+Path = tuple[str | int, ...]
+"""Where a value stands in the document, from below `flow`: ("steps", 0, "assert", 1)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """A place in a source file; line and column count from 1."""
+
+    line: int
+    column: int
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """Tolerance of failure: attempts in all (1-10), seconds between them, how they grow, and what may be retried.
+
+    `retry_on` and `retry_on_not` items are expressions over the result or `timeout`, `connection_error`, `assertion`.
+    """
+
+    max_attempts: int = 1
+    delay: float = 1.0
+    backoff: Literal["constant", "linear", "exponential"] = "constant"
+    jitter: bool = False
+    retry_on: tuple[str, ...] = ()
+    retry_on_not: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Until:
+    """Expected waiting: the step is done when the condition holds. Seconds."""
+
+    condition: str
+    interval: float = 1.0
+    timeout: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Assertion:
+    """One check over a step's result: an expression, and optionally the author's own message."""
+
+    expression: str
+    path: Path
+    message: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OnError:
+    """What a failed step does to its flow."""
+
+    action: Literal["fail", "continue", "retry"] = "fail"
+    error_steps: tuple[Step, ...] = ()
+    on_timeout: Literal["fail", "continue", "retry"] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step. `path` is its place in the document; `config` holds the raw values, templates unresolved.
+
+    `bodies` holds nested step lists of control-flow actions by config key (`steps`, `else`, ...), already checked.
+    """
+
+    id: str
+    action: str
+    path: Path
+    config: Mapping[str, Any] = field(default_factory=dict)
+    name: str | None = None
+    description: str | None = None
+    asserts: tuple[Assertion, ...] = ()
+    assert_any: tuple[Assertion, ...] = ()
+    assert_none: tuple[Assertion, ...] = ()
+    output: Mapping[str, str] = field(default_factory=dict)
+    when: str | None = None
+    retry: Retry | None = None
+    until: Until | None = None
+    timeout: float | None = None
+    on_error: OnError = field(default_factory=OnError)
+    disabled: bool = False
+    tags: tuple[str, ...] = ()
+    secret_outputs: tuple[str, ...] = ()
+    bodies: Mapping[str, tuple[Step, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class FlowConfig:
+    """Settings of a whole flow. Seconds; `timeout` bounds everything but teardown."""
+
+    timeout: float = 3600.0
+    teardown_timeout: float = 60.0
+    fail_fast: bool = True
+    retry: Retry | None = None
+    on_worker_lost: Literal["restart", "fail"] = "restart"
+
+
+@dataclass(frozen=True, slots=True)
+class FlowDefinition:
+    """A whole flow. `positions` says where each path stands in `source`; `file` is the name shown to people."""
+
+    name: str
+    steps: tuple[Step, ...]
+    setup: tuple[Step, ...] = ()
+    teardown: tuple[Step, ...] = ()
+    id: str | None = None
+    description: str | None = None
+    version: str | None = None
+    author: str | None = None
+    suite: str | None = None
+    tags: tuple[str, ...] = ()
+    env: Mapping[str, Any] = field(default_factory=dict)
+    env_file: tuple[str, ...] = ()
+    inputs: Mapping[str, Any] = field(default_factory=dict)
+    outputs: Mapping[str, str] = field(default_factory=dict)
+    config: FlowConfig = field(default_factory=FlowConfig)
+    source: str = ""
+    file: str = "<flow>"
+    positions: Mapping[Path, Position] = field(default_factory=dict)
+
+    def phase(self, phase: Phase) -> tuple[Step, ...]:
+        """The steps of one phase, in order."""
+        return {"setup": self.setup, "steps": self.steps, "teardown": self.teardown}[phase]
+
+    def position(self, path: Path) -> Position:
+        """Where a path stands, or its nearest known parent."""
+        while path and path not in self.positions:
+            path = path[:-1]
+        return self.positions.get(path, Position(1, 1))
