@@ -31,9 +31,7 @@ class ActionError(Exception):
     config, query, ... `exchange` is what was sent and received so far, for the failure report (unmasked; the engine masks).
     """
 
-    def __init__(
-        self, kind: str, message: str, *, hint: str | None = None, exchange: Mapping[str, Any] | None = None
-    ) -> None:
+    def __init__(self, kind: str, message: str, *, hint: str | None = None, exchange: Mapping[str, Any] | None = None) -> None:
         super().__init__(message)
         self.kind = kind
         self.message = message
