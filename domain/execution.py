@@ -1,0 +1,397 @@
+"""The Execution aggregate: one run of a flow, from the request through its attempts to exactly one terminal event.
+
+States: queued(k) -> running(k, worker) -> [owes_teardown(k) -> tearing_down(k, worker, n)] -> queued(k+1) or finished.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+from uuid import UUID
+
+from domain.errors import Conflict
+from domain.events import Actor, RecordedAggregate
+from domain.outcome import Verdict
+
+Status = Literal["queued", "running", "owes_teardown", "tearing_down", "finished"]
+Why = Literal["worker_lost", "deadline", "drain", "teardown_lost", "unreadable"]
+MAX_TEARDOWNS = 2
+"""Teardowns of a lost attempt that are tried on other workers before it is given up."""
+
+
+class AttemptNotMine(Conflict):
+    """This attempt belongs to another worker now: stop, and write nothing more."""
+
+    code = "fenced"
+
+
+class ExecutionFinished(Conflict):
+    """The execution has already ended; nothing is recorded after its verdict."""
+
+    code = "already_finished"
+
+
+class Execution(RecordedAggregate):
+    """Decides who may run, what happened, and how it ended."""
+
+    TOPIC = "execution"
+
+    class Event(RecordedAggregate.Event):
+        """Base of the execution's events."""
+
+    class Requested(Event, RecordedAggregate.Created):
+        """Somebody wants a flow run: which one, with what, and within which bounds (seconds)."""
+
+        TOPIC = "execution.requested"
+        project: str
+        flow_id: str | None
+        flow_revision: int | None
+        flow_name: str
+        file: str
+        document: Mapping[str, Any]
+        variables: Mapping[str, Any]
+        tags: Sequence[str]
+        trigger: str
+        request_digest: str
+        seed: str
+        on_worker_lost: str
+        max_attempts: int
+        timeout: float
+        teardown_timeout: float
+
+        def apply(self, aggregate: Execution) -> None:
+            """Queue attempt 1."""
+            aggregate.workspace = self.workspace
+            aggregate.request = self
+            aggregate.status = "queued"
+            aggregate.attempt = 1
+            aggregate.lost = 0
+            aggregate.worker = ""
+            aggregate.stepped = False
+            aggregate.teardowns = 0
+            aggregate.then = "retry"
+            aggregate.counts = True
+            aggregate.why = ""
+            aggregate.cancel_requested = False
+            aggregate.verdict = None
+            aggregate.outputs = {}
+
+    Created = Requested
+
+    class AttemptStarted(Event):
+        """A worker owns attempt k from here on."""
+
+        TOPIC = "execution.attempt_started"
+        attempt: int
+        worker: str
+
+        def apply(self, aggregate: Execution) -> None:
+            """Run."""
+            aggregate.status = "running"
+            aggregate.worker = self.worker
+            aggregate.stepped = False
+            aggregate.teardowns = 0
+            aggregate.outputs = {}
+
+    class StepStarted(Event):
+        """A step of the attempt begins."""
+
+        TOPIC = "execution.step_started"
+        attempt: int
+        worker: str
+        path: str
+        phase: str
+        number: int
+        name: str
+        action: str
+
+        def apply(self, aggregate: Execution) -> None:
+            """From here on the attempt owes its teardown."""
+            aggregate.stepped = True
+
+    class StepFinished(Event):
+        """A step of the attempt ended; `outcome` is a StepOutcome as plain data, masked and bounded."""
+
+        TOPIC = "execution.step_finished"
+        attempt: int
+        worker: str
+        path: str
+        phase: str
+        outcome: Mapping[str, Any]
+        state: Mapping[str, Any]
+        payload: Mapping[str, Any] | None
+
+        def apply(self, aggregate: Execution) -> None:
+            """Keep what a later teardown may read."""
+            if self.state:
+                aggregate.outputs = {**aggregate.outputs, **self.state}
+
+    class LogWritten(Event):
+        """Log lines of an attempt."""
+
+        TOPIC = "execution.log_written"
+        attempt: int
+        worker: str
+        path: str
+        lines: Sequence[Mapping[str, Any]]
+
+    class CancelRequested(Event):
+        """Somebody wants it to stop."""
+
+        TOPIC = "execution.cancel_requested"
+        reason: str
+
+        def apply(self, aggregate: Execution) -> None:
+            """Remember, so that whatever comes next ends as cancelled."""
+            aggregate.cancel_requested = True
+            if aggregate.status in ("owes_teardown", "tearing_down"):
+                aggregate.then = "cancelled"
+
+    class AttemptAbandoned(Event):
+        """An attempt is taken from its worker; `then` is `retry` or the verdict that follows its teardown."""
+
+        TOPIC = "execution.attempt_abandoned"
+        attempt: int
+        why: str
+        then: str
+        counts: bool
+        teardown: int
+
+        def apply(self, aggregate: Execution) -> None:
+            """Owe the teardown."""
+            aggregate.status = "owes_teardown"
+            aggregate.then = self.then
+            aggregate.counts = self.counts
+            if self.why != "teardown_lost":
+                aggregate.why = self.why
+            aggregate.worker = ""
+
+    class Requeued(Event):
+        """Attempt `attempt` is wanted; `counts` says whether the lost one counts towards the limit."""
+
+        TOPIC = "execution.requeued"
+        attempt: int
+        counts: bool
+
+        def apply(self, aggregate: Execution) -> None:
+            """Queue the next attempt."""
+            aggregate.status = "queued"
+            aggregate.attempt = self.attempt
+            aggregate.lost += 1 if self.counts else 0
+            aggregate.stepped = False
+
+    class TeardownStarted(Event):
+        """Teardown of an attempt begins; `number` is 0 by the attempt's own worker, else the try on another."""
+
+        TOPIC = "execution.teardown_started"
+        attempt: int
+        worker: str
+        number: int
+
+        def apply(self, aggregate: Execution) -> None:
+            """A taken-over teardown has its own owner."""
+            if self.number:
+                aggregate.status = "tearing_down"
+                aggregate.worker = self.worker
+                aggregate.teardowns = self.number
+
+    class TeardownFinished(Event):
+        """Teardown of an attempt ran to its end, with its own verdict."""
+
+        TOPIC = "execution.teardown_finished"
+        attempt: int
+        worker: str
+        number: int
+        verdict: str
+
+    class TeardownGivenUp(Event):
+        """Teardown of a lost attempt was lost itself too often."""
+
+        TOPIC = "execution.teardown_given_up"
+        attempt: int
+        tries: int
+
+    class Finished(Event):
+        """The end: exactly one an execution."""
+
+        TOPIC = "execution.finished"
+        attempt: int
+        verdict: str
+        cause: str
+        message: str
+        outputs: Mapping[str, Any]
+
+        def apply(self, aggregate: Execution) -> None:
+            """Nothing comes after."""
+            aggregate.status = "finished"
+            aggregate.verdict = self.verdict
+            aggregate.worker = ""
+
+    if TYPE_CHECKING:
+        request: Requested
+        status: Status
+        attempt: int
+        lost: int
+        worker: str
+        stepped: bool
+        teardowns: int
+        then: str
+        counts: bool
+        why: str
+        cancel_requested: bool
+        verdict: str | None
+        outputs: Mapping[str, Any]
+
+    # Commands: what anybody may ask for ---------------------------------------------------------------------------
+
+    @classmethod
+    def request_run(cls, by: Actor, *, id: UUID, workspace: str, **values: Any) -> Execution:
+        """Accept a run; `values` are the fields of Requested."""
+        execution: Execution = cls._begin(cls.Requested, by, id=id, workspace=workspace, **values)
+        return execution
+
+    def request_cancel(self, by: Actor, reason: str = "") -> None:
+        """Ask for the end. Before any step it is the end; a second request changes nothing."""
+        self._must_be_open()
+        if self.cancel_requested:
+            return
+        self._record(self.CancelRequested, by, reason=reason)
+        if self.status == "queued":
+            self._end(by, "cancelled", "", reason or "cancelled before it started")
+
+    # Commands of the worker that owns the attempt -----------------------------------------------------------------
+
+    def start_attempt(self, by: Actor, attempt: int, worker: str) -> None:
+        """Claim a queued attempt."""
+        self._must_be_open()
+        if self.status != "queued" or self.attempt != attempt:
+            raise AttemptNotMine(f"attempt {attempt} is not waiting: {self.status}({self.attempt})")
+        self._record(self.AttemptStarted, by, attempt=attempt, worker=worker)
+
+    def start_teardown(self, by: Actor, attempt: int, worker: str, number: int) -> None:
+        """Begin teardown: number 0 in one's own attempt, else claim the teardown that a lost attempt owes."""
+        if number == 0:
+            self._must_own(attempt, worker)
+        elif self.status != "owes_teardown" or self.attempt != attempt or number != self.teardowns + 1:
+            raise AttemptNotMine(f"teardown {number} of attempt {attempt} is not waiting: {self.status}({self.attempt})")
+        self._record(self.TeardownStarted, by, attempt=attempt, worker=worker, number=number)
+
+    def start_step(
+        self, by: Actor, attempt: int, worker: str, *, path: str, phase: str, number: int, name: str, action: str
+    ) -> None:
+        """Record that a step begins."""
+        self._must_own(attempt, worker)
+        values = {"path": path, "phase": phase, "number": number, "name": name, "action": action}
+        self._record(self.StepStarted, by, attempt=attempt, worker=worker, **values)
+
+    def finish_step(
+        self,
+        by: Actor,
+        attempt: int,
+        worker: str,
+        *,
+        path: str,
+        phase: str,
+        outcome: Mapping[str, Any],
+        state: Mapping[str, Any],
+        payload: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Record how a step ended; `state` is what teardown on another worker would need of it."""
+        self._must_own(attempt, worker)
+        values = {"path": path, "phase": phase, "outcome": outcome, "state": state, "payload": payload}
+        self._record(self.StepFinished, by, attempt=attempt, worker=worker, **values)
+
+    def write_log(self, by: Actor, attempt: int, worker: str, *, path: str, lines: Sequence[Mapping[str, Any]]) -> None:
+        """Record log lines."""
+        self._must_own(attempt, worker)
+        self._record(self.LogWritten, by, attempt=attempt, worker=worker, path=path, lines=lines)
+
+    def finish_teardown(self, by: Actor, attempt: int, worker: str, number: int, verdict: str) -> None:
+        """Record how teardown ended; a taken-over teardown is followed by the next attempt or the verdict."""
+        self._must_own(attempt, worker)
+        self._record(self.TeardownFinished, by, attempt=attempt, worker=worker, number=number, verdict=verdict)
+        if number:
+            self._settle(by)
+
+    def finish(
+        self,
+        by: Actor,
+        attempt: int,
+        worker: str,
+        verdict: Verdict,
+        cause: str = "",
+        message: str = "",
+        outputs: Mapping[str, Any] | None = None,
+    ) -> None:
+        """End the execution with the verdict of its attempt."""
+        self._must_own(attempt, worker)
+        if self.status != "running":
+            raise Conflict(f"attempt {attempt} is {self.status}; only a running attempt gives a verdict")
+        self._record(self.Finished, by, attempt=attempt, verdict=verdict, cause=cause, message=message, outputs=outputs or {})
+
+    # Commands of the sweeper, and of a worker that gives an attempt back ------------------------------------------
+
+    def abandon(self, by: Actor, attempt: int, why: Why) -> None:
+        """Take the attempt, or the teardown that replaced it, from its worker. Teardown comes before what follows."""
+        self._must_be_open()
+        if self.attempt != attempt or self.status not in ("running", "tearing_down"):
+            raise AttemptNotMine(f"attempt {attempt} is not running: {self.status}({self.attempt})")
+        if self.status == "tearing_down":
+            self._lose_teardown(by)
+            return
+        counts = why != "drain"
+        then = self._what_follows(why, counts)
+        self._record(self.AttemptAbandoned, by, attempt=attempt, why=why, then=then, counts=counts, teardown=1)
+        if not self.stepped:
+            self._settle(by)
+
+    def refuse(self, by: Actor, attempt: int, cause: str, message: str) -> None:
+        """End a queued attempt that no worker can begin (its definition cannot be read, for one)."""
+        self._must_be_open()
+        if self.status != "queued" or self.attempt != attempt:
+            raise AttemptNotMine(f"attempt {attempt} is not waiting: {self.status}({self.attempt})")
+        self._end(by, "error", cause, message)
+
+    def _lose_teardown(self, by: Actor) -> None:
+        if self.teardowns < MAX_TEARDOWNS:
+            self._record(
+                self.AttemptAbandoned,
+                by,
+                attempt=self.attempt,
+                why="teardown_lost",
+                then=self.then,
+                counts=self.counts,
+                teardown=self.teardowns + 1,
+            )
+            return
+        self._record(self.TeardownGivenUp, by, attempt=self.attempt, tries=self.teardowns)
+        self._settle(by)
+
+    def _what_follows(self, why: Why, counts: bool) -> str:
+        if why == "deadline":
+            return "timed_out"
+        if self.cancel_requested:
+            return "cancelled"
+        if counts and (self.request.on_worker_lost == "fail" or self.lost + 1 >= self.request.max_attempts):
+            return "error"
+        return "retry"
+
+    def _settle(self, by: Actor) -> None:
+        """The lost attempt owes nothing any more: queue the next one, or end."""
+        if self.then == "retry":
+            self._record(self.Requeued, by, attempt=self.attempt + 1, counts=self.counts)
+            return
+        cause = "worker_lost" if self.then == "error" else ""
+        self._end(by, self.then, cause, f"attempt {self.attempt} was abandoned: {self.why}")
+
+    def _end(self, by: Actor, verdict: str, cause: str, message: str) -> None:
+        self._record(self.Finished, by, attempt=self.attempt, verdict=verdict, cause=cause, message=message, outputs={})
+
+    def _must_be_open(self) -> None:
+        if self.status == "finished":
+            raise ExecutionFinished(f"execution {self.id} has already finished: {self.verdict}")
+
+    def _must_own(self, attempt: int, worker: str) -> None:
+        owned = self.status in ("running", "tearing_down") and self.worker == worker and self.attempt == attempt
+        if not owned:
+            raise AttemptNotMine(f"attempt {attempt} is no longer run by {worker}: {self.status}({self.attempt})")
