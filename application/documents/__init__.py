@@ -1,0 +1,1 @@
+"""Flow documents: safe reading of YAML, checking against tables, and building of flow definitions."""

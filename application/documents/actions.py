@@ -1,0 +1,93 @@
+"""The config of a step, checked against what its action declares."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from application.documents.language import is_template
+from application.documents.shapes import (
+    TEMPLATE_SCHEMA,
+    Anything,
+    Bool,
+    Checking,
+    Choice,
+    Duration,
+    Either,
+    Expression,
+    Integer,
+    Listed,
+    Mapped,
+    Number,
+    Record,
+    Schema,
+    Shape,
+    Steps,
+    Text,
+)
+from application.documents.shapes import Key as RecordKey
+from application.engine.action import Action, Key
+from domain.definition import Path
+
+_SHAPES: dict[str, Shape] = {
+    "steps": Steps(),
+    "boolean": Bool(),
+    "integer": Integer(),
+    "number": Number(),
+    "duration": Duration(),
+    "expression": Expression(),
+    "string": Text(),
+    "object": Mapped(),
+    "array": Listed(),
+    "any": Anything(),
+}
+"""The shapes of the value types, the narrowest first."""
+
+
+class ConfigValue(Either):
+    """A value of one of the declared types, or a string with a template in the place of any."""
+
+    def fits(self, value: Any) -> bool:
+        return super().fits(value) or (isinstance(value, str) and is_template(value))
+
+    def inside(self, value: Any, path: Path, checking: Checking) -> None:
+        expression = isinstance(value, str) and any(isinstance(shape, Expression) for shape in self.shapes)
+        if isinstance(value, str) and is_template(value) and not expression:
+            checking.template(path, value)
+        else:
+            super().inside(value, path, checking)
+
+    def schema(self) -> Schema:
+        shapes = [shape.schema() for shape in self.shapes]
+        return {} if {} in shapes else {"anyOf": [*shapes, TEMPLATE_SCHEMA]}
+
+
+def find_action(name: str, actions: Mapping[str, Action]) -> Action | None:
+    """The action of that name or alias; `mysql.query` is also found by an alias `mysql.*`."""
+    return actions.get(name) or actions.get(f"{name.split('.', 1)[0]}.*")
+
+
+def config_record(action: Action) -> Record:
+    """The declared keys of an action as a record."""
+    groups: dict[str, list[str]] = {}
+    for name, key in action.keys.items():
+        if key.one_of:
+            groups.setdefault(key.one_of, []).append(name)
+    keys = {name: RecordKey(_shape(key), key.required, key.description) for name, key in action.keys.items()}
+    return Record(keys, what=action.name, one_of=tuple(tuple(group) for group in groups.values()))
+
+
+def takes_steps(key: Key) -> bool:
+    """Whether the key holds nested steps."""
+    return "steps" in key.types
+
+
+def takes_text_only(key: Key) -> bool:
+    """Whether a number given for the key means its text as written."""
+    return "string" in key.types and not {"any", "number", "integer", "duration"} & set(key.types)
+
+
+def _shape(key: Key) -> Shape:
+    if key.choices:
+        return ConfigValue((Choice(key.choices), *(_SHAPES[kind] for kind in key.types if kind not in ("string", "any"))))
+    return ConfigValue(tuple(shape for kind, shape in _SHAPES.items() if kind in key.types))

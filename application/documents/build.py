@@ -1,0 +1,178 @@
+"""The builder: turns the raw values of a checked document into a flow definition."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from application.documents.actions import find_action, takes_steps, takes_text_only
+from application.documents.check import seconds
+from application.documents.grammar import PHASES
+from application.documents.reader import Document
+from application.engine.action import Action, Key
+from domain.definition import Assertion, FlowConfig, FlowDefinition, OnError, Path, Retry, Step, Until
+
+_FLOW_TEXTS = ("id", "description", "version", "author", "suite")
+
+
+@dataclass(slots=True)
+class Builder:
+    """Builds one definition. Steps without an id are named by their place in the order of the document: `step_<n>`."""
+
+    document: Document
+    actions: Mapping[str, Action]
+    taken: set[str] = field(default_factory=set)
+    count: int = 0
+
+    def flow(self) -> FlowDefinition:
+        """The definition; the document must have passed its check."""
+        value = self.document.value
+        texts: dict[str, Any] = {name: self._text(value, name, ()) for name in _FLOW_TEXTS}
+        phases: dict[str, Any] = {phase: self._steps(value.get(phase, []), (phase,)) for phase in PHASES}
+        return FlowDefinition(
+            name=self._text(value, "name", ()) or "",
+            **texts,
+            **phases,
+            tags=self._words(value, "tags", ()),
+            env=value.get("env", {}),
+            env_file=self._words(value, "env_file", ()),
+            inputs=value.get("inputs", {}),
+            outputs=value.get("outputs", {}),
+            config=_flow_config(value.get("config", {})),
+            source=self.document.source.text,
+            file=self.document.source.file,
+            positions=self.document.positions,
+        )
+
+    def _steps(self, values: list[dict[str, Any]], path: Path) -> tuple[Step, ...]:
+        return tuple(self._step(value, (*path, index)) for index, value in enumerate(values))
+
+    def _step(self, value: dict[str, Any], path: Path) -> Step:
+        action = find_action(value["action"], self.actions)
+        assert action is not None
+        identity = self._identity(value)
+        config, bodies = self._config(value.get("config", {}), action, (*path, "config"))
+        return Step(
+            id=identity,
+            action=action.name,
+            path=path,
+            config=config,
+            bodies=bodies,
+            name=self._text(value, "name", path),
+            description=self._text(value, "description", path),
+            asserts=tuple(_assertions(value.get("assert"), (*path, "assert"))),
+            assert_any=tuple(_assertions(value.get("assert_any"), (*path, "assert_any"))),
+            assert_none=tuple(_assertions(value.get("assert_none"), (*path, "assert_none"))),
+            output=value.get("output", {}),
+            when=_expression(value["when"]) if "when" in value else None,
+            retry=_retry(value["retry"]) if "retry" in value else None,
+            until=_until(value["until"]) if "until" in value else None,
+            timeout=_seconds(value, "timeout", None),
+            on_error=self._on_error(value, path),
+            disabled=value.get("disabled", False),
+            tags=self._words(value, "tags", path),
+            secret_outputs=self._words(value, "secret_outputs", path),
+        )
+
+    def _identity(self, value: dict[str, Any]) -> str:
+        self.count += 1
+        if "id" in value:
+            return str(value["id"])
+        name, again = f"step_{self.count}", 1
+        while name in self.taken:
+            again += 1
+            name = f"step_{self.count}_{again}"
+        self.taken.add(name)
+        return name
+
+    def _config(self, config: dict[str, Any], action: Action, path: Path) -> tuple[dict[str, Any], dict[str, tuple[Step, ...]]]:
+        plain: dict[str, Any] = {}
+        bodies: dict[str, tuple[Step, ...]] = {}
+        for name, value in config.items():
+            key = action.keys.get(name, Key())
+            if takes_steps(key) and isinstance(value, list):
+                bodies[name] = self._steps(value, (*path, name))
+            else:
+                plain[name] = self.document.texts.get((*path, name), value) if _meant_as_text(value, key) else value
+        return plain, bodies
+
+    def _on_error(self, value: dict[str, Any], path: Path) -> OnError:
+        given = value.get("on_error", {})
+        block: dict[str, Any] = {"action": given} if isinstance(given, str) else given
+        place = (*path, "on_error", "error_steps") if "error_steps" in block else (*path, "error_steps")
+        steps = self._steps(block.get("error_steps", value.get("error_steps", [])), place)
+        return OnError(block.get("action", "fail"), steps, block.get("on_timeout"))
+
+    def _text(self, value: dict[str, Any], name: str, path: Path) -> str | None:
+        return self._written(value[name], (*path, name)) if name in value else None
+
+    def _words(self, value: dict[str, Any], name: str, path: Path) -> tuple[str, ...]:
+        given = value.get(name, [])
+        if not isinstance(given, list):
+            return (self._written(given, (*path, name)),)
+        return tuple(self._written(item, (*path, name, index)) for index, item in enumerate(given))
+
+    def _written(self, value: Any, path: Path) -> str:
+        """A text; a number as it is written."""
+        return value if isinstance(value, str) else self.document.texts.get(path, str(value))
+
+
+def build(document: Document, actions: Mapping[str, Action], ids: Mapping[str, Path]) -> FlowDefinition:
+    """The definition of a checked document. `ids` are those that steps give themselves."""
+    return Builder(document, actions, set(ids)).flow()
+
+
+def _meant_as_text(value: Any, key: Key) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and takes_text_only(key)
+
+
+def _expression(value: str | bool) -> str:
+    return value if isinstance(value, str) else ("true" if value else "false")
+
+
+def _assertions(value: Any, path: Path) -> Iterator[Assertion]:
+    if isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _assertions(item, (*path, index))
+    elif isinstance(value, dict):
+        key = next(key for key in ("expression", "that") if key in value)
+        message = value.get("message")
+        yield Assertion(_expression(value[key]), (*path, key), None if message is None else str(message))
+    elif value is not None:
+        yield Assertion(_expression(value), path)
+
+
+def _retry(value: Any) -> Retry:
+    if isinstance(value, int):
+        return Retry(max_attempts=value)
+    block = dict(value)
+    for name in ("retry_on", "retry_on_not"):
+        if name in block:
+            given = block[name] if isinstance(block[name], list) else [block[name]]
+            block[name] = tuple(_expression(item) for item in given)
+    if "delay" in block:
+        block["delay"] = _seconds(block, "delay", None)
+    return Retry(**block)
+
+
+def _until(value: Any) -> Until:
+    if not isinstance(value, dict):
+        return Until(_expression(value))
+    condition = value["condition"] if "condition" in value else value["expression"]
+    return Until(_expression(condition), _seconds(value, "interval", 1.0), _seconds(value, "timeout", 30.0))
+
+
+def _flow_config(value: dict[str, Any]) -> FlowConfig:
+    settings = dict(value)
+    for name in ("timeout", "teardown_timeout"):
+        if name in settings:
+            settings[name] = _seconds(settings, name, None)
+    if "retry" in settings:
+        settings["retry"] = _retry(settings["retry"])
+    return FlowConfig(**settings)
+
+
+def _seconds(value: dict[str, Any], name: str, default: Any) -> Any:
+    """The duration below a key in seconds."""
+    return seconds(value[name]) if name in value else default

@@ -1,0 +1,193 @@
+"""The grammar of flow documents as tables: every key of the document, a step and their blocks, and what it may hold."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from application.documents.quotes import quote_remedy
+from application.documents.shapes import (
+    IDENTIFIER,
+    Anything,
+    Bool,
+    Checking,
+    Choice,
+    Duration,
+    Either,
+    Expression,
+    Integer,
+    Key,
+    ListOf,
+    MapOf,
+    Mapped,
+    OutputPath,
+    Record,
+    Shape,
+    Steps,
+    Text,
+)
+from domain.definition import Path
+
+ON_ERROR = ("fail", "continue", "retry")
+RETRY_KINDS = ("timeout", "connection_error", "assertion")
+PHASES = ("setup", "steps", "teardown")
+CHECKS = ("assert", "assert_any", "assert_none")
+EXPRESSION_KEYS = ("expression", "that")
+
+
+def _meant(words: dict[str, str]) -> dict[str, str]:
+    """Wrong words, grouped by the right one, as a mapping from wrong to right."""
+    return {wrong: right for right, wrongs in words.items() for wrong in wrongs.split()}
+
+
+_IDENTIFIER = Text(minimum=1, maximum=100, pattern=IDENTIFIER.pattern)
+_WORD = Text(minimum=1, maximum=255)
+_WORDS = ListOf(_WORD)
+
+
+class RetryReason(Expression):
+    """An expression over the result, or one of the three words."""
+
+    label = "an expression, or timeout, connection_error or assertion"
+
+
+class AssertionRecord(Record):
+    """An expression with a message; knows what YAML makes of expressions that lack quotes."""
+
+    def inside(self, value: Any, path: Path, checking: Checking) -> None:
+        key, item = next(iter(value.items()), ("", None))
+        if len(value) != 1 or key in self.keys:
+            super().inside(value, path, checking)
+        elif re.fullmatch(r"[\w.$\[\]-]+", key) and isinstance(item, str | int | float | bool):
+            shown = f'"{item}"' if isinstance(item, str) else str(item).lower()
+            checking.error(path, f'"{key}: ..." is not an assertion', f"write it as an expression: {key} == {shown}")
+        else:
+            checking.error(path, "YAML splits this assertion at its colon", quote_remedy(checking.line(path), whole_item=True))
+
+
+ASSERTION = AssertionRecord(
+    {
+        "expression": Key(Expression(), description="What must hold."),
+        "that": Key(Expression(), description="What must hold (another word for expression)."),
+        "message": Key(Text(), description="What to say when it does not hold."),
+    },
+    what="An assertion",
+    synonyms=_meant({"expression": "expr condition check", "message": "msg"}),
+    one_of=(EXPRESSION_KEYS,),
+)
+
+RETRY = Record(
+    {
+        "max_attempts": Key(Integer(1, 10), description="Attempts in all."),
+        "delay": Key(Duration(), description="Time before the second attempt."),
+        "backoff": Key(Choice(("constant", "linear", "exponential")), description="How the delay grows."),
+        "jitter": Key(Bool(), description="Whether the delay varies at random."),
+        "retry_on": Key(ListOf(RetryReason()), description="Retry only for these reasons."),
+        "retry_on_not": Key(ListOf(RetryReason()), description="Never retry for these reasons."),
+    },
+    what="A retry block",
+    synonyms=_meant({"max_attempts": "attempts times count max", "delay": "interval wait"}),
+)
+
+UNTIL = Record(
+    {
+        "condition": Key(Expression(), description="The step is done when this holds."),
+        "expression": Key(Expression(), description="Another word for condition."),
+        "interval": Key(Duration(), description="Time between two tries."),
+        "timeout": Key(Duration(), description="How long to wait in all."),
+    },
+    what="An until block",
+    synonyms=_meant({"condition": "that", "interval": "delay every", "timeout": "max_duration"}),
+    one_of=(("condition", "expression"),),
+)
+
+ON_ERROR_BLOCK = Record(
+    {
+        "action": Key(Choice(ON_ERROR), description="What the failure does to the flow."),
+        "error_steps": Key(Steps(), description="Steps that run only when this step failed."),
+        "on_timeout": Key(Choice(ON_ERROR), description="The same for a timeout."),
+    },
+    what="An on_error block",
+    synonyms=_meant({"error_steps": "steps"}),
+)
+
+ASSERTIONS: Shape = ListOf(Either((Expression(), ASSERTION)))
+RETRIES: Shape = Either((Integer(1, 10), RETRY))
+
+STEP = Record(
+    {
+        "id": Key(_IDENTIFIER, description="The name under which later steps find this one's results."),
+        "name": Key(_WORD, description="What people read."),
+        "description": Key(Text(), description="Why the step is there."),
+        "action": Key(_WORD, required=True, description="What the step does."),
+        "config": Key(Mapped(), description="The settings of the action."),
+        "assert": Key(ASSERTIONS, description="Every one must hold."),
+        "assert_any": Key(ASSERTIONS, description="At least one must hold."),
+        "assert_none": Key(ASSERTIONS, description="None may hold."),
+        "output": Key(MapOf(OutputPath()), description="Names for parts of the result."),
+        "when": Key(Expression(), description="The step is skipped unless this holds."),
+        "retry": Key(RETRIES, description="Tolerance of failure."),
+        "until": Key(Either((Expression(), UNTIL)), description="Expected waiting."),
+        "timeout": Key(Duration(), description="Bounds the whole step."),
+        "on_error": Key(Either((Choice(ON_ERROR), ON_ERROR_BLOCK)), description="What a failure does to the flow."),
+        "error_steps": Key(Steps(), description="Steps that run only when this step failed."),
+        "disabled": Key(Bool(), description="Whether the step is left out."),
+        "tags": Key(_WORDS, description="Words to select steps by."),
+        "secret_outputs": Key(ListOf(_IDENTIFIER), description="Outputs that are masked everywhere."),
+        "once": Key(Anything(), planned=True),
+    },
+    what="A step",
+    synonyms=_meant(
+        {
+            "assert": "assertions asserts expect",
+            "output": "outputs capture captures extract",
+            "when": "if condition",
+            "action": "type uses",
+            "config": "with params args",
+            "retry": "retries",
+            "disabled": "skip",
+            "on_error": "continue_on_error",
+            "until": "wait_until",
+            "name": "title",
+        }
+    ),
+)
+
+CONFIG = Record(
+    {
+        "timeout": Key(Duration(), description="Bounds the whole flow but its teardown."),
+        "teardown_timeout": Key(Duration(), description="Bounds the teardown."),
+        "fail_fast": Key(Bool(), description="Whether the first failure ends the flow."),
+        "retry": Key(RETRIES, description="The default of steps without a retry block of their own."),
+        "on_worker_lost": Key(Choice(("restart", "fail")), description="What happens when the worker dies."),
+    },
+    what="The flow's config",
+)
+
+FLOW = Record(
+    {
+        "id": Key(_IDENTIFIER, description="Identifies the flow when its file moves."),
+        "name": Key(_WORD, required=True, description="What people read."),
+        "description": Key(Text(), description="What the flow proves."),
+        "version": Key(Text(), description="The author's own version."),
+        "author": Key(Text(), description="Whom to ask."),
+        "suite": Key(Text(), description="The group that the flow belongs to."),
+        "tags": Key(_WORDS, description="Words to select flows by."),
+        "env": Key(MapOf(Anything()), description="Variables, the weakest of all sources."),
+        "env_file": Key(_WORDS, description="Files of variables, KEY=VALUE a line."),
+        "inputs": Key(MapOf(Anything()), description="Names that run_flow may set, with their defaults."),
+        "outputs": Key(MapOf(OutputPath()), description="What run_flow hands back."),
+        "config": Key(CONFIG, description="Settings of the whole flow."),
+        "setup": Key(Steps(), description="Steps that come first."),
+        "steps": Key(Steps(1), required=True, description="The steps of the test."),
+        "teardown": Key(Steps(), description="Steps that always run at the end."),
+        "graph": Key(Anything(), description="The picture of an editor; ignored."),
+        "data": Key(Anything(), planned=True),
+        "needs": Key(Anything(), planned=True),
+        "lock": Key(Anything(), planned=True),
+    },
+    what="A flow",
+    synonyms=_meant(
+        {"env": "variables vars environment", "name": "title", "setup": "before", "teardown": "after", "steps": "tests"}
+    ),
+)

@@ -1,0 +1,69 @@
+"""Warnings: what is allowed in a flow and yet probably a mistake."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from application.documents.language import is_template
+from application.documents.report import Report
+from application.documents.shapes import texts
+from domain.definition import Path
+
+_SECRET_KEY = re.compile(
+    r"(?:^|[_.-])(password|passwd|pwd|secret|token|api[_-]?key|private[_-]?key|access[_-]?key)$|^authorization$|[a-z](Password|Secret|Token|ApiKey)$",
+    re.IGNORECASE,
+)
+_URL_PASSWORD = re.compile(r"\b[A-Za-z][A-Za-z0-9+.-]*://[^\s/:@]*:([^\s/@]+)@")
+_SKIPPED = frozenset(
+    {"output", "outputs", "inputs", "assert", "assert_any", "assert_none", "graph", "description", "secret_outputs"}
+)
+
+
+def lint(report: Report) -> None:
+    """Warn of hard-coded credentials, unused variables and ignored blocks."""
+    flow = report.document.value
+    for path, text in texts(flow, ()):
+        if not _SKIPPED & set(path):
+            _credential(report, path, text)
+    _unused(report, flow)
+    if "graph" in flow:
+        report.warn(("graph",), '"graph" is ignored', "it is the picture of an editor and changes nothing", key=True)
+
+
+def _credential(report: Report, path: Path, text: str) -> None:
+    if not text.strip() or _names_a_place(path):
+        return
+    name = str(path[-1])
+    url = _URL_PASSWORD.search(text)
+    if url and not is_template(url.group(1)):
+        title = f'"{name}" holds a password in a URL'
+    elif _SECRET_KEY.search(name) and not is_template(text):
+        title = f'"{name}" holds a credential in the clear'
+    else:
+        return
+    at = report.place(path)
+    key = report.place(path, key=True)
+    start = key.column - 1 if key.line == at.line else at.column - 1
+    shown = " " * start + report.document.source.line(at.line)[start : at.column - 1] + "***"
+    report.warn(path, title, f'take it from a variable: "${{{_variable(name)}}}"', at=at, shown=shown)
+
+
+def _names_a_place(path: Path) -> bool:
+    """Whether the text is a word of the language, such as a step's id, and no value."""
+    return "config" not in path and path[:1] != ("env",)
+
+
+def _variable(name: str) -> str:
+    return re.sub(r"\W+", "_", name).strip("_").upper() or "SECRET"
+
+
+def _unused(report: Report, flow: dict[str, Any]) -> None:
+    """Variables of `env` whose name stands nowhere else; a flow that calls flows may hand all of them on."""
+    found = list(texts(flow, ()))
+    if any(path[-1] == "action" and text == "run_flow" for path, text in found):
+        return
+    for name in flow.get("env", {}):
+        word = re.compile(rf"\b{re.escape(name)}\b")
+        if not any(path != ("env", name) and word.search(text) for path, text in found):
+            report.warn(("env", name), f'Nothing reads the variable "{name}"', "remove it, or use it", key=True)

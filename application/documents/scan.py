@@ -1,0 +1,226 @@
+"""The scan: walks libyaml's events and refuses hostile documents before anything is built from them.
+
+Counted with aliases expanded: nodes, bytes of text, depth. Sources: project limits; YAML 1.2 chapter 7 (one stream, aliases).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+
+from application.documents.quotes import breaks, has_template, quote_remedy
+from application.documents.scalars import COLLECTION_TAGS, SCALAR_TAGS
+from application.documents.source import Source
+from domain.definition import Position
+from domain.errors import InvalidFlow
+from domain.limits import LIMITS, Limits
+
+_UNREADABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
+_CORE = "tag:yaml.org,2002:"
+
+
+@dataclass(slots=True)
+class Stream:
+    """The events of one safe document. `targets` says, for the index of an alias, where the node it repeats begins."""
+
+    source: Source
+    events: list[Any] = field(default_factory=list)
+    targets: dict[int, int] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class _Cost:
+    """What a node amounts to with its aliases expanded."""
+
+    nodes: int = 1
+    size: int = 0
+    height: int = 0
+
+    def add(self, child: _Cost) -> None:
+        self.nodes += child.nodes
+        self.size += child.size
+        self.height = max(self.height, child.height + 1)
+
+
+def decode(data: str | bytes, file: str, limits: Limits = LIMITS) -> Source:
+    """The text of a document, its size and its characters checked. Raises InvalidFlow."""
+    size = len(data)
+    if size <= limits.document_bytes and isinstance(data, str):
+        size = len(data.encode("utf-8", "surrogatepass"))
+    if size > limits.document_bytes:
+        title = f"The document has {size:,} bytes; at most {limits.document_bytes:,} are read"
+        raise InvalidFlow((Source("", file).problem(Position(1, 1), title, "split it into several files"),))
+    text = data if isinstance(data, str) else _utf8(data, file)
+    source = Source(text.removeprefix("\ufeff"), file)
+    if bad := _UNREADABLE.search(source.text):
+        title = f"The character U+{ord(bad.group()):04X} may not stand in a YAML document"
+        raise _refused(source, source.position(bad.start()), title, "remove it, or write it as an escape in double quotes")
+    return source
+
+
+def scan(source: Source, limits: Limits = LIMITS) -> Stream:
+    """The events of the only document in the text. Raises InvalidFlow for the first thing that is unreadable or unsafe."""
+    scanner = _Scanner(source, limits)
+    try:
+        for event in yaml.parse(source.text, Loader=yaml.CSafeLoader):
+            scanner.take(event)
+    except yaml.MarkedYAMLError as error:
+        raise _malformed(source, error) from None
+    except (yaml.YAMLError, UnicodeError, RecursionError) as error:
+        first = str(error).splitlines()[0]
+        raise _refused(source, Position(1, 1), f"The document cannot be read: {first}") from None
+    return scanner.stream
+
+
+def place(event: Any) -> Position:
+    """Where an event begins; for quoted text where its content begins."""
+    mark = event.start_mark
+    quote = isinstance(event, yaml.ScalarEvent) and event.style in ("'", '"')
+    return Position(mark.line + 1, mark.column + 1 + quote)
+
+
+class _Scanner:
+    """Counts as it goes, so that nothing beyond a limit is ever looked at."""
+
+    def __init__(self, source: Source, limits: Limits) -> None:
+        self.stream = Stream(source)
+        self._source = source
+        self._limits = limits
+        self._open: list[tuple[_Cost, str | None]] = [(_Cost(), None)]
+        self._anchors: dict[str, tuple[int, _Cost | None]] = {}
+        self._documents = 0
+
+    def take(self, event: Any) -> None:
+        """Check one event and keep it if it belongs to a node."""
+        if isinstance(event, yaml.DocumentStartEvent):
+            self._documents += 1
+            if self._documents > 1:
+                raise self._refuse(event, "A second document begins here", "keep one document in each file")
+        elif isinstance(event, yaml.AliasEvent):
+            self._alias(event)
+            self.stream.events.append(event)
+        elif isinstance(event, yaml.ScalarEvent):
+            self._scalar(event)
+            self.stream.events.append(event)
+        elif isinstance(event, yaml.CollectionStartEvent):
+            self._begin(event)
+            self.stream.events.append(event)
+        elif isinstance(event, yaml.CollectionEndEvent):
+            self._end(event)
+            self.stream.events.append(event)
+
+    def _scalar(self, event: Any) -> None:
+        self._tag(event, SCALAR_TAGS)
+        size = len(event.value.encode())
+        if size > self._limits.string_bytes:
+            title = f"A text of {size:,} bytes; at most {self._limits.string_bytes:,} are read"
+            raise self._refuse(event, title, "keep long texts in a file of their own")
+        if "\0" in event.value:
+            raise self._refuse(event, "A text may not hold the character U+0000")
+        cost = _Cost(size=size)
+        if event.anchor:
+            self._anchors[event.anchor] = (len(self.stream.events), cost)
+        self._count(event, cost)
+
+    def _begin(self, event: Any) -> None:
+        self._tag(event, COLLECTION_TAGS)
+        if event.anchor:
+            self._anchors[event.anchor] = (len(self.stream.events), None)
+        self._open.append((_Cost(), event.anchor))
+        self._depth(event, len(self._open) - 1)
+
+    def _end(self, event: Any) -> None:
+        cost, anchor = self._open.pop()
+        if anchor and self._anchors[anchor][1] is None:
+            self._anchors[anchor] = (self._anchors[anchor][0], cost)
+        self._open[-1][0].add(cost)
+        self._within(event, self._total())
+
+    def _alias(self, event: Any) -> None:
+        if event.anchor not in self._anchors:
+            raise self._refuse(event, f"Nothing before this is named &{event.anchor}", self._unknown_alias(event))
+        index, cost = self._anchors[event.anchor]
+        if cost is None:
+            raise self._refuse(event, f"*{event.anchor} would repeat itself without end", "repeat only what is complete above")
+        self.stream.targets[len(self.stream.events)] = index
+        self._depth(event, len(self._open) - 1 + cost.height)
+        self._count(event, cost)
+
+    def _unknown_alias(self, event: Any) -> str:
+        line = self._source.line(event.start_mark.line + 1)
+        return f"if * belongs to the value, {quote_remedy(line)}"
+
+    def _count(self, event: Any, cost: _Cost) -> None:
+        self._open[-1][0].add(cost)
+        self._within(event, self._total())
+
+    def _total(self) -> _Cost:
+        nodes = sum(cost.nodes for cost, _ in self._open)
+        return _Cost(nodes, sum(cost.size for cost, _ in self._open))
+
+    def _within(self, event: Any, total: _Cost) -> None:
+        if total.nodes > self._limits.document_nodes:
+            title = f"The document has more than {self._limits.document_nodes:,} values, repeated ones counted"
+            raise self._refuse(event, title, "split it into several files, or repeat less")
+        if total.size > self._limits.document_bytes:
+            title = f"The document's texts have more than {self._limits.document_bytes:,} bytes, repeated ones counted"
+            raise self._refuse(event, title, "split it into several files, or repeat less")
+
+    def _depth(self, event: Any, depth: int) -> None:
+        if depth > self._limits.document_depth:
+            raise self._refuse(event, f"Values are nested more than {self._limits.document_depth} deep", "nest less deeply")
+
+    def _tag(self, event: Any, allowed: frozenset[str]) -> None:
+        if event.tag is None or event.tag in allowed:
+            return
+        shown = event.tag.replace(_CORE, "!!", 1) if event.tag.startswith(_CORE) else event.tag
+        line = self._source.line(event.start_mark.line + 1)
+        remedy = "remove the tag; if ! belongs to the value, " + quote_remedy(line)
+        raise self._refuse(event, f"The tag {shown[:80]} is not allowed", remedy)
+
+    def _refuse(self, event: Any, title: str, remedy: str | None = None) -> InvalidFlow:
+        return _refused(self._source, Position(event.start_mark.line + 1, event.start_mark.column + 1), title, remedy)
+
+
+def _utf8(data: bytes, file: str) -> str:
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        source = Source(data.decode("utf-8", "replace"), file)
+        before = data[: error.start].decode("utf-8", "replace")
+        title = f"The byte 0x{data[error.start]:02X} is not UTF-8"
+        raise _refused(source, source.position(len(before)), title, "save the file as UTF-8") from None
+
+
+def _malformed(source: Source, error: yaml.MarkedYAMLError) -> InvalidFlow:
+    """What YAML itself could not read; a template without quotes is by far the commonest reason."""
+    marks = [mark for mark in (error.problem_mark, error.context_mark) if mark is not None]
+    at = Position(marks[0].line + 1, marks[0].column + 1) if marks else Position(1, 1)
+    for number in _suspects(source, [mark.line + 1 for mark in marks]):
+        line = source.line(number)
+        column = next((match.start() + 1 for match in re.finditer(r"\$\{|\{\{", line)), 1)
+        return _refused(source, Position(number, column), "YAML cannot read this template", quote_remedy(line))
+    title = f"YAML cannot read this: {error.problem or error.context}"
+    return _refused(source, at, title, _hint(source, at, str(error.problem)))
+
+
+def _suspects(source: Source, marked: list[int]) -> list[int]:
+    """Lines at or just before the marks that hold a template, the likeliest first."""
+    near = [number for line in marked[:1] for number in (line, line - 1)] + marked[1:]
+    return [number for number in near if has_template(source.line(number)) and breaks(source.line(number))]
+
+
+def _hint(source: Source, at: Position, problem: str) -> str | None:
+    line = source.line(at.line)
+    if "\t" in line[: at.column]:
+        return "indent with spaces, not with tabs"
+    if has_template(line) or any(word in problem for word in ("alias", "anchor", "token", "mapping values", "indicator")):
+        return quote_remedy(line)
+    return None
+
+
+def _refused(source: Source, at: Position, title: str, remedy: str | None = None) -> InvalidFlow:
+    return InvalidFlow((source.problem(at, title, remedy),))

@@ -1,0 +1,163 @@
+"""The check of names: every name that a flow reads must be one that something before it defines."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from application.documents.grammar import CHECKS, RETRY_KINDS
+from application.documents.language import expression_names, has_default, is_template, template_names
+from application.documents.report import Report
+from application.documents.shapes import texts
+from application.documents.source import nearest
+from application.engine.action import Action
+from domain.definition import FlowDefinition, Path, Step
+
+_BUILT_INS = (
+    "UUID RANDOM_ID TIMESTAMP TIMESTAMP_MS ISO_TIMESTAMP DATE TIME DATETIME YEAR MONTH DAY HOUR MINUTE SECOND TODAY "
+    "RANDOM_INT RANDOM_STRING FLOW_ID FLOW_NAME EXECUTION_ID FAKER uuid timestamp random_int random flow execution "
+    "attempt error env inputs input vars variables response result output outputs steps"
+)
+BUILT_INS = frozenset(_BUILT_INS.split())
+IN_LOOPS = frozenset({"item", "index", "key", "value", "loop"})
+IN_ACTIONS = frozenset({"request", "state", "message", "event", "row", "rows", "body", "item", "index", "value"})
+"""Names that actions define themselves where they evaluate a key on their own."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """A text that reads names, with those that only it knows. `anything`: it may know others that cannot be listed."""
+
+    path: Path
+    text: str
+    names: frozenset[str]
+    extra: frozenset[str] = frozenset()
+    anything: bool = False
+
+
+@dataclass(slots=True)
+class Scope:
+    """What is defined so far while the steps are walked in order. `closed`: no variable can come from outside."""
+
+    report: Report
+    actions: Mapping[str, Action]
+    known: set[str]
+    closed: bool
+    later: set[str] = field(default_factory=set)
+
+    def flow(self, definition: FlowDefinition) -> None:
+        """Check all names of a flow."""
+        self.known |= BUILT_INS | set(definition.env) | set(definition.inputs)
+        for path, text in texts(dict(definition.env), ("env",)):
+            self._check(_Read(path, text, template_names(text)))
+        phases = (definition.setup, definition.steps, definition.teardown)
+        self.later = {name for steps in phases for step in walk(steps) for name in defines(step)}
+        for steps in phases:
+            self._steps(steps)
+
+    def _steps(self, steps: tuple[Step, ...]) -> None:
+        for step in steps:
+            self._step(step)
+
+    def _step(self, step: Step) -> None:
+        for read in self._reads(step):
+            self._check(read)
+        before = set(self.known)
+        self._define(step)
+        inner = {name for body in step.bodies.values() for nested in walk(body) for name in defines(nested)}
+        self.known |= (_loop_names(step) | inner) if step.bodies else set()
+        for body in step.bodies.values():
+            self._steps(body)
+        self.known -= _loop_names(step) - before - inner
+        self._steps(step.on_error.error_steps)
+
+    def _define(self, step: Step) -> None:
+        self.known |= defines(step)
+        self.later -= defines(step)
+
+    def _reads(self, step: Step) -> Iterator[_Read]:
+        action = self.actions.get(step.action)
+        result = frozenset(action.result if action else ())
+        anything = not result or not all(name.isidentifier() for name in result)
+        for key in ("name", "description"):
+            text = getattr(step, key) or ""
+            yield _Read((*step.path, key), text, template_names(text))
+        if step.when is not None:
+            yield _Read((*step.path, "when"), step.when, expression_names(step.when))
+        for path, text in texts(dict(step.config), (*step.path, "config")):
+            yield self._config_read(action, path, text, result)
+        extra = result | set(step.output) | {step.id}
+        for path, text in _result_expressions(step):
+            yield _Read(path, text, expression_names(text), extra, anything)
+
+    def _config_read(self, action: Action | None, path: Path, text: str, result: frozenset[str]) -> _Read:
+        name = str(path[path.index("config") + 1]) if "config" in path else ""
+        key = action.keys.get(name) if action else None
+        own = action is not None and name in action.unresolved
+        expression = key is not None and "expression" in key.types and not ("string" in key.types and is_template(text))
+        names = expression_names(text) if expression else template_names(text)
+        return _Read(path, text, names, (IN_ACTIONS | result) if own else frozenset(), anything=own)
+
+    def _check(self, read: _Read) -> None:
+        for name in sorted(read.names):
+            bare = name.removeprefix("$")
+            if bare in self.known or bare in read.extra or has_default(read.text, bare) or self._hyphened(read.text, bare):
+                continue
+            if bare in self.later:
+                self._say(read, bare, f'"{bare}" is not known yet: the step that defines it runs later', certain=True)
+            elif not read.anything:
+                self._say(read, bare, f'Nothing defines "{bare}"', certain=self.closed)
+
+    def _hyphened(self, text: str, name: str) -> bool:
+        """Whether the name is only a part of one with a hyphen: `create-user` in `create-user.id`."""
+        return any("-" in known and name in known.split("-") and known in text for known in self.known | self.later)
+
+    def _say(self, read: _Read, name: str, title: str, *, certain: bool) -> None:
+        at = self.report.inside(read.path, read.text, _offset(read.text, name))
+        meant = nearest(name, self.known | read.extra)
+        remedy = f'did you mean "{meant}"?' if meant else "define it in env, or give a default: ${" + name + " ?? ''}"
+        if certain:
+            self.report.error(read.path, title, remedy, at=at)
+        else:
+            self.report.warn(read.path, f"{title}, unless it is given with --var", remedy, at=at)
+
+
+def walk(steps: tuple[Step, ...]) -> Iterator[Step]:
+    """Every step with those nested in it."""
+    for step in steps:
+        yield step
+        for body in (*step.bodies.values(), step.on_error.error_steps):
+            yield from walk(body)
+
+
+def defines(step: Step) -> set[str]:
+    """The names that a finished step leaves behind."""
+    return {step.id, *step.output}
+
+
+def _loop_names(step: Step) -> frozenset[str]:
+    named = {str(value) for key, value in step.config.items() if key.endswith("_name") and isinstance(value, str)}
+    return IN_LOOPS | named
+
+
+def _result_expressions(step: Step) -> Iterator[tuple[Path, str]]:
+    for kind in CHECKS:
+        for check in getattr(step, "asserts" if kind == "assert" else kind):
+            yield check.path, check.expression
+    if step.until is not None:
+        yield (*step.path, "until"), step.until.condition
+    if step.retry is not None:
+        for name in ("retry_on", "retry_on_not"):
+            for index, text in enumerate(getattr(step.retry, name)):
+                if text not in RETRY_KINDS:
+                    yield (*step.path, "retry", name, index), text
+
+
+def _offset(text: str, name: str) -> int:
+    """Where a name is read in a text: inside a template if there is one."""
+    found = re.search(rf"(?:\$\{{|\{{\{{).*?(?<![\w.]){re.escape(name)}\b", text, re.DOTALL)
+    if found:
+        return found.end() - len(name)
+    bare = re.search(rf"(?<![\w.]){re.escape(name)}\b", text)
+    return bare.start() if bare else 0

@@ -1,0 +1,428 @@
+"""Shapes: what a value in a document may be. Each checks a value, and says the same as JSON Schema."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from application.documents.source import did_you_mean, meant
+from domain.definition import Path
+
+IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
+Schema = dict[str, Any]
+TEMPLATE_SCHEMA: Schema = {"type": "string", "pattern": r"\$\{|\{\{"}
+DURATION_SCHEMA: Schema = {
+    "anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "pattern": r"^\s*([0-9]+(\.[0-9]+)?\s*[A-Za-zµ]*\s*)+$"}]
+}
+
+
+class Checking(Protocol):
+    """What a shape may ask and tell while it checks."""
+
+    def error(self, path: Path, title: str, remedy: str | None = None, *, key: bool = False) -> None: ...
+
+    def template(self, path: Path, text: str) -> None:
+        """Report what is wrong with the templates of a text."""
+
+    def expression(self, path: Path, text: str) -> None:
+        """Report what is wrong with an expression."""
+
+    def duration(self, value: str) -> float | None:
+        """Seconds, or None if it is no duration."""
+
+    def line(self, path: Path) -> str:
+        """The source line on which a value begins."""
+
+    def steps(self, value: list[Any], path: Path) -> None:
+        """Check a list of steps."""
+
+
+class Shape:
+    """A kind of value. `label` completes the sentence "must be ..."."""
+
+    label = "a value"
+
+    def fits(self, value: Any) -> bool:
+        """Whether the value is of the right kind, its content aside."""
+        return True
+
+    def check(self, value: Any, path: Path, checking: Checking) -> None:
+        """Report what is wrong with a value."""
+        if self.fits(value):
+            self.inside(value, path, checking)
+        else:
+            checking.error(path, f"{name_of(path)} must be {self.label}, not {describe(value)}", _remedy(self, value))
+
+    def inside(self, value: Any, path: Path, checking: Checking) -> None:
+        """Report what is wrong with the content of a value of the right kind."""
+
+    def schema(self) -> Schema:
+        """The same as JSON Schema."""
+        return {}
+
+
+@dataclass(frozen=True)
+class Text(Shape):
+    """A string with templates. Numbers count as they are written, so that `version: 1.10` needs no quotes."""
+
+    minimum: int = 0
+    maximum: int | None = None
+    pattern: str | None = None
+    label = "a text"
+
+    def fits(self, value: Any) -> bool:
+        return isinstance(value, str) or _number(value)
+
+    def inside(self, value: Any, path: Path, checking: Checking) -> None:
+        text = str(value)
+        if len(text.strip()) < self.minimum:
+            checking.error(path, f"{name_of(path)} is empty", "give it a text")
+        elif self.maximum is not None and len(text) > self.maximum:
+            checking.error(
+                path, f"{name_of(path)} has {len(text)} characters; at most {self.maximum} are allowed", "shorten it"
+            )
+        elif self.pattern is not None and not re.fullmatch(self.pattern, text):
+            remedy = "use letters, digits, _ and -, and begin with a letter or _"
+            checking.error(path, f'"{text}" cannot be used as {name_of(path)}', remedy)
+        elif isinstance(value, str):
+            checking.template(path, value)
+
+    def schema(self) -> Schema:
+        text: Schema = {"type": ["string", "number"]}
+        if self.minimum:
+            text |= {"minLength": self.minimum, "pattern": r"\S"}
+        if self.maximum is not None:
+            text["maxLength"] = self.maximum
+        return text | ({"pattern": f"^{self.pattern}$"} if self.pattern else {})
+
+
+class Bool(Shape):
+    label = "true or false"
+
+    def fits(self, value: Any) -> bool:
+        return isinstance(value, bool)
+
+    def schema(self) -> Schema:
+        return {"type": "boolean"}
+
+
+@dataclass(frozen=True)
+class Integer(Shape):
+    minimum: int | None = None
+    maximum: int | None = None
+
+    @property
+    def label(self) -> str:  # type: ignore[override]
+        return "a whole number" if self.minimum is None else f"a whole number from {self.minimum} to {self.maximum}"
+
+    def fits(self, value: Any) -> bool:
+        if not isinstance(value, int) or isinstance(value, bool):
+            return False
+        return (self.minimum is None or value >= self.minimum) and (self.maximum is None or value <= self.maximum)
+
+    def schema(self) -> Schema:
+        bounds = {"minimum": self.minimum, "maximum": self.maximum}
+        return {"type": "integer", **{key: value for key, value in bounds.items() if value is not None}}
+
+
+class Number(Shape):
+    label = "a number"
+
+    def fits(self, value: Any) -> bool:
+        return _number(value)
+
+    def schema(self) -> Schema:
+        return {"type": "number"}
+
+
+class Duration(Shape):
+    label = "a duration such as 500ms, 2s or 1m30s, or seconds as a number"
+
+    def fits(self, value: Any) -> bool:
+        return isinstance(value, str) or (_number(value) and value >= 0)
+
+    def inside(self, value: Any, path: Path, checking: Checking) -> None:
+        if isinstance(value, str) and checking.duration(value) is None:
+            checking.error(path, f'"{value}" is not a duration', "write it like 500ms, 2s, 1m30s or 1h")
+
+    def schema(self) -> Schema:
+        return DURATION_SCHEMA
+
+
+class Expression(Shape):
+    """An expression; `true` and `false` may stand without quotes."""
+
+    label = "an expression"
+
+    def fits(self, value: Any) -> bool:
+        return isinstance(value, str | bool)
+
+    def inside(self, value: Any, path: Path, checking: Checking) -> None:
+        if isinstance(value, str):
+            checking.expression(path, value)
+
+    def schema(self) -> Schema:
+        return {"anyOf": [{"type": "string", "minLength": 1}, {"type": "boolean"}]}
+
+
+class OutputPath(Shape):
+    """Where an output is found in the result."""
+
+    label = "a path such as body.id or $.body.id"
+
+    def fits(self, value: Any) -> bool:
+        return isinstance(value, str) and bool(value.strip())
+
+    def inside(self, value: Any, path: Path, checking: Checking) -> None:
+        checking.template(path, value)
+
+    def schema(self) -> Schema:
+        return {"type": "string", "minLength": 1}
+
+
+@dataclass(frozen=True)
+class Choice(Shape):
+    options: tuple[str, ...] = ()
+
+    @property
+    def label(self) -> str:  # type: ignore[override]
+        return "one of " + ", ".join(self.options)
+
+    def fits(self, value: Any) -> bool:
+        return isinstance(value, str)
+
+    def inside(self, value: Any, path: Path, checking: Checking) -> None:
+        if value not in self.options:
+            checking.error(path, f'{name_of(path)} cannot be "{value}"', did_you_mean(value, self.options))
+
+    def schema(self) -> Schema:
+        return {"enum": list(self.options)}
+
+
+class Anything(Shape):
+    """Any value; the templates in it are checked."""
+
+    def inside(self, value: Any, path: Path, checking: Checking) -> None:
+        for place, text in texts(value, path):
+            checking.template(place, text)
+
+
+class Mapped(Anything):
+    label = "a mapping"
+
+    def fits(self, value: Any) -> bool:
+        return isinstance(value, dict)
+
+    def schema(self) -> Schema:
+        return {"type": "object"}
+
+
+class Listed(Anything):
+    label = "a list"
+
+    def fits(self, value: Any) -> bool:
+        return isinstance(value, list)
+
+    def schema(self) -> Schema:
+        return {"type": "array"}
+
+
+@dataclass(frozen=True)
+class ListOf(Shape):
+    """A list; with `single`, one item may stand without a list."""
+
+    item: Shape
+    single: bool = True
+    label = "a list"
+
+    def fits(self, value: Any) -> bool:
+        return isinstance(value, list) or (self.single and self.item.fits(value))
+
+    def inside(self, value: Any, path: Path, checking: Checking) -> None:
+        if not isinstance(value, list):
+            return self.item.check(value, path, checking)
+        for index, item in enumerate(value):
+            self.item.check(item, (*path, index), checking)
+        return None
+
+    def schema(self) -> Schema:
+        listed = {"type": "array", "items": self.item.schema()}
+        return {"anyOf": [listed, self.item.schema()]} if self.single else listed
+
+
+@dataclass(frozen=True)
+class MapOf(Shape):
+    """A mapping from names to values of one shape."""
+
+    value: Shape
+    label = "a mapping from names to values"
+
+    def fits(self, value: Any) -> bool:
+        return isinstance(value, dict)
+
+    def inside(self, value: Any, path: Path, checking: Checking) -> None:
+        for name, item in value.items():
+            if not IDENTIFIER.fullmatch(name):
+                remedy = "use letters, digits, _ and -, and begin with a letter or _"
+                checking.error((*path, name), f'"{name}" cannot be a name', remedy, key=True)
+            self.value.check(item, (*path, name), checking)
+
+    def schema(self) -> Schema:
+        names = {"pattern": f"^{IDENTIFIER.pattern}$"}
+        return {"type": "object", "propertyNames": names, "additionalProperties": self.value.schema()}
+
+
+@dataclass(frozen=True)
+class Either(Shape):
+    """The first of several shapes that fits."""
+
+    shapes: tuple[Shape, ...]
+
+    @property
+    def label(self) -> str:  # type: ignore[override]
+        return " or ".join(dict.fromkeys(shape.label for shape in self.shapes))
+
+    def fits(self, value: Any) -> bool:
+        return any(shape.fits(value) for shape in self.shapes)
+
+    def inside(self, value: Any, path: Path, checking: Checking) -> None:
+        next(shape for shape in self.shapes if shape.fits(value)).inside(value, path, checking)
+
+    def schema(self) -> Schema:
+        return {"anyOf": [shape.schema() for shape in self.shapes]}
+
+
+@dataclass(frozen=True)
+class Steps(Shape):
+    """A list of steps, checked by whoever knows the actions."""
+
+    minimum: int = 0
+    label = "a list of steps"
+
+    def fits(self, value: Any) -> bool:
+        return isinstance(value, list)
+
+    def inside(self, value: Any, path: Path, checking: Checking) -> None:
+        if len(value) < self.minimum:
+            checking.error(path, f"{name_of(path)} has no step", "add at least one step: - action: log")
+        checking.steps(value, path)
+
+    def schema(self) -> Schema:
+        return {"type": "array", "items": {"$ref": "#/$defs/step"}, **({"minItems": self.minimum} if self.minimum else {})}
+
+
+@dataclass(frozen=True)
+class Key:
+    """One key of a record. `planned` keys are refused with a word about later versions."""
+
+    shape: Shape
+    required: bool = False
+    description: str = ""
+    planned: bool = False
+
+
+@dataclass(frozen=True)
+class Record(Shape):
+    """A mapping with known keys. `one_of` are groups of which one key must be given."""
+
+    keys: Mapping[str, Key]
+    what: str = "a mapping"
+    synonyms: Mapping[str, str] = field(default_factory=dict)
+    one_of: tuple[tuple[str, ...], ...] = ()
+    label = "a mapping"
+
+    def fits(self, value: Any) -> bool:
+        return isinstance(value, dict)
+
+    def inside(self, value: Any, path: Path, checking: Checking) -> None:
+        guesses = {self._entry(name, item, path, checking) for name, item in value.items()}
+        for name, key in self.keys.items():
+            if key.required and name not in value and name not in guesses:
+                checking.error(path, f'{self.what} needs "{name}"', f"add {name}: {_hint(key)}".rstrip(": "))
+        for group in self.one_of:
+            if not any(name in value or name in guesses for name in group):
+                checking.error(path, f"{self.what} needs {quoted_list(group)}", f"add {group[0]}")
+
+    def _entry(self, name: str, item: Any, path: Path, checking: Checking) -> str | None:
+        """Check one entry; the key that was probably meant, if this one is unknown."""
+        key = self.keys.get(name)
+        if key is None:
+            known = [known for known, other in self.keys.items() if not other.planned]
+            remedy = did_you_mean(name, known, self.synonyms)
+            checking.error((*path, name), f'{self.what} has no key "{name}"', remedy, key=True)
+            return meant(name, known, self.synonyms)
+        if key.planned:
+            checking.error((*path, name), f'"{name}" is not supported yet in this version', "remove it for now", key=True)
+        else:
+            key.shape.check(item, (*path, name), checking)
+        return None
+
+    def schema(self) -> Schema:
+        known = {name: key for name, key in self.keys.items() if not key.planned}
+        described = {name: {**key.shape.schema(), **_described(key.description)} for name, key in known.items()}
+        schema: Schema = {"type": "object", "properties": described, "additionalProperties": False}
+        if required := [name for name, key in known.items() if key.required]:
+            schema["required"] = required
+        if self.one_of:
+            schema["allOf"] = [{"anyOf": [{"required": [name]} for name in group]} for group in self.one_of]
+        return schema
+
+
+def texts(value: Any, path: Path) -> Iterable[tuple[Path, str]]:
+    """Every string in a value with its path."""
+    if isinstance(value, str):
+        yield path, value
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from texts(item, (*path, key))
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from texts(item, (*path, index))
+
+
+def name_of(path: Path) -> str:
+    """The last name in a path, in quotes, for a sentence: `"timeout"`, or `item 2 of "tags"`."""
+    if not path:
+        return "The document"
+    last = path[-1]
+    return f'"{last}"' if isinstance(last, str) else f"item {last + 1} of {name_of(path[:-1])}"
+
+
+def describe(value: Any) -> str:
+    """A value's kind, and a short value itself."""
+    if value is None:
+        return "empty"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, dict | list):
+        return "a mapping" if isinstance(value, dict) else "a list"
+    return f'the text "{value[:40]}"' if isinstance(value, str) else str(value)[:40]
+
+
+def quoted_list(names: Iterable[str]) -> str:
+    """`"a" or "b"`."""
+    return " or ".join(f'"{name}"' for name in names)
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _remedy(shape: Shape, value: Any) -> str | None:
+    if value is None:
+        return "give it a value, or remove the key"
+    if isinstance(value, bool | int | float) and isinstance(shape, Text | OutputPath | Choice):
+        return "put it in quotes"
+    if isinstance(value, str) and re.fullmatch(r"-?[0-9.]+|true|false", value) and not isinstance(shape, Mapped | Listed):
+        return "remove the quotes"
+    return None
+
+
+def _hint(key: Key) -> str:
+    return key.shape.options[0] if isinstance(key.shape, Choice) and key.shape.options else ""
+
+
+def _described(text: str) -> Schema:
+    return {"description": text} if text else {}

@@ -1,0 +1,123 @@
+"""The door to flow documents: reads, checks, normalises and finds flow files."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from application.documents.build import build
+from application.documents.check import Check
+from application.documents.discovery import FlowFile, flow_files, looks_like_flow
+from application.documents.grammar import FLOW
+from application.documents.lint import lint
+from application.documents.reader import Document, read
+from application.documents.reads import names_read, teardown_reads
+from application.documents.report import Report
+from application.documents.schema import json_schema
+from application.documents.scope import Scope
+from application.documents.shapes import describe
+from application.documents.source import Source, did_you_mean
+from application.engine.action import Action
+from domain.definition import FlowDefinition, Path, Position
+from domain.errors import Problem
+from domain.limits import LIMITS, Limits
+
+__all__ = [
+    "FlowFile",
+    "digest",
+    "flow_files",
+    "json_schema",
+    "looks_like_flow",
+    "names_read",
+    "normalised",
+    "place_in",
+    "read_flow",
+    "teardown_reads",
+]
+
+
+def read_flow(
+    text: str | bytes,
+    *,
+    file: str = "<flow>",
+    actions: Mapping[str, Action],
+    known_variables: Iterable[str] | None = None,
+    limits: Limits = LIMITS,
+) -> tuple[FlowDefinition, tuple[Problem, ...]]:
+    """A flow's definition, and the warnings. Raises InvalidFlow with every error found, and nothing else.
+
+    `actions` maps every name and alias to its action. `known_variables`, where given, is all that can come from outside
+    the document: a name that is neither there nor defined in the document is then an error instead of a warning.
+    """
+    report = Report(read(text, file, limits))
+    report.errors += report.document.problems
+    if not _enter(report):
+        report.finish()
+    check = Check(report, actions, limits)
+    check.flow(report.document.value)
+    if report.errors:
+        report.finish()
+    definition = build(report.document, actions, check.ids)
+    Scope(report, actions, set(known_variables or ()), known_variables is not None).flow(definition)
+    lint(report)
+    return definition, report.finish()
+
+
+def normalised(text: str | bytes, *, limits: Limits = LIMITS) -> bytes:
+    """The content of a document as canonical JSON: comments, layout, key order and `graph` do not count.
+
+    Raises InvalidFlow if it cannot be read.
+    """
+    report = Report(read(text, limits=limits))
+    report.errors += report.document.problems
+    report.finish()
+    value: Any = report.document.value
+    if isinstance(value, dict):
+        value = value["flow"] if isinstance(value.get("flow"), dict) else value
+        value = {key: item for key, item in value.items() if key != "graph"}
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def digest(text: str | bytes) -> str:
+    """SHA-256 of the normalised content, in hex."""
+    return hashlib.sha256(normalised(text)).hexdigest()
+
+
+def place_in(definition: FlowDefinition, path: Path, text: str, offset: int = 0) -> Position:
+    """Where character `offset` of the text at a path stands in the source, as nearly as the source shows it."""
+    at = definition.position(path)
+    return Source(definition.source, definition.file).find(at, text, offset) if path in definition.positions else at
+
+
+def _enter(report: Report) -> bool:
+    """Go below `flow:`. False, with an error, if there is no flow."""
+    document: Document = report.document
+    value = document.value
+    if value is None:
+        report.error((), "The document is empty", "begin it with: flow:")
+    elif not isinstance(value, dict):
+        report.error((), f"A flow document must be a mapping, not {describe(value)}", "begin it with: flow:")
+    elif "flow" in value:
+        return _below_flow(report, value)
+    elif "name" in value or "steps" in value:
+        report.warn((), 'The document has no "flow:" at its root', "put flow: before it and indent the rest")
+        return True
+    else:
+        first = next(iter(value), "")
+        remedy = did_you_mean(first, ["flow"]) if first else "begin it with: flow:"
+        report.error((first,) if first else (), 'The document has no "flow:" at its root', remedy, key=bool(first))
+    return False
+
+
+def _below_flow(report: Report, value: dict[str, Any]) -> bool:
+    for name in value:
+        if name != "flow":
+            remedy = "indent it below flow:" if name in FLOW.keys else "remove it"
+            report.error((name,), f'"{name}" cannot stand beside "flow"', remedy, key=True)
+    if not isinstance(value["flow"], dict):
+        report.error(("flow",), f'"flow" must be a mapping, not {describe(value["flow"])}', "give it a name and steps")
+        return False
+    report.document = report.document.below(("flow",))
+    return True
