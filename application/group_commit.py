@@ -1,0 +1,232 @@
+"""Group commit: appends that arrive while a commit is in flight share the next one; one thread and connection a log."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any, LiteralString, cast
+
+import psycopg
+from eventsourcing.persistence import StoredEvent
+from psycopg import errors
+
+from domain.errors import Conflict, Unavailable
+
+MAX_BATCH = 256
+
+
+class VersionConflict(Conflict):
+    """Somebody else has appended to this aggregate: load it again and decide anew."""
+
+    code = "version_conflict"
+
+
+class LostTail(Conflict):
+    """The log no longer holds what this process appended (a failover that lost commits): stop writing."""
+
+    code = "lost_tail"
+
+
+@dataclass(frozen=True, slots=True)
+class SideWrite:
+    """A statement that takes effect in the transaction of the events beside it, or not at all."""
+
+    sql: str
+    params: Sequence[Any] = ()
+
+
+@dataclass(slots=True)
+class Append:
+    """Events of one save. `previous` is the stored event before the first, when this process wrote it."""
+
+    events: Sequence[StoredEvent]
+    side: Sequence[SideWrite] = ()
+    previous: StoredEvent | None = None
+    patience: float = 3.0
+    """Seconds to keep trying while the database is away."""
+    done: Future[int] = field(default_factory=Future)
+
+
+def is_connection_error(error: BaseException) -> bool:
+    """Whether the outcome of the statement is unknown or the server was away."""
+    if isinstance(error, errors.IdleInTransactionSessionTimeout):
+        return True
+    return isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
+
+
+class GroupCommitter:
+    """Commits appends of one log in the order they come. `connect` opens an autocommit connection."""
+
+    def __init__(self, schema: str, connect: Callable[[], psycopg.Connection[Any]]) -> None:
+        self._schema = schema
+        self._connect = connect
+        self._queue: queue.SimpleQueue[Append | None] = queue.SimpleQueue()
+        self._connection: psycopg.Connection[Any] | None = None
+        self._thread: threading.Thread | None = None
+        self._starting = threading.Lock()
+        self._closed = False
+
+    def submit(self, append: Append) -> Future[int]:
+        """Hand in an append; the future gives the position of its last event, or the refusal."""
+        with self._starting:
+            if self._closed:
+                raise Unavailable("the event store is closed")
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name=f"append-{self._schema}", daemon=True)
+                self._thread.start()
+            self._queue.put(append)
+        return append.done
+
+    def close(self) -> None:
+        """Commit what was handed in, then stop."""
+        with self._starting:
+            self._closed = True
+            thread = self._thread
+        if thread is not None:
+            self._queue.put(None)
+            thread.join()
+
+    def _run(self) -> None:
+        stopping = False
+        while not stopping:
+            batch, stopping = self._next_batch()
+            if batch:
+                self._commit(batch)
+        if self._connection is not None:
+            self._connection.close()
+
+    def _next_batch(self) -> tuple[list[Append], bool]:
+        """Wait for one append, then take all that have come meanwhile."""
+        batch: list[Append] = []
+        item = self._queue.get()
+        while item is not None:
+            batch.append(item)
+            if len(batch) == MAX_BATCH:
+                return batch, False
+            try:
+                item = self._queue.get_nowait()
+            except queue.Empty:
+                return batch, False
+        return batch, True
+
+    def _commit(self, batch: list[Append]) -> None:
+        """All in one transaction; when that fails, one by one, so that only the guilty save fails."""
+        if len(batch) > 1:
+            try:
+                positions = self._write(batch)
+            except Exception as error:
+                if is_connection_error(error):
+                    self._disconnect()
+                    for append in batch:
+                        self._commit_alone(append, ambiguous=True)
+                    return
+            else:
+                for append, position in zip(batch, positions, strict=True):
+                    append.done.set_result(position)
+                return
+        for append in batch:
+            self._commit_alone(append, ambiguous=False)
+
+    def _commit_alone(self, append: Append, *, ambiguous: bool) -> None:
+        try:
+            append.done.set_result(self._persist(append, ambiguous=ambiguous))
+        except BaseException as error:
+            append.done.set_exception(error)
+
+    def _persist(self, append: Append, *, ambiguous: bool) -> int:
+        """Append once, whatever the connection does: after a broken commit look first, then send the same bytes again."""
+        deadline = time.monotonic() + append.patience
+        pause = 0.05
+        while True:
+            try:
+                if ambiguous:
+                    self._check_tail(append)
+                    position = self._already_there(append)
+                    if position is not None:
+                        return position
+                return self._write([append])[0]
+            except errors.UniqueViolation as error:
+                raise VersionConflict("this version is already recorded") from error
+            except Exception as error:
+                if getattr(error, "sqlstate", None) == "TM001":
+                    raise LostTail("the log does not hold the event before this one") from error
+                if not is_connection_error(error):
+                    raise
+                ambiguous = True
+                self._disconnect()
+                if time.monotonic() + pause > deadline:
+                    raise Unavailable(f"PostgreSQL does not answer: {error}".strip()) from error
+                time.sleep(pause)
+                pause = min(pause * 2, 1.0)
+
+    def _write(self, batch: list[Append]) -> list[int]:
+        connection = self._connected()
+        events = [event for append in batch for event in append.events]
+        statement = cast(LiteralString, f"SELECT {self._schema}.append(%b::uuid[], %b::int4[], %b::text[], %b::bytea[])")
+        params = (
+            [event.originator_id for event in events],
+            [event.originator_version for event in events],
+            [event.topic for event in events],
+            [event.state for event in events],
+        )
+        side = [write for append in batch for write in append.side]
+        if side:
+            with connection.pipeline(), connection.transaction():
+                cursor = connection.execute(statement, params)
+                for write in side:
+                    connection.execute(cast(LiteralString, write.sql), write.params)
+            row = cursor.fetchone()
+        else:
+            row = connection.execute(statement, params).fetchone()
+        positions: list[int] = row[0] if row else []
+        ends, last = [], -1
+        for append in batch:
+            last += len(append.events)
+            ends.append(positions[last])
+        return ends
+
+    def _already_there(self, append: Append) -> int | None:
+        """The position when exactly these bytes are recorded, None when none are; another's events are a conflict."""
+        found = self._stored(append.events)
+        if not found:
+            return None
+        same = [
+            row is not None and (row[0], bytes(row[1])) == (event.topic, event.state)
+            for event, row in ((event, found.get((event.originator_id, event.originator_version))) for event in append.events)
+        ]
+        if not all(same):
+            raise VersionConflict("this version is already recorded")
+        return max(int(row[2]) for row in found.values())
+
+    def _check_tail(self, append: Append) -> None:
+        """The event that this process wrote last must still be there (closes the trap of a lossy failover)."""
+        previous = append.previous
+        if previous is None:
+            return
+        row = self._stored([previous]).get((previous.originator_id, previous.originator_version))
+        if row is None or bytes(row[1]) != previous.state:
+            raise LostTail("the log does not hold the event that this process appended last")
+
+    def _stored(self, events: Sequence[StoredEvent]) -> dict[tuple[Any, int], tuple[str, bytes, int]]:
+        statement = cast(
+            LiteralString,
+            f"SELECT e.originator_id, e.originator_version, e.topic, e.state, e.notification_id FROM {self._schema}.events e"
+            " JOIN unnest(%b::uuid[], %b::int4[]) AS k(i, v) ON e.originator_id = k.i AND e.originator_version = k.v",
+        )
+        params = ([event.originator_id for event in events], [event.originator_version for event in events])
+        rows = self._connected().execute(statement, params).fetchall()
+        return {(row[0], row[1]): (row[2], row[3], row[4]) for row in rows}
+
+    def _connected(self) -> psycopg.Connection[Any]:
+        if self._connection is None or self._connection.closed:
+            self._connection = self._connect()
+        return self._connection
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
