@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Any, LiteralString, cast
+from typing import Any
 
 import psycopg
 from eventsourcing.persistence import StoredEvent
@@ -166,7 +166,7 @@ class GroupCommitter:
     def _write(self, batch: list[Append]) -> list[int]:
         connection = self._connected()
         events = [event for append in batch for event in append.events]
-        statement = cast(LiteralString, f"SELECT {self._schema}.append(%b::uuid[], %b::int4[], %b::text[], %b::bytea[])")
+        statement = f"SELECT {self._schema}.append(%b::uuid[], %b::int4[], %b::text[], %b::bytea[])"
         params = (
             [event.originator_id for event in events],
             [event.originator_version for event in events],
@@ -178,7 +178,7 @@ class GroupCommitter:
             with connection.pipeline(), connection.transaction():
                 cursor = connection.execute(statement, params)
                 for write in side:
-                    connection.execute(cast(LiteralString, write.sql), write.params)
+                    connection.execute(write.sql, write.params)
             row = cursor.fetchone()
         else:
             row = connection.execute(statement, params).fetchone()
@@ -212,10 +212,9 @@ class GroupCommitter:
             raise LostTail("the log does not hold the event that this process appended last")
 
     def _stored(self, events: Sequence[StoredEvent]) -> dict[tuple[Any, int], tuple[str, bytes, int]]:
-        statement = cast(
-            LiteralString,
+        statement = (
             f"SELECT e.originator_id, e.originator_version, e.topic, e.state, e.notification_id FROM {self._schema}.events e"
-            " JOIN unnest(%b::uuid[], %b::int4[]) AS k(i, v) ON e.originator_id = k.i AND e.originator_version = k.v",
+            " JOIN unnest(%b::uuid[], %b::int4[]) AS k(i, v) ON e.originator_id = k.i AND e.originator_version = k.v"
         )
         params = ([event.originator_id for event in events], [event.originator_version for event in events])
         rows = self._connected().execute(statement, params).fetchall()

@@ -31,6 +31,10 @@ CREATE TABLE IF NOT EXISTS {schema}.payloads (
     created_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (workspace, id)
 );
+CREATE TABLE IF NOT EXISTS {schema}.workspace_keys (
+    workspace text PRIMARY KEY,
+    wrapped bytea NOT NULL
+);
 CREATE TABLE IF NOT EXISTS {schema}.tracking (
     name text PRIMARY KEY,
     position bigint NOT NULL

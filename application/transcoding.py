@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from datetime import datetime
 from functools import cache
 from typing import Any
@@ -33,11 +34,12 @@ class OrjsonTranscoder(Transcoder):
 
 @cache
 def _classes() -> dict[str, type[Any]]:
-    return {get_topic(cls): cls for cls in (*event_classes(), Snapshot)}
+    classes: list[type[Any]] = [*event_classes(), Snapshot]
+    return {get_topic(cls): cls for cls in classes}
 
 
 @cache
-def _times(cls: type[Any]) -> tuple[str, ...]:
+def _times(cls: Hashable) -> tuple[str, ...]:
     """Names of the fields that hold date-times."""
     fields = getattr(cls, "__dataclass_fields__", {})
     return tuple(name for name, field in fields.items() if str(field.type) in ("datetime", "<class 'datetime.datetime'>"))

@@ -1,0 +1,62 @@
+"""PostgreSQL connections: one pool a process and database, with the time-outs that the append path relies on."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import psycopg
+from psycopg_pool import ConnectionPool
+
+_OPTIONS = {
+    "connect_timeout": "5",
+    "keepalives": "1",
+    "keepalives_idle": "10",
+    "keepalives_interval": "5",
+    "keepalives_count": "3",
+    # A process frozen inside an append must not hold the log's lock for long (milliseconds).
+    "options": "-c idle_in_transaction_session_timeout=1000 -c lock_timeout=3000",
+    "application_name": "testmesh",
+}
+
+
+class Database:
+    """One database by URL: a pool for reads and dedicated connections for those that keep one."""
+
+    def __init__(self, url: str, *, size: int = 5) -> None:
+        self.url = url
+        self._size = size
+        self._pool: ConnectionPool[psycopg.Connection[Any]] | None = None
+        self._opening = threading.Lock()
+
+    def connect(self) -> psycopg.Connection[Any]:
+        """A connection of one's own, in autocommit mode."""
+        options: dict[str, Any] = dict(_OPTIONS)
+        return psycopg.connect(self.url, autocommit=True, **options)
+
+    @property
+    def pool(self) -> ConnectionPool[psycopg.Connection[Any]]:
+        """The shared pool, opened when first used (after any fork)."""
+        with self._opening:
+            if self._pool is None:
+                options: dict[str, Any] = {**_OPTIONS, "autocommit": True}
+                pool: ConnectionPool[psycopg.Connection[Any]] = ConnectionPool(
+                    self.url,
+                    kwargs=options,
+                    min_size=1,
+                    max_size=self._size,
+                    timeout=5.0,
+                    check=ConnectionPool.check_connection,
+                    open=False,
+                    name="testmesh",
+                )
+                pool.open()
+                self._pool = pool
+            return self._pool
+
+    def close(self) -> None:
+        """Close the pool."""
+        with self._opening:
+            if self._pool is not None:
+                self._pool.close()
+                self._pool = None

@@ -1,0 +1,241 @@
+"""The event store: one log a domain, over the library's Application with our recorder and our one write path."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any, TypeVar
+from uuid import UUID
+from weakref import WeakKeyDictionary
+
+from eventsourcing.application import AggregateNotFoundError, Application
+from eventsourcing.domain import Aggregate
+from eventsourcing.persistence import (
+    AggregateRecorder,
+    ApplicationRecorder,
+    InfrastructureFactory,
+    IntegrityError,
+    Notification,
+    ProcessRecorder,
+    StoredEvent,
+    Subscription,
+    TrackingRecorder,
+    Transcoder,
+)
+from eventsourcing.utils import Environment
+
+from application.database import Database
+from application.group_commit import Append, GroupCommitter, SideWrite, VersionConflict
+from application.transcoding import EventMapper, OrjsonTranscoder
+from domain.errors import NotFound
+
+A = TypeVar("A", bound=Aggregate)
+SNAPSHOT_EVERY = 200
+"""Versions between two snapshots of an aggregate."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A decoded event at its position in a log."""
+
+    position: int
+    event: Any
+    topic: str
+
+
+class PostgresRecorder(ApplicationRecorder):
+    """Reads and appends one event table. Appending here is for the library's own calls; Log.put is the write path."""
+
+    def __init__(self, database: Database, schema: str, table: str = "events") -> None:
+        self._database = database
+        self._schema = schema
+        self._table = f"{schema}.{table}"
+
+    def insert_events(self, stored_events: Sequence[StoredEvent], **kwargs: Any) -> Sequence[int] | None:
+        """Refused for events (see Log.put); snapshots replace one another."""
+        if self._table.endswith(".events"):
+            raise IntegrityError("append through Log.put, the only write path")
+        sql = (
+            f"INSERT INTO {self._table} (originator_id, originator_version, topic, state) VALUES (%s, %s, %s, %s)"
+            " ON CONFLICT (originator_id, originator_version) DO UPDATE SET state = excluded.state"
+        )
+        with self._database.pool.connection() as connection:
+            for stored in stored_events:
+                values = (stored.originator_id, stored.originator_version, stored.topic, stored.state)
+                connection.execute(sql, values)
+        return None
+
+    def select_events(
+        self,
+        originator_id: UUID | str,
+        *,
+        gt: int | None = None,
+        lte: int | None = None,
+        desc: bool = False,
+        limit: int | None = None,
+    ) -> Sequence[StoredEvent]:
+        """Events of one aggregate in order."""
+        sql = (
+            f"SELECT originator_id, originator_version, topic, state FROM {self._table}"
+            " WHERE originator_id = %s AND originator_version > %s AND originator_version <= %s"
+            f" ORDER BY originator_version {'DESC' if desc else 'ASC'} LIMIT %s"
+        )
+        with self._database.pool.connection() as connection:
+            rows = connection.execute(sql, (originator_id, gt or 0, lte or 2**31 - 1, limit)).fetchall()
+        return [StoredEvent(*row) for row in rows]
+
+    def select_notifications(
+        self,
+        start: int | None,
+        limit: int,
+        stop: int | None = None,
+        topics: Sequence[str] = (),
+        *,
+        inclusive_of_start: bool = True,
+    ) -> Sequence[Notification]:
+        """Events of the whole log by position."""
+        first = (start or 0) if inclusive_of_start else (start or 0) + 1
+        sql = (
+            f"SELECT originator_id, originator_version, topic, state, notification_id FROM {self._table}"
+            " WHERE notification_id >= %s AND notification_id <= %s AND (%s OR topic = ANY(%s))"
+            " ORDER BY notification_id LIMIT %s"
+        )
+        values = (first, stop or 2**63 - 1, not topics, list(topics), limit)
+        with self._database.pool.connection() as connection:
+            rows = connection.execute(sql, values).fetchall()
+        return [Notification(originator_id=i, originator_version=v, topic=t, state=s, id=n) for i, v, t, s, n in rows]
+
+    def max_notification_id(self) -> int | None:
+        """The head of the log."""
+        with self._database.pool.connection() as connection:
+            row = connection.execute(f"SELECT max(notification_id) FROM {self._table}").fetchone()
+        return row[0] if row else None
+
+    def subscribe(self, gt: int | None = None, topics: Sequence[str] = ()) -> Subscription[Any]:
+        """Refused: the library's subscription can sleep through an event; followers poll (projections.follower)."""
+        raise NotImplementedError("follow the log with its own pull loop")
+
+
+class Factory(InfrastructureFactory[TrackingRecorder]):
+    """The library's door to our recorder. The database is handed over in `Factory.databases` by schema."""
+
+    databases: dict[str, Database] = {}
+
+    def aggregate_recorder(self, purpose: str = "events") -> AggregateRecorder:
+        """Snapshots."""
+        return PostgresRecorder(self.databases[self.env.name], self.env.name, purpose)
+
+    def application_recorder(self) -> ApplicationRecorder:
+        """Events."""
+        return PostgresRecorder(self.databases[self.env.name], self.env.name)
+
+    def tracking_recorder(self, tracking_recorder_class: type[TrackingRecorder] | None = None) -> TrackingRecorder:
+        """Not used: projections keep their own positions."""
+        raise NotImplementedError("projections keep their positions beside their rows")
+
+    def process_recorder(self) -> ProcessRecorder:
+        """Not used."""
+        raise NotImplementedError("process managers keep their positions themselves")
+
+
+class _Application(Application[UUID]):
+    """The library's application without its environment variables."""
+
+    def construct_env(self, name: str, env: Any = None) -> Environment:
+        return Environment(name, dict(env or {}))
+
+    def construct_transcoder(self) -> Transcoder:
+        return OrjsonTranscoder()
+
+    def construct_mapper(self) -> EventMapper:
+        return EventMapper(transcoder=self.construct_transcoder())
+
+
+class Log:
+    """One domain's log: load an aggregate, put what it decided, read the tail."""
+
+    def __init__(self, name: str, database: Database | None = None) -> None:
+        """`database` None keeps everything in memory (local runs)."""
+        self.name = name
+        self.database = database
+        env: dict[str, str] = {}
+        if database is not None:
+            Factory.databases[name] = database
+            env = {"PERSISTENCE_MODULE": "application.event_store:Factory", "IS_SNAPSHOTTING_ENABLED": "y"}
+        application = type(name, (_Application,), {"name": name})
+        self.application: Application[UUID] = application(env)
+        self._committer = GroupCommitter(name, database.connect) if database is not None else None
+        self._last: WeakKeyDictionary[Aggregate, StoredEvent] = WeakKeyDictionary()
+
+    def load(self, kind: type[A], id: UUID) -> A:
+        """The aggregate as it is now; NotFound when there is none."""
+        try:
+            return self.application.repository.get(id)
+        except AggregateNotFoundError as error:
+            raise NotFound(f"there is no {kind.__name__.lower()} {id}") from error
+
+    def find(self, kind: type[A], id: UUID) -> A | None:
+        """The aggregate, or None."""
+        try:
+            return self.load(kind, id)
+        except NotFound:
+            return None
+
+    def submit(self, *aggregates: Aggregate, side: Sequence[SideWrite] = (), patience: float = 3.0) -> Future[int]:
+        """Hand the pending events to the write path; the future gives the position of the last.
+
+        One aggregate's appends must be submitted in order, and the fence (its last own event) is checked after any
+        broken connection. Errors: VersionConflict, LostTail, Unavailable.
+        """
+        stored, previous = [], None
+        for aggregate in aggregates:
+            events = [self.application.mapper.to_stored_event(event) for event in aggregate.collect_events()]
+            if events:
+                if len(aggregates) == 1:
+                    previous = self._last.get(aggregate)
+                self._last[aggregate] = events[-1]
+                stored.extend(events)
+        if not stored:
+            done: Future[int] = Future()
+            done.set_result(self.head())
+            return done
+        if self._committer is None:
+            return self._record_in_memory(stored)
+        return self._committer.submit(Append(stored, side, previous, patience))
+
+    def put(self, *aggregates: Aggregate, side: Sequence[SideWrite] = (), patience: float = 3.0) -> int:
+        """As `submit`, and wait for the commit."""
+        position = self.submit(*aggregates, side=side, patience=patience).result()
+        for aggregate in aggregates:
+            self._snapshot_when_long(aggregate)
+        return position
+
+    def read(self, after: int, limit: int, topics: Sequence[str] = ()) -> list[Recorded]:
+        """Decoded events with a position above `after`, in order."""
+        found = self.application.recorder.select_notifications(after, limit, topics=topics, inclusive_of_start=False)
+        return [Recorded(n.id, self.application.mapper.to_domain_event(n), n.topic) for n in found]
+
+    def head(self) -> int:
+        """The position of the newest event; 0 in an empty log."""
+        return self.application.recorder.max_notification_id() or 0
+
+    def close(self) -> None:
+        """Commit what was handed in; the database stays open for others."""
+        if self._committer is not None:
+            self._committer.close()
+        self.application.close()
+
+    def _record_in_memory(self, stored: list[StoredEvent]) -> Future[int]:
+        done: Future[int] = Future()
+        try:
+            positions = self.application.recorder.insert_events(stored) or [0]
+            done.set_result(positions[-1])
+        except IntegrityError as error:
+            done.set_exception(VersionConflict(str(error)))
+        return done
+
+    def _snapshot_when_long(self, aggregate: Aggregate) -> None:
+        if self.database is None or not aggregate.version or aggregate.version % SNAPSHOT_EVERY:
+            return
+        self.application.take_snapshot(aggregate.id)
