@@ -1,0 +1,198 @@
+"""Walks the phases of one attempt: setup, steps, then teardown whatever happened, and gives the verdict."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from application.engine.progress import Progress
+from application.engine.scope import Names
+from application.engine.step_runner import StepRunner, Surroundings
+from domain.definition import Phase, Step
+from domain.expressions import ExpressionError, extract
+from domain.outcome import StepOutcome, Verdict
+
+Stop = Literal["cancelled", "timed_out", "lost", "drain"]
+"""Why an attempt is stopped from outside. After `lost` and `drain` its teardown belongs to another worker."""
+
+
+@dataclass(slots=True)
+class AttemptResult:
+    """How an attempt ended; `stopped` says why it has no verdict of its own."""
+
+    verdict: Verdict
+    message: str = ""
+    teardown: str | None = None
+    outputs: Mapping[str, Any] = field(default_factory=dict)
+    stopped: Stop | None = None
+
+
+class Executor:
+    """Runs one attempt. `teardown_reads` are the names that teardown needs: from the step that makes them on, each step
+    waits for the commit of what came before it."""
+
+    def __init__(self, around: Surroundings, progress: Progress, teardown_reads: frozenset[str] = frozenset()) -> None:
+        self._around = around
+        self._progress = progress
+        self._reads = teardown_reads
+        self._durable = False
+        self._number = 0
+        self._body: asyncio.Task[Verdict] | None = None
+        self._stop: Stop | None = None
+        self._message = ""
+
+    def stop(self, why: Stop) -> None:
+        """Stop the body at once; the first reason stands, but a lost attempt stays lost."""
+        if self._stop is None or why == "lost":
+            self._stop = why
+            if self._body is not None:
+                self._body.cancel()
+
+    async def run(self) -> AttemptResult:
+        """The whole attempt."""
+        try:
+            verdict = await self._run_body()
+            if self._stop in ("lost", "drain"):
+                return AttemptResult("error", stopped=self._stop)
+            teardown = await self._tear_down()
+            if teardown is not None:
+                await self._progress.teardown_finished(teardown)
+            verdict = self._overall(verdict, teardown)
+            return AttemptResult(verdict, self._message, teardown, self._outputs(verdict))
+        finally:
+            await self._around.close()
+
+    async def run_teardown(self) -> str:
+        """Only the teardown of a lost attempt, from what its events recorded; gives its verdict."""
+        try:
+            return await self._bounded_teardown()
+        finally:
+            await self._around.close()
+
+    async def _run_body(self) -> Verdict:
+        config = self._around.definition.config
+        self._body = asyncio.create_task(self._steps())
+        if self._stop is not None:
+            self._body.cancel()
+        _, pending = await asyncio.wait({self._body}, timeout=config.timeout)
+        if pending:
+            self._message = f"the flow did not finish within {config.timeout:g} s"
+            self.stop("timed_out")
+        try:
+            return await self._body
+        except asyncio.CancelledError:
+            if self._stop is None:
+                raise
+            return "timed_out" if self._stop == "timed_out" else "cancelled"
+
+    async def _steps(self) -> Verdict:
+        definition = self._around.definition
+        verdict = await self._phase("setup", definition.setup, keep_going=False)
+        if verdict in ("failed", "error"):
+            return verdict
+        return _worst(verdict, await self._phase("steps", definition.steps, not definition.config.fail_fast))
+
+    async def _tear_down(self) -> str | None:
+        if not self._around.definition.teardown or self._number == 0:
+            return None
+        await self._progress.teardown_started()
+        return await self._bounded_teardown()
+
+    async def _bounded_teardown(self) -> str:
+        definition = self._around.definition
+        try:
+            async with asyncio.timeout(definition.config.teardown_timeout):
+                return await self._phase("teardown", definition.teardown, keep_going=True)
+        except TimeoutError:
+            return "timed_out"
+
+    async def _phase(self, phase: Phase, steps: Sequence[Step], keep_going: bool) -> Verdict:
+        verdict: Verdict = "passed"
+        for step in steps:
+            outcome = await self._step(step, phase, step.id, self._around.names)
+            verdict = _worst(verdict, _counted(outcome))
+            if not outcome.ok:
+                self._message = self._message or _why(step, outcome)
+                if not keep_going:
+                    break
+        return verdict
+
+    async def _step(self, step: Step, phase: Phase, path: str, names: Names) -> StepOutcome:
+        self._number += 1
+        runner = StepRunner(self._around, step, path, names)
+        self._durable = self._durable or self._is_read(step)
+        await self._progress.step_started(
+            step, path, phase, self._number, runner.title(), durable=self._durable and phase != "teardown"
+        )
+        try:
+            outcome = await runner.run()
+        except asyncio.CancelledError:
+            if self._stop not in ("lost", "drain"):
+                stopped = runner.cancelled(self._stop or "timed_out", self._message or str(self._stop or "time limit"))
+                await asyncio.shield(self._progress.step_finished(path, phase, stopped, {}, runner.logs))
+            raise
+        names.learn(step.id, runner.result, runner.outputs)
+        await self._progress.step_finished(path, phase, outcome, self._state(step, outcome), runner.logs)
+        if step.on_error.error_steps and outcome.verdict in ("failed", "error", "tolerated"):
+            await self._error_steps(step, phase, path, names, outcome)
+        return outcome
+
+    async def _error_steps(self, step: Step, phase: Phase, path: str, names: Names, outcome: StepOutcome) -> None:
+        error = outcome.error
+        failed = next((check for made in outcome.tries for check in made.assertions if not check.passed), None)
+        message = error.message if error else f"assertion failed: {failed.expression}" if failed else outcome.verdict
+        inner = names.child(error={"message": message, "kind": error.kind if error else "assertion", "step": step.id})
+        for nested in step.on_error.error_steps:
+            await self._step(nested, phase, f"{path}/{nested.id}", inner)
+
+    def _is_read(self, step: Step) -> bool:
+        return step.id in self._reads or not self._reads.isdisjoint(step.output)
+
+    def _state(self, step: Step, outcome: StepOutcome) -> Mapping[str, Any]:
+        """The names that teardown reads of this step, masked like everything that is recorded."""
+        state: dict[str, Any] = {name: outcome.outputs[name] for name in outcome.outputs if name in self._reads}
+        if step.id in self._reads:
+            state[step.id] = {**(outcome.result or {}), **outcome.outputs}
+        return state
+
+    def _overall(self, verdict: Verdict, teardown: str | None) -> Verdict:
+        """A failing teardown never hides the first cause, and never passes for a pass."""
+        if verdict in ("passed", "passed_on_retry") and teardown in ("failed", "error", "timed_out"):
+            self._message = self._message or f"teardown {teardown}"
+            return "failed" if teardown == "failed" else "error"
+        return verdict
+
+    def _outputs(self, verdict: Verdict) -> Mapping[str, Any]:
+        if verdict not in ("passed", "passed_on_retry"):
+            return {}
+        outputs: dict[str, Any] = {}
+        scope = self._around.names.scope("outputs")
+        for name, path in self._around.definition.outputs.items():
+            try:
+                outputs[name] = self._around.masker.mask(extract(path, scope))
+            except ExpressionError as error:
+                outputs[name] = None
+                self._message = self._message or f"output {name}: {error.message}"
+        return outputs
+
+
+_ORDER: tuple[Verdict, ...] = ("passed", "passed_on_retry", "failed", "error", "timed_out", "cancelled")
+
+
+def _worst(one: Verdict, other: Verdict) -> Verdict:
+    return max(one, other, key=_ORDER.index)
+
+
+def _counted(outcome: StepOutcome) -> Verdict:
+    if outcome.verdict in ("skipped", "tolerated"):
+        return "passed"
+    return outcome.verdict  # type: ignore[return-value]
+
+
+def _why(step: Step, outcome: StepOutcome) -> str:
+    if outcome.error is not None:
+        return f"{step.id}: {outcome.error.message}"
+    failed = next((check for made in outcome.tries[-1:] for check in made.assertions if not check.passed), None)
+    return f"{step.id}: {failed.message or failed.expression}" if failed else f"{step.id}: {outcome.verdict}"

@@ -1,0 +1,33 @@
+"""What expressions can name while an attempt runs: variables, outputs and results of earlier steps, built-ins."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from domain.expressions import Builtins, Scope
+
+
+class Names:
+    """The names of one attempt, growing step by step. Loop bodies get a child that sees its parent's names."""
+
+    def __init__(self, builtins: Builtins, variables: Mapping[str, Any], identity: Mapping[str, Any]) -> None:
+        self._builtins = builtins
+        self.values: dict[str, Any] = {**identity, **variables}
+
+    def scope(self, path: str, number: int = 1, result: Mapping[str, Any] | None = None, **extra: Any) -> Scope:
+        """A scope for one evaluation; `number` is the try, `result` the step's own result."""
+        builtins = self._builtins.at(path, 0, number)
+        names = {**self.values, **extra} if extra else self.values
+        return Scope(names, result=result, builtins=builtins)
+
+    def child(self, **names: Any) -> Names:
+        """Names of a nested body."""
+        inner = Names(self._builtins, self.values, {})
+        inner.values.update(names)
+        return inner
+
+    def learn(self, step_id: str, result: Mapping[str, Any], outputs: Mapping[str, Any]) -> None:
+        """Make a finished step's result and outputs known to later steps; outputs also by their bare names."""
+        self.values[step_id] = {**result, **outputs}
+        self.values.update(outputs)

@@ -1,0 +1,268 @@
+"""Runs one step: condition, tries, waiting, assertions, outputs; everything that it reports is masked."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from domain.masking import Masker
+
+from application.engine.action import Action, ActionContext, ActionError, ActionFailed
+from application.engine.checks import check
+from application.engine.egress import EgressPolicy
+from application.engine.retry import may_retry, pause
+from application.engine.scope import Names
+from domain.definition import FlowDefinition, Retry, Step
+from domain.expressions import ExpressionError, Scope, evaluate, extract, render
+from domain.limits import LIMITS
+from domain.outcome import StepError, StepOutcome, Try
+
+ONCE = Retry(max_attempts=1)
+
+
+@dataclass(slots=True)
+class Surroundings:
+    """What all steps of one attempt share."""
+
+    definition: FlowDefinition
+    actions: Mapping[str, Action]
+    names: Names
+    masker: Masker
+    egress: EgressPolicy
+    headers: Mapping[str, str]
+    random: Callable[[], float]
+    resources: dict[str, Any] = field(default_factory=dict)
+
+    async def close(self) -> None:
+        """Close what actions left open: clients, pools, servers."""
+        while self.resources:
+            _, resource = self.resources.popitem()
+            close = getattr(resource, "close", None)
+            if close is not None:
+                await close()
+
+
+@dataclass(slots=True)
+class _Made:
+    """One try with what it left behind."""
+
+    record: Try
+    result: Mapping[str, Any]
+    outputs: dict[str, Any]
+    exchange: Mapping[str, Any]
+
+
+class StepRunner:
+    """Runs one step of an attempt. `logs` collects its log lines as {"level", "message"}."""
+
+    def __init__(self, around: Surroundings, step: Step, path: str, names: Names) -> None:
+        self._around = around
+        self._step = step
+        self._path = path
+        self._names = names
+        self._begun = time.monotonic()
+        self._deadline = self._begun + step.timeout if step.timeout else float("inf")
+        self._retry = self._policy()
+        self.logs: list[dict[str, str]] = []
+        self.result: Mapping[str, Any] = {}
+        self.outputs: dict[str, Any] = {}
+
+    def title(self) -> str:
+        """The step's name with its templates resolved, masked; its id when it has none."""
+        if self._step.name is None:
+            return self._step.id
+        try:
+            return str(self._mask(render(self._step.name, self._names.scope(self._path))))
+        except ExpressionError:
+            return self._step.name
+
+    async def run(self) -> StepOutcome:
+        """The step's outcome. CancelledError passes through."""
+        skipped = self._skipped()
+        if skipped is not None:
+            return skipped
+        tries: list[Try] = []
+        while True:
+            made = await self._try(len(tries) + 1)
+            tries.append(made.record)
+            if made.record.verdict == "passed" or not self._again(made):
+                return self._outcome(tuple(tries), made)
+            await asyncio.sleep(min(pause(self._retry, len(tries), self._around.random), self._remaining()))
+
+    def cancelled(self, verdict: str, reason: str) -> StepOutcome:
+        """The outcome of a step that was stopped from outside."""
+        duration = self._elapsed()
+        return StepOutcome("timed_out" if verdict == "timed_out" else "cancelled", duration, reason=reason)
+
+    def _policy(self) -> Retry:
+        step = self._step
+        if step.retry is not None:
+            return step.retry
+        return self._around.definition.config.retry or ONCE
+
+    def _skipped(self) -> StepOutcome | None:
+        step = self._step
+        if step.disabled:
+            return StepOutcome("skipped", 0.0, reason="disabled")
+        if step.when is None:
+            return None
+        try:
+            value = evaluate(_condition(step.when), self._names.scope(self._path))
+            if not isinstance(value, bool):
+                raise ExpressionError(f"`when` must be true or false, it is {value!r:.80}", 0, step.when, kind="type")
+        except ExpressionError as error:
+            return StepOutcome("error", self._elapsed(), error=self._explained(error, (*step.path, "when")))
+        return None if value else StepOutcome("skipped", 0.0, reason=f"when: {step.when}")
+
+    async def _try(self, number: int) -> _Made:
+        begun = time.monotonic()
+        context = self._context(number)
+        verdict, error, checks = "error", None, ()
+        result: Mapping[str, Any] = {}
+        outputs: dict[str, Any] = {}
+        try:
+            async with asyncio.timeout_at(self._loop_deadline()):
+                result = await self._act(context, number)
+            scope = self._names.scope(self._path, number, result)
+            outputs = self._extract(scope)
+            checks = check(self._step, self._around.definition, replace_names(scope, outputs), self._mask)
+            verdict = "passed" if all(outcome.passed for outcome in checks) else "failed"
+        except TimeoutError:
+            error = StepError("timeout", f"the step did not finish within {self._step.timeout:g} s", "raise its timeout")
+        except ActionFailed as failed:
+            verdict, result = "failed", failed.result or {}
+            error = StepError("failed", self._text(failed.message))
+        except ActionError as failure:
+            error = StepError(failure.kind, self._text(failure.message), failure.hint)
+        except ExpressionError as wrong:
+            error = self._explained(wrong, (*self._step.path, "config"))
+        duration = (time.monotonic() - begun) * 1000
+        return _Made(Try(number, verdict, round(duration, 3), error, checks), result, outputs, context.exchange)
+
+    async def _act(self, context: ActionContext, number: int) -> Mapping[str, Any]:
+        """The action, again and again while `until` does not hold."""
+        step, until = self._step, self._step.until
+        action = self._around.actions[step.action]
+        if until is None:
+            return await action.run(self._config(action, number), context)
+        end = time.monotonic() + until.timeout
+        while True:
+            result = await action.run(self._config(action, number), context)
+            if evaluate(_condition(until.condition), self._names.scope(self._path, number, result)) is True:
+                return result
+            if time.monotonic() + until.interval > end:
+                message = f"until: {until.condition} did not become true within {until.timeout:g} s"
+                raise ActionFailed(message, result=result)
+            await asyncio.sleep(until.interval)
+
+    def _config(self, action: Action, number: int) -> Mapping[str, Any]:
+        scope = self._names.scope(self._path, number)
+        raw = self._step.config
+        if not action.unresolved:
+            config: Mapping[str, Any] = render(raw, scope)
+            return config
+        return {key: value if key in action.unresolved else render(value, scope) for key, value in raw.items()}
+
+    def _context(self, number: int) -> ActionContext:
+        def look(text: str, names: Mapping[str, Any]) -> Any:
+            return evaluate(_condition(text), self._names.scope(self._path, number, None, **names))
+
+        return ActionContext(
+            egress=self._around.egress,
+            resources=self._around.resources,
+            evaluate=look,
+            log=self._log,
+            remaining=self._remaining,
+            headers={**self._around.headers, "X-TestMesh-Step": self._path},
+            secrets=self._around.masker.add,
+        )
+
+    def _extract(self, scope: Scope) -> dict[str, Any]:
+        outputs: dict[str, Any] = {}
+        for name, path in self._step.output.items():
+            value = extract(path, scope)
+            if name in self._step.secret_outputs and value is not None:
+                self._around.masker.add(str(value))
+            outputs[name] = value
+        return outputs
+
+    def _again(self, made: _Made) -> bool:
+        if self._remaining() <= 0:
+            return False
+
+        def holds(text: str) -> bool:
+            scope = self._names.scope(self._path, made.record.number, made.result)
+            try:
+                return evaluate(_condition(text), scope) is True
+            except ExpressionError:
+                return False
+
+        return may_retry(self._retry, made.record, holds)
+
+    def _outcome(self, tries: tuple[Try, ...], made: _Made) -> StepOutcome:
+        self.result, self.outputs = made.result, made.outputs
+        verdict = made.record.verdict
+        if verdict == "passed" and len(tries) > 1:
+            verdict = "passed_on_retry"
+        outcome = StepOutcome(
+            verdict,  # type: ignore[arg-type]
+            self._elapsed(),
+            tries,
+            outputs=self._mask(made.outputs),
+            result=self._mask(dict(made.result)),
+            error=made.record.error,
+            exchange=self._mask(dict(made.exchange)) or None,
+        )
+        return self._tolerated(outcome)
+
+    def _tolerated(self, outcome: StepOutcome) -> StepOutcome:
+        on_error = self._step.on_error
+        timed_out = outcome.error is not None and outcome.error.kind == "timeout"
+        action = on_error.on_timeout if timed_out and on_error.on_timeout else on_error.action
+        if action == "continue" and outcome.verdict in ("failed", "error"):
+            return replace(outcome, verdict="tolerated", reason=f"on_error: continue ({outcome.verdict})")
+        return outcome
+
+    def _explained(self, error: ExpressionError, path: tuple[str | int, ...]) -> StepError:
+        from application.flow_documents import place_in
+
+        place = place_in(self._around.definition, path, error.text, error.offset)
+        message = self._text(f"{error.message} in `{error.text}`" if error.text else error.message)
+        return StepError("expression", message, error.hint, place.line, place.column)
+
+    def _log(self, level: str, message: str) -> None:
+        self.logs.append({"level": level, "message": self._text(message)})
+
+    def _mask(self, value: Any) -> Any:
+        return self._around.masker.mask(value)
+
+    def _text(self, text: str) -> str:
+        return self._around.masker.mask_text(text)[: LIMITS.excerpt_bytes]
+
+    def _elapsed(self) -> float:
+        return round((time.monotonic() - self._begun) * 1000, 3)
+
+    def _remaining(self) -> float:
+        return max(0.0, self._deadline - time.monotonic())
+
+    def _loop_deadline(self) -> float | None:
+        if self._deadline == float("inf"):
+            return None
+        return asyncio.get_running_loop().time() + self._remaining()
+
+
+def replace_names(scope: Scope, outputs: Mapping[str, Any]) -> Scope:
+    """The scope of assertions, in which the step's own outputs are known too."""
+    return scope.child(outputs) if outputs else scope
+
+
+def _condition(text: str) -> str:
+    """A condition may be written bare or as one whole template: `${x > 1}` means `x > 1`."""
+    stripped = text.strip()
+    for begin, end in (("${", "}"), ("{{", "}}")):
+        if stripped.startswith(begin) and stripped.endswith(end) and begin not in stripped[2:]:
+            return stripped[len(begin) : -len(end)].strip()
+    return text
