@@ -146,6 +146,8 @@ class Check:
 
 def seconds(value: str | float) -> float | None:
     """The seconds of a duration, or None if it is none."""
+    if not isinstance(value, str):
+        return float(value)
     from domain.duration import parse_duration
 
     try:

@@ -119,7 +119,7 @@ STEP = Record(
         "id": Key(_IDENTIFIER, description="The name under which later steps find this one's results."),
         "name": Key(_WORD, description="What people read."),
         "description": Key(Text(), description="Why the step is there."),
-        "action": Key(_WORD, required=True, description="What the step does."),
+        "action": Key(Text(minimum=1, numbers=False), required=True, description="What the step does."),
         "config": Key(Mapped(), description="The settings of the action."),
         "assert": Key(ASSERTIONS, description="Every one must hold."),
         "assert_any": Key(ASSERTIONS, description="At least one must hold."),

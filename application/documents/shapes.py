@@ -70,10 +70,11 @@ class Text(Shape):
     minimum: int = 0
     maximum: int | None = None
     pattern: str | None = None
+    numbers: bool = True
     label = "a text"
 
     def fits(self, value: Any) -> bool:
-        return isinstance(value, str) or _number(value)
+        return isinstance(value, str) or (self.numbers and _number(value))
 
     def inside(self, value: Any, path: Path, checking: Checking) -> None:
         text = str(value)
@@ -90,7 +91,7 @@ class Text(Shape):
             checking.template(path, value)
 
     def schema(self) -> Schema:
-        text: Schema = {"type": ["string", "number"]}
+        text: Schema = {"type": ["string", "number"] if self.numbers else "string"}
         if self.minimum:
             text |= {"minLength": self.minimum, "pattern": r"\S"}
         if self.maximum is not None:

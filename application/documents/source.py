@@ -82,8 +82,10 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
     from difflib import get_close_matches
 
     by_lower = {name.lower(): name for name in known}
-    close = get_close_matches(word.lower()[:100], by_lower, n=1, cutoff=0.6)
-    return by_lower[close[0]] if close else None
+    lower = word.lower()[:100]
+    close = get_close_matches(lower, by_lower, n=1, cutoff=0.6)
+    longer = [name for name in by_lower if len(lower) > 2 and name.startswith(lower)]
+    return next((by_lower[name] for name in (*close, *longer)), None)
 
 
 def meant(word: str, known: Iterable[str], synonyms: Mapping[str, str] | None = None) -> str | None:

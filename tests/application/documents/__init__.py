@@ -1,0 +1,1 @@
+"""Tests of flow documents: reading, checking, building, finding."""
