@@ -9,8 +9,9 @@ from typing import Any
 
 from application.documents.check import Check
 from application.documents.reader import read
+from application.documents.records import Key, ListOf, MapOf, Record
 from application.documents.report import Report
-from application.documents.shapes import Anything, Key, ListOf, MapOf, Record, Text
+from application.documents.shapes import Anything, Text
 from application.documents.source import Source, did_you_mean
 from domain.definition import Position
 from domain.errors import Invalid, InvalidFlow, NotFound, Problem

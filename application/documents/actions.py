@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from application.documents.language import is_template
+from application.documents.records import Either, Record, Steps
+from application.documents.records import Key as RecordKey
 from application.documents.shapes import (
     TEMPLATE_SCHEMA,
     Anything,
@@ -13,19 +15,15 @@ from application.documents.shapes import (
     Checking,
     Choice,
     Duration,
-    Either,
     Expression,
     Integer,
     Listed,
     Mapped,
     Number,
-    Record,
     Schema,
     Shape,
-    Steps,
     Text,
 )
-from application.documents.shapes import Key as RecordKey
 from application.engine.action import Action, Key
 from domain.definition import Path
 

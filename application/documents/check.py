@@ -10,8 +10,9 @@ from application.documents.actions import config_record, find_action
 from application.documents.grammar import FLOW, RETRY_KINDS, STEP
 from application.documents.language import Fault, expression_faults, template_faults
 from application.documents.quotes import quote_remedy
+from application.documents.records import Record
 from application.documents.report import Report
-from application.documents.shapes import IDENTIFIER, Record
+from application.documents.shapes import IDENTIFIER
 from application.documents.source import did_you_mean
 from application.engine.action import Action
 from domain.definition import Path

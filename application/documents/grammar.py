@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 from application.documents.quotes import quote_remedy
+from application.documents.records import Either, Key, ListOf, MapOf, Record, Steps
 from application.documents.shapes import (
     IDENTIFIER,
     Anything,
@@ -13,17 +14,11 @@ from application.documents.shapes import (
     Checking,
     Choice,
     Duration,
-    Either,
     Expression,
     Integer,
-    Key,
-    ListOf,
-    MapOf,
     Mapped,
     OutputPath,
-    Record,
     Shape,
-    Steps,
     Text,
 )
 from domain.definition import Path

@@ -1,13 +1,13 @@
-"""Shapes: what a value in a document may be. Each checks a value, and says the same as JSON Schema."""
+"""Shapes: what a single value in a document may be. Each checks a value, and says the same as JSON Schema."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any, Protocol
 
-from application.documents.source import did_you_mean, meant
+from application.documents.source import did_you_mean
 from domain.definition import Path
 
 IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
@@ -230,147 +230,6 @@ class Listed(Anything):
         return {"type": "array"}
 
 
-@dataclass(frozen=True)
-class ListOf(Shape):
-    """A list; with `single`, one item may stand without a list."""
-
-    item: Shape
-    single: bool = True
-    label = "a list"
-
-    def fits(self, value: Any) -> bool:
-        return isinstance(value, list) or (self.single and self.item.fits(value))
-
-    def inside(self, value: Any, path: Path, checking: Checking) -> None:
-        if not isinstance(value, list):
-            return self.item.check(value, path, checking)
-        for index, item in enumerate(value):
-            self.item.check(item, (*path, index), checking)
-        return None
-
-    def schema(self) -> Schema:
-        listed = {"type": "array", "items": self.item.schema()}
-        return {"anyOf": [listed, self.item.schema()]} if self.single else listed
-
-
-@dataclass(frozen=True)
-class MapOf(Shape):
-    """A mapping from names to values of one shape."""
-
-    value: Shape
-    label = "a mapping from names to values"
-
-    def fits(self, value: Any) -> bool:
-        return isinstance(value, dict)
-
-    def inside(self, value: Any, path: Path, checking: Checking) -> None:
-        for name, item in value.items():
-            if not IDENTIFIER.fullmatch(name):
-                remedy = "use letters, digits, _ and -, and begin with a letter or _"
-                checking.error((*path, name), f'"{name}" cannot be a name', remedy, key=True)
-            self.value.check(item, (*path, name), checking)
-
-    def schema(self) -> Schema:
-        names = {"pattern": f"^{IDENTIFIER.pattern}$"}
-        return {"type": "object", "propertyNames": names, "additionalProperties": self.value.schema()}
-
-
-@dataclass(frozen=True)
-class Either(Shape):
-    """The first of several shapes that fits."""
-
-    shapes: tuple[Shape, ...]
-
-    @property
-    def label(self) -> str:  # type: ignore[override]
-        return " or ".join(dict.fromkeys(shape.label for shape in self.shapes))
-
-    def fits(self, value: Any) -> bool:
-        return any(shape.fits(value) for shape in self.shapes)
-
-    def inside(self, value: Any, path: Path, checking: Checking) -> None:
-        next(shape for shape in self.shapes if shape.fits(value)).inside(value, path, checking)
-
-    def schema(self) -> Schema:
-        return {"anyOf": [shape.schema() for shape in self.shapes]}
-
-
-@dataclass(frozen=True)
-class Steps(Shape):
-    """A list of steps, checked by whoever knows the actions."""
-
-    minimum: int = 0
-    label = "a list of steps"
-
-    def fits(self, value: Any) -> bool:
-        return isinstance(value, list)
-
-    def inside(self, value: Any, path: Path, checking: Checking) -> None:
-        if len(value) < self.minimum:
-            checking.error(path, f"{name_of(path)} has no step", "add at least one step: - action: log")
-        checking.steps(value, path)
-
-    def schema(self) -> Schema:
-        return {"type": "array", "items": {"$ref": "#/$defs/step"}, **({"minItems": self.minimum} if self.minimum else {})}
-
-
-@dataclass(frozen=True)
-class Key:
-    """One key of a record. `planned` keys are refused with a word about later versions."""
-
-    shape: Shape
-    required: bool = False
-    description: str = ""
-    planned: bool = False
-
-
-@dataclass(frozen=True)
-class Record(Shape):
-    """A mapping with known keys. `one_of` are groups of which one key must be given."""
-
-    keys: Mapping[str, Key]
-    what: str = "a mapping"
-    synonyms: Mapping[str, str] = field(default_factory=dict)
-    one_of: tuple[tuple[str, ...], ...] = ()
-    label = "a mapping"
-
-    def fits(self, value: Any) -> bool:
-        return isinstance(value, dict)
-
-    def inside(self, value: Any, path: Path, checking: Checking) -> None:
-        guesses = {self._entry(name, item, path, checking) for name, item in value.items()}
-        for name, key in self.keys.items():
-            if key.required and name not in value and name not in guesses:
-                checking.error(path, f'{self.what} needs "{name}"', f"add {name}: {_hint(key)}".rstrip(": "))
-        for group in self.one_of:
-            if not any(name in value or name in guesses for name in group):
-                checking.error(path, f"{self.what} needs {quoted_list(group)}", f"add {group[0]}")
-
-    def _entry(self, name: str, item: Any, path: Path, checking: Checking) -> str | None:
-        """Check one entry; the key that was probably meant, if this one is unknown."""
-        key = self.keys.get(name)
-        if key is None:
-            known = [known for known, other in self.keys.items() if not other.planned]
-            remedy = did_you_mean(name, known, self.synonyms)
-            checking.error((*path, name), f'{self.what} has no key "{name}"', remedy, key=True)
-            return meant(name, known, self.synonyms)
-        if key.planned:
-            checking.error((*path, name), f'"{name}" is not supported yet in this version', "remove it for now", key=True)
-        else:
-            key.shape.check(item, (*path, name), checking)
-        return None
-
-    def schema(self) -> Schema:
-        known = {name: key for name, key in self.keys.items() if not key.planned}
-        described = {name: {**key.shape.schema(), **_described(key.description)} for name, key in known.items()}
-        schema: Schema = {"type": "object", "properties": described, "additionalProperties": False}
-        if required := [name for name, key in known.items() if key.required]:
-            schema["required"] = required
-        if self.one_of:
-            schema["allOf"] = [{"anyOf": [{"required": [name]} for name in group]} for group in self.one_of]
-        return schema
-
-
 def texts(value: Any, path: Path) -> Iterable[tuple[Path, str]]:
     """Every string in a value with its path."""
     if isinstance(value, str):
@@ -402,11 +261,6 @@ def describe(value: Any) -> str:
     return f'the text "{value[:40]}"' if isinstance(value, str) else str(value)[:40]
 
 
-def quoted_list(names: Iterable[str]) -> str:
-    """`"a" or "b"`."""
-    return " or ".join(f'"{name}"' for name in names)
-
-
 def _number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
@@ -419,11 +273,3 @@ def _remedy(shape: Shape, value: Any) -> str | None:
     if isinstance(value, str) and re.fullmatch(r"-?[0-9.]+|true|false", value) and not isinstance(shape, Mapped | Listed):
         return "remove the quotes"
     return None
-
-
-def _hint(key: Key) -> str:
-    return key.shape.options[0] if isinstance(key.shape, Choice) and key.shape.options else ""
-
-
-def _described(text: str) -> Schema:
-    return {"description": text} if text else {}
