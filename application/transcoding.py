@@ -57,7 +57,7 @@ class EventMapper(Mapper[UUID]):
         try:
             state = self.transcoder.decode(stored_event.state)
             version = state.pop("class_version", 1)
-            for name in _times(cls):
+            for name in _times(cls):  # type: ignore[arg-type]
                 state[name] = datetime.fromisoformat(state[name])
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise UnreadableEvent(f"event {where} cannot be decoded: {error}") from error

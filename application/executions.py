@@ -1,0 +1,147 @@
+"""Commands on executions: request, cancel; and the records that a worker's attempt appends."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import NAMESPACE_URL, UUID, uuid4, uuid5
+
+import orjson
+
+from application.event_store import Log
+from application.group_commit import SideWrite, VersionConflict
+from application.payloads import Payloads, Reference
+from domain.definition import FlowDefinition
+from domain.errors import Conflict, NotFound
+from domain.events import Actor
+from domain.execution import Execution, ExecutionFinished
+
+MAX_ATTEMPTS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Pinned:
+    """The flow revision that an execution runs; None for an ad-hoc definition."""
+
+    flow_id: str
+    revision: int
+    project: str
+    document: Reference
+
+
+@dataclass(frozen=True, slots=True)
+class RunRequest:
+    """What somebody wants run. `source` is the document's text, exactly."""
+
+    workspace: str
+    definition: FlowDefinition
+    source: str
+    pinned: Pinned | None = None
+    variables: Mapping[str, Any] = field(default_factory=dict)
+    tags: Sequence[str] = ()
+    trigger: str = "api"
+    seed: str | None = None
+    idempotency_key: str | None = None
+    digest: str = ""
+    """SHA-256 of the canonical request, compared when the same idempotency key comes again."""
+
+
+class IdempotencyKeyReused(Conflict):
+    """The same Idempotency-Key came with another request."""
+
+    code = "idempotency_key_reused"
+
+
+def execution_uuid(workspace: str, idempotency_key: str | None) -> UUID:
+    """Random, or derived from the key so that accepting twice is the same execution."""
+    return uuid5(NAMESPACE_URL, f"testmesh:run:{workspace}:{idempotency_key}") if idempotency_key else uuid4()
+
+
+def request_digest(*parts: Any) -> str:
+    """SHA-256 over the canonical JSON of the parts of a request."""
+    return hashlib.sha256(orjson.dumps(parts, option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS)).hexdigest()
+
+
+class Executions:
+    """The commands that faces and process managers use."""
+
+    def __init__(self, log: Log, payloads: Payloads) -> None:
+        self.log = log
+        self.payloads = payloads
+
+    def request(self, by: Actor, request: RunRequest) -> tuple[UUID, int]:
+        """Accept a run: its id and the position of the event. Durable when this returns."""
+        id = execution_uuid(request.workspace, request.idempotency_key)
+        document, side = self._document(request)
+        definition = request.definition
+        execution = Execution.request_run(
+            by,
+            id=id,
+            workspace=request.workspace,
+            project=request.pinned.project if request.pinned else "",
+            flow_id=request.pinned.flow_id if request.pinned else None,
+            flow_revision=request.pinned.revision if request.pinned else None,
+            flow_name=definition.name,
+            file=definition.file,
+            document=dict(document),
+            variables=dict(request.variables),
+            tags=list(request.tags or definition.tags),
+            trigger=request.trigger,
+            request_digest=request.digest,
+            seed=request.seed or secrets.token_hex(16),
+            on_worker_lost=definition.config.on_worker_lost,
+            max_attempts=MAX_ATTEMPTS,
+            timeout=definition.config.timeout,
+            teardown_timeout=definition.config.teardown_timeout,
+        )
+        try:
+            return id, self.log.put(execution, side=side)
+        except VersionConflict:
+            return id, self._accepted_before(id, request)
+
+    def cancel(self, by: Actor, workspace: str, id: UUID, reason: str = "") -> int:
+        """Ask an execution to stop; the position of the event. Refused when it has finished."""
+        while True:
+            execution = self.get(workspace, id)
+            execution.request_cancel(by, reason)
+            try:
+                return self.log.put(execution, side=_cancel_hint(id))
+            except VersionConflict:
+                continue
+
+    def get(self, workspace: str, id: UUID) -> Execution:
+        """The execution, if it is one of this workspace."""
+        execution = self.log.find(Execution, id)
+        if execution is None or execution.workspace != workspace:
+            raise NotFound(f"there is no execution {id} in this workspace")
+        return execution
+
+    def source(self, execution: Execution) -> str:
+        """The exact text of the definition that the execution is pinned to."""
+        return self.payloads.open(execution.workspace, execution.request.document).decode()
+
+    def _document(self, request: RunRequest) -> tuple[Reference, list[SideWrite]]:
+        return self.payloads.seal(request.workspace, request.source.encode())
+
+    def _accepted_before(self, id: UUID, request: RunRequest) -> int:
+        """The same key again: the same answer for the same request, a refusal for another."""
+        stored = self.log.load(Execution, id)
+        if stored.workspace != request.workspace or stored.request.request_digest != request.digest:
+            raise IdempotencyKeyReused("this Idempotency-Key was used for another request; use a new key for a new request")
+        return self.log.head()
+
+
+def _cancel_hint(id: UUID) -> list[SideWrite]:
+    """Mark the lease (the heartbeat reads it) and ring the worker's bell."""
+    return [
+        SideWrite("UPDATE executions.leases SET cancel_requested = true WHERE execution = %s", (id,)),
+        SideWrite("SELECT pg_notify('testmesh_cancel', %s)", (str(id),)),
+    ]
+
+
+def is_over(error: BaseException) -> bool:
+    """Whether a refusal says that there is nothing left to do for this execution."""
+    return isinstance(error, ExecutionFinished)

@@ -1,0 +1,166 @@
+"""Commands on flows: push a bundle, tag, archive, restore; and the source of a revision."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+from uuid import UUID
+
+from application.engine.action import Action
+from application.event_store import Log
+from application.executions import Pinned
+from application.flow_documents import digest, read_flow
+from application.group_commit import VersionConflict
+from application.payloads import Payloads
+from domain.definition import FlowDefinition
+from domain.errors import Conflict, Invalid, LimitExceeded, NotFound, Problem
+from domain.events import Actor
+from domain.flow import Flow, flow_uuid
+from domain.limits import LIMITS
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One file of a push: its path in the project, and its text."""
+
+    path: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pushed:
+    """What a push did with one document."""
+
+    id: UUID
+    path: str
+    name: str
+    revision: int
+    outcome: Literal["registered", "revised", "unchanged"]
+    warnings: tuple[Problem, ...] = ()
+
+
+class Flows:
+    """The commands that faces use."""
+
+    def __init__(self, log: Log, payloads: Payloads, actions: Mapping[str, Action]) -> None:
+        self.log = log
+        self._payloads = payloads
+        self._actions = actions
+
+    def push(
+        self, by: Actor, workspace: str, project: str, documents: Sequence[Document], *, prune: Sequence[UUID] = ()
+    ) -> tuple[list[Pushed], int]:
+        """Register or revise flows, all checked before the first is stored; the position after the last."""
+        self._check_size(documents)
+        read = [(document, *self._read(document)) for document in documents]
+        self._check_ids(read)
+        pushed, position = [], self.log.head()
+        for document, definition, warnings in read:
+            done, position = self._store(by, workspace, project, document, definition, warnings)
+            pushed.append(done)
+        for id in prune:
+            position = self.archive(by, workspace, id)
+        return pushed, position
+
+    def archive(self, by: Actor, workspace: str, id: UUID) -> int:
+        """Take a flow out of use."""
+        flow = self.get(workspace, id)
+        flow.archive(by)
+        return self.log.put(flow)
+
+    def restore(self, by: Actor, workspace: str, id: UUID) -> int:
+        """Bring an archived flow back."""
+        flow = self.get(workspace, id)
+        flow.restore(by)
+        return self.log.put(flow)
+
+    def tag(self, by: Actor, workspace: str, id: UUID, tags: Sequence[str]) -> int:
+        """Replace a flow's tags."""
+        flow = self.get(workspace, id)
+        flow.tag(by, tags)
+        return self.log.put(flow)
+
+    def get(self, workspace: str, id: UUID) -> Flow:
+        """The flow, if it is one of this workspace."""
+        flow = self.log.find(Flow, id)
+        if flow is None or flow.workspace != workspace:
+            raise NotFound(f"there is no flow {id} in this workspace")
+        return flow
+
+    def source(self, workspace: str, id: UUID, revision: int | None = None) -> tuple[Flow, int, str]:
+        """The flow, the number of the revision, and its exact text."""
+        flow = self.get(workspace, id)
+        reference = flow.document_of(revision)
+        if reference is None:
+            raise NotFound(f"flow {flow.name} has no revision {revision}; the newest is {flow.revision}")
+        return flow, revision or flow.revision, self._payloads.open(workspace, reference).decode()
+
+    def runnable(self, workspace: str, id: UUID, revision: int | None = None) -> tuple[FlowDefinition, str, Pinned]:
+        """What an execution of a flow needs: definition, text, and what it is pinned to. Archived flows do not run."""
+        flow, number, text = self.source(workspace, id, revision)
+        if flow.archived:
+            raise Conflict(f"flow {flow.name} is archived; restore it before you run it", code="flow_archived")
+        definition, _ = read_flow(text, file=flow.path, actions=self._actions)
+        return definition, text, Pinned(str(id), number, flow.project, flow.documents[number])
+
+    def _read(self, document: Document) -> tuple[FlowDefinition, tuple[Problem, ...]]:
+        return read_flow(document.text, file=document.path, actions=self._actions)
+
+    def _store(
+        self,
+        by: Actor,
+        workspace: str,
+        project: str,
+        document: Document,
+        definition: FlowDefinition,
+        warnings: tuple[Problem, ...],
+    ) -> tuple[Pushed, int]:
+        key = definition.id or document.path
+        reference, side = self._payloads.seal(workspace, document.text.encode())
+        values: dict[str, Any] = {
+            "path": document.path,
+            "name": definition.name,
+            "description": definition.description or "",
+            "suite": definition.suite or "",
+            "tags": list(definition.tags),
+            "digest": digest(document.text),
+            "document": dict(reference),
+            "steps": len(definition.setup) + len(definition.steps) + len(definition.teardown),
+        }
+        while True:
+            flow = self.log.find(Flow, flow_uuid(workspace, project, key))
+            before = flow.revision if flow else 0
+            if flow is None:
+                flow = Flow.register(by, workspace=workspace, project=project, key=key, **values)
+            else:
+                flow.revise(by, **values)
+            try:
+                position = self.log.put(flow, side=side)
+            except VersionConflict:
+                continue
+            outcome: Literal["registered", "revised", "unchanged"] = (
+                "registered" if not before else "revised" if flow.revision > before else "unchanged"
+            )
+            return Pushed(flow.id, document.path, flow.name, flow.revision, outcome, warnings), position
+
+    @staticmethod
+    def _check_size(documents: Sequence[Document]) -> None:
+        if len(documents) > LIMITS.push_documents:
+            raise LimitExceeded(f"a push may have {LIMITS.push_documents} documents, this one has {len(documents)}")
+        size = sum(len(document.text.encode()) for document in documents)
+        if size > LIMITS.push_bytes:
+            raise LimitExceeded(f"a push may have {LIMITS.push_bytes} bytes, this one has {size}: push fewer at a time")
+
+    @staticmethod
+    def _check_ids(read: Sequence[tuple[Document, FlowDefinition, tuple[Problem, ...]]]) -> None:
+        seen: dict[str, str] = {}
+        for document, definition, _ in read:
+            key = definition.id or document.path
+            if key in seen:
+                raise Invalid(
+                    f"{seen[key]} and {document.path} are the same flow: both have the id {key}",
+                    code="duplicate_flow_id",
+                    remedy="give one of them another id",
+                )
+            seen[key] = document.path

@@ -1,0 +1,49 @@
+"""What the application needs from outside, each a protocol; adapters and fakes implement them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+from uuid import UUID
+
+CommandKind = Literal["attempt", "teardown"]
+
+
+@dataclass(frozen=True, slots=True)
+class RunCommand:
+    """A message of the queue: an attempt, or the teardown of a lost one, is wanted. Ids only, no data."""
+
+    execution: UUID
+    attempt: int
+    kind: CommandKind = "attempt"
+    number: int = 0
+    """Which teardown try; 0 for attempts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A command as delivered; `command` is None when the entry could not be read."""
+
+    entry: str
+    command: RunCommand | None
+    raw: str = ""
+
+
+class CommandQueue(Protocol):
+    """The doorbell: it may lose, repeat and reorder; the log decides."""
+
+    def send(self, commands: list[RunCommand]) -> None:
+        """Add commands. Unavailable when the queue does not answer."""
+        ...
+
+    def epoch(self) -> str | None:
+        """The mark that says the queue still has its data; None when it was emptied."""
+        ...
+
+    def begin_epoch(self, nonce: str) -> None:
+        """Note that a re-send has begun."""
+        ...
+
+    def commit_epoch(self, nonce: str) -> bool:
+        """Make the mark valid if nothing was lost meanwhile."""
+        ...
