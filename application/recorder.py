@@ -1,0 +1,222 @@
+"""Records a running attempt: the engine's reports become events, at most one commit behind, fenced by attempt and worker."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import asdict
+from typing import Any
+
+import orjson
+
+from application.event_store import Log
+from application.group_commit import LostTail, SideWrite, VersionConflict
+from application.payloads import Payloads
+from domain.definition import Phase, Step
+from domain.errors import LimitExceeded
+from domain.events import Actor
+from domain.execution import AttemptNotMine, Execution
+from domain.limits import LIMITS
+from domain.outcome import StepOutcome, Verdict
+
+Command = Callable[[Execution], None]
+PATIENCE = 60.0
+"""Seconds that a worker keeps trying to record while PostgreSQL is away; its lease ends it earlier."""
+
+
+class Fenced(Exception):
+    """The attempt belongs to somebody else now: stop, and write nothing more."""
+
+
+class AttemptRecorder:
+    """The engine's Progress over the Execution aggregate, which stays in memory while the attempt runs."""
+
+    def __init__(
+        self, log: Log, payloads: Payloads, execution: Execution, attempt: int, worker: str, *, teardown: int = 0
+    ) -> None:
+        """`teardown` is the number of a taken-over teardown, 0 for an attempt of one's own."""
+        self._log = log
+        self._payloads = payloads
+        self.execution = execution
+        self._attempt = attempt
+        self._worker = worker
+        self._teardown = teardown
+        self._by = Actor(f"worker:{worker}")
+        self._flight: tuple[Future[int], list[Command], list[SideWrite]] | None = None
+        self._lock = asyncio.Lock()
+
+    async def step_started(self, step: Step, path: str, phase: Phase, number: int, name: str, *, durable: bool) -> None:
+        """Append StepStarted; wait for it only when durable."""
+        values = {"path": path, "phase": phase, "number": number, "name": name[:255], "action": step.action}
+        await self._append([lambda e: e.start_step(self._by, self._attempt, self._worker, **values)])
+        if durable:
+            await self.settle()
+
+    async def step_finished(
+        self, path: str, phase: Phase, outcome: StepOutcome, state: Mapping[str, Any], logs: Sequence[Mapping[str, Any]]
+    ) -> None:
+        """Append the step's log lines and StepFinished; a big result goes to a payload."""
+        record, payload, side = await asyncio.to_thread(self._bounded, outcome)
+        values: dict[str, Any] = {
+            "path": path,
+            "phase": phase,
+            "outcome": record,
+            "state": _state(state),
+            "payload": payload,
+        }
+        commands: list[Command] = []
+        if logs:
+            lines = _lines(logs)
+            commands.append(lambda e: e.write_log(self._by, self._attempt, self._worker, path=path, lines=lines))
+        commands.append(lambda e: e.finish_step(self._by, self._attempt, self._worker, **values))
+        await self._append(commands, side)
+
+    async def teardown_started(self) -> None:
+        """Append TeardownStarted of an attempt's own teardown (a taken-over one was started by its claim)."""
+        if not self._teardown:
+            await self._append([lambda e: e.start_teardown(self._by, self._attempt, self._worker, 0)])
+
+    async def teardown_finished(self, verdict: str) -> None:
+        """Append TeardownFinished of an attempt's own teardown."""
+        await self._append([lambda e: e.finish_teardown(self._by, self._attempt, self._worker, 0, verdict)])
+
+    async def finish(self, verdict: Verdict, message: str, outputs: Mapping[str, Any], side: Sequence[SideWrite]) -> int:
+        """Append the terminal event and wait for it; its position."""
+
+        def end(e: Execution) -> None:
+            e.finish(self._by, self._attempt, self._worker, verdict, "", message[:1000], _state(outputs))
+
+        await self._append([end], side)
+        return await self.settle()
+
+    async def finish_taken_over(self, verdict: str, side: Sequence[SideWrite]) -> int:
+        """Append the end of a taken-over teardown, with what follows it, and wait."""
+        number = self._teardown
+
+        def end(e: Execution) -> None:
+            e.finish_teardown(self._by, self._attempt, self._worker, number, verdict)
+
+        await self._append([end], side)
+        return await self.settle()
+
+    async def give_back(self, side: Sequence[SideWrite]) -> int:
+        """Append that the attempt is given back by a draining worker; it does not count."""
+        await self._append([lambda e: e.abandon(self._by, self._attempt, "drain")], side)
+        return await self.settle()
+
+    async def settle(self) -> int:
+        """Wait until all is committed; the position of the last event."""
+        async with self._lock:
+            return await self._land()
+
+    async def _append(self, commands: list[Command], side: Sequence[SideWrite] = ()) -> None:
+        """Apply commands and send their events; the commit before must have landed first."""
+        async with self._lock:
+            await self._land()
+            self._apply(commands)
+            if self.execution.version > LIMITS.events_per_execution:
+                raise LimitExceeded(f"an execution may have {LIMITS.events_per_execution} events")
+            future = self._log.submit(self.execution, side=side, patience=PATIENCE)
+            self._flight = (future, commands, list(side))
+
+    def _apply(self, commands: Sequence[Command]) -> None:
+        try:
+            for command in commands:
+                command(self.execution)
+        except AttemptNotMine as error:
+            raise Fenced(str(error)) from error
+
+    async def _land(self) -> int:
+        """Wait for the commit in flight. A conflict: load again, and if the attempt is still ours, decide again."""
+        position = 0
+        while self._flight is not None:
+            future, commands, side = self._flight
+            try:
+                position = await asyncio.shield(asyncio.wrap_future(future))
+                self._flight = None
+            except VersionConflict:
+                self._flight = None
+                self.execution = await asyncio.to_thread(self._log.load, Execution, self.execution.id)
+                self._apply_again(commands)
+                self._flight = (self._log.submit(self.execution, side=side, patience=PATIENCE), commands, side)
+            except LostTail as error:
+                self._flight = None
+                raise Fenced(str(error)) from error
+        return position
+
+    def _apply_again(self, commands: Sequence[Command]) -> None:
+        from domain.execution import ExecutionFinished
+
+        try:
+            self._apply(commands)
+        except ExecutionFinished as error:
+            raise Fenced(str(error)) from error
+
+    def _bounded(self, outcome: StepOutcome) -> tuple[dict[str, Any], dict[str, Any] | None, list[SideWrite]]:
+        """The outcome as plain data that fits an event; what does not fit is kept whole as a payload."""
+        record = plain(asdict(outcome))
+        body = orjson.dumps({"result": record["result"], "exchange": record["exchange"]})
+        if len(body) <= LIMITS.excerpt_bytes:
+            return fit(record), None, []
+        reference, side = self._payloads.seal(self.execution.workspace, body)
+        record["result"], record["exchange"] = shorten(record["result"]), shorten(record["exchange"])
+        return fit(record), dict(reference), side
+
+
+def _lines(logs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    kept = [{"level": line["level"], "message": str(line["message"])[:2000]} for line in logs[:20]]
+    if len(logs) > len(kept):
+        kept.append({"level": "warning", "message": f"{len(logs) - len(kept)} more lines were left out"})
+    return plain(kept)  # type: ignore[no-any-return]
+
+
+def _state(state: Mapping[str, Any]) -> dict[str, Any]:
+    values: dict[str, Any] = plain(dict(state))
+    if len(orjson.dumps(values)) > LIMITS.event_bytes // 2:
+        return {name: shorten(value) for name, value in values.items()}
+    return values
+
+
+def plain(value: Any) -> Any:
+    """The value as JSON that PostgreSQL and orjson can keep: no NUL, no lone surrogates, no huge integers."""
+    if isinstance(value, str):
+        text = value.replace("\x00", "\ufffd")
+        return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8", "replace")
+    if isinstance(value, bool) or value is None:
+        return value
+    if isinstance(value, int):
+        return value if -(2**63) <= value < 2**64 else str(value)
+    if isinstance(value, float):
+        return value if value == value and abs(value) != float("inf") else str(value)
+    if isinstance(value, Mapping):
+        return {str(plain(str(key))): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [plain(item) for item in value]
+    if isinstance(value, bytes):
+        return plain(value.decode("utf-8", "replace"))
+    return plain(str(value))
+
+
+def shorten(value: Any, text: int = 500, items: int = 20, depth: int = 5) -> Any:
+    """An excerpt: long texts cut, long lists and objects cut, deep ones flattened, each cut said."""
+    if isinstance(value, str) and len(value) > text:
+        return f"{value[:text]}... ({len(value)} characters)"
+    if isinstance(value, dict | list) and depth == 0:
+        return f"... ({len(value)} items)"
+    if isinstance(value, dict):
+        kept = {key: shorten(item, text, items, depth - 1) for key, item in list(value.items())[:items]}
+        return kept if len(value) <= items else {**kept, "...": f"{len(value) - items} more"}
+    if isinstance(value, list):
+        some = [shorten(item, text, items, depth - 1) for item in value[:items]]
+        return some if len(value) <= items else [*some, f"... {len(value) - items} more"]
+    return value
+
+
+def fit(record: dict[str, Any]) -> dict[str, Any]:
+    """The record within the size of an event, shortened ever harder until it fits."""
+    for text, items in ((2000, 50), (500, 20), (100, 5), (40, 2)):
+        if len(orjson.dumps(record)) <= LIMITS.event_bytes * 3 // 4:
+            return record
+        record = {key: shorten(value, text, items) for key, value in record.items()}
+    return record
