@@ -96,4 +96,4 @@ class Identity:
 
 
 def _role(text: str) -> Role:
-    return ROLES[ROLES.index(text)]  # type: ignore[arg-type]
+    return ROLES[[*ROLES].index(text)]

@@ -48,7 +48,7 @@ class AttemptRecorder:
 
     async def step_started(self, step: Step, path: str, phase: Phase, number: int, name: str, *, durable: bool) -> None:
         """Append StepStarted; wait for it only when durable."""
-        values = {"path": path, "phase": phase, "number": number, "name": name[:255], "action": step.action}
+        values: dict[str, Any] = {"path": path, "phase": phase, "number": number, "name": name[:255], "action": step.action}
         await self._append([lambda e: e.start_step(self._by, self._attempt, self._worker, **values)])
         if durable:
             await self.settle()

@@ -1,0 +1,75 @@
+"""Leases: which attempts are alive, by one clock, the database's. All statements of the table are here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import psycopg
+
+from application.group_commit import SideWrite
+
+LEASE_SECONDS = 15.0
+HEARTBEAT_SECONDS = 5.0
+GRACE_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """What a heartbeat says of one execution that this worker holds."""
+
+    execution: UUID
+    cancel_requested: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """A lease that has run out, or whose execution is over its deadline."""
+
+    execution: UUID
+    attempt: int
+    over_deadline: bool
+
+
+def take(execution: UUID, attempt: int, kind: str, worker: str, seconds: float, cancelled: bool = False) -> SideWrite:
+    """The lease row of a claim; `seconds` until the deadline, grace included."""
+    sql = (
+        "INSERT INTO executions.leases (execution, attempt, kind, worker, beat, deadline, cancel_requested)"
+        " VALUES (%s, %s, %s, %s, clock_timestamp(), clock_timestamp() + make_interval(secs => %s), %s)"
+        " ON CONFLICT (execution) DO UPDATE SET attempt = excluded.attempt, kind = excluded.kind, worker = excluded.worker,"
+        " beat = excluded.beat, deadline = excluded.deadline, cancel_requested = excluded.cancel_requested, missed = 0"
+    )
+    return SideWrite(sql, (execution, attempt, kind, worker, seconds + GRACE_SECONDS, cancelled))
+
+
+def release(execution: UUID, worker: str) -> SideWrite:
+    """Remove the row of a worker that is done."""
+    return SideWrite("DELETE FROM executions.leases WHERE execution = %s AND worker = %s", (execution, worker))
+
+
+def drop(execution: UUID, attempt: int) -> SideWrite:
+    """Remove the row of an attempt that was taken away."""
+    return SideWrite("DELETE FROM executions.leases WHERE execution = %s AND attempt = %s", (execution, attempt))
+
+
+def beat(connection: psycopg.Connection[Any], worker: str, held: Sequence[UUID]) -> list[Beat]:
+    """Prolong what this worker holds; what is missing in the answer is lost."""
+    rows = connection.execute(
+        "UPDATE executions.leases SET beat = clock_timestamp(), missed = 0"
+        " WHERE worker = %s AND execution = ANY(%s) RETURNING execution, cancel_requested",
+        (worker, list(held)),
+    ).fetchall()
+    return [Beat(row[0], row[1]) for row in rows]
+
+
+def lost(connection: psycopg.Connection[Any], seconds: float = LEASE_SECONDS) -> list[Lost]:
+    """Leases seen silent in two rounds, and those over their deadline."""
+    rows = connection.execute(
+        "UPDATE executions.leases SET missed = missed + 1"
+        " WHERE clock_timestamp() - beat > make_interval(secs => %s) OR clock_timestamp() > deadline"
+        " RETURNING execution, attempt, missed, clock_timestamp() > deadline",
+        (seconds,),
+    ).fetchall()
+    return [Lost(row[0], row[1], row[3]) for row in rows if row[2] >= 2]
