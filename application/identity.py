@@ -71,13 +71,12 @@ class Identity:
 
     def add_member(self, by: Actor, workspace: str, login: str, role: str) -> int:
         """Let a user into the workspace, registering the user when new."""
-        if role not in ROLES:
-            raise Invalid(f"there is no role {role}", code="unknown_role", remedy=f"choose from {', '.join(ROLES)}")
+        known = _role(role)
         if not login or len(login) > 255 or not login.isprintable():
             raise Invalid("a login name has 1 to 255 printable characters", code="invalid_login")
         room = self.log.load(Workspace, UUID(workspace))
         user = self.log.find(User, user_uuid(login)) or User.register(by, login, workspace)
-        room.add_member(by, str(user.id), _role(role))
+        room.add_member(by, str(user.id), known)
         return self.log.put(room, user)
 
     def remove_member(self, by: Actor, workspace: str, user: str) -> int:
@@ -96,4 +95,7 @@ class Identity:
 
 
 def _role(text: str) -> Role:
-    return ROLES[[*ROLES].index(text)]
+    for role in ROLES:
+        if role == text:
+            return role
+    raise Invalid(f"there is no role {text}", code="unknown_role", remedy=f"choose from {', '.join(ROLES)}")

@@ -18,7 +18,7 @@ from application.engine.scope import Names
 from domain.definition import FlowDefinition, Retry, Step
 from domain.expressions import ExpressionError, Scope, evaluate, extract, render
 from domain.limits import LIMITS
-from domain.outcome import StepError, StepOutcome, Try
+from domain.outcome import AssertionOutcome, StepError, StepOutcome, Try
 
 ONCE = Retry(max_attempts=1)
 
@@ -120,7 +120,9 @@ class StepRunner:
     async def _try(self, number: int) -> _Made:
         begun = time.monotonic()
         context = self._context(number)
-        verdict, error, checks = "error", None, ()
+        verdict = "error"
+        error: StepError | None = None
+        checks: tuple[AssertionOutcome, ...] = ()
         result: Mapping[str, Any] = {}
         outputs: dict[str, Any] = {}
         try:

@@ -37,7 +37,7 @@ def _read(entry: Any, fields: Mapping[Any, Any] | None) -> Delivery:
         kind = raw["kind"]
         if kind not in ("attempt", "teardown"):
             raise ValueError(kind)
-        command = RunCommand(UUID(raw["execution"]), int(raw["attempt"]), kind, int(raw["number"]))  # type: ignore[arg-type]
+        command = RunCommand(UUID(raw["execution"]), int(raw["attempt"]), kind, int(raw["number"]))
     except (KeyError, ValueError):
         return Delivery(entry.decode(), None, repr(raw)[:2000])
     return Delivery(entry.decode(), command)
