@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, TypeVar
 from uuid import UUID
-from weakref import WeakKeyDictionary
 
 from eventsourcing.application import AggregateNotFoundError, Application
 from eventsourcing.domain import Aggregate
@@ -31,6 +31,8 @@ from application.transcoding import EventMapper, OrjsonTranscoder
 from domain.errors import NotFound
 
 A = TypeVar("A", bound=Aggregate)
+REMEMBERED = 10_000
+"""Aggregates whose last own event is remembered for the fence."""
 SNAPSHOT_EVERY = 200
 """Versions between two snapshots of an aggregate."""
 
@@ -166,7 +168,7 @@ class Log:
         application = type(name, (_Application,), {"name": name})
         self.application: Application[UUID] = application(env)
         self._committer = GroupCommitter(name, database.connect) if database is not None else None
-        self._last: WeakKeyDictionary[Aggregate, StoredEvent] = WeakKeyDictionary()
+        self._last: OrderedDict[UUID, StoredEvent] = OrderedDict()
 
     def load(self, kind: type[A], id: UUID) -> A:
         """The aggregate as it is now; NotFound when there is none."""
@@ -193,8 +195,8 @@ class Log:
             events = [self.application.mapper.to_stored_event(event) for event in aggregate.collect_events()]
             if events:
                 if len(aggregates) == 1:
-                    previous = self._last.get(aggregate)
-                self._last[aggregate] = events[-1]
+                    previous = self._fence(events[0])
+                self._remember(events[-1])
                 stored.extend(events)
         if not stored:
             done: Future[int] = Future()
@@ -225,6 +227,18 @@ class Log:
         if self._committer is not None:
             self._committer.close()
         self.application.close()
+
+    def _fence(self, first: StoredEvent) -> StoredEvent | None:
+        """The event before the first, when this process appended it."""
+        last = self._last.get(UUID(str(first.originator_id)))
+        return last if last is not None and last.originator_version == first.originator_version - 1 else None
+
+    def _remember(self, event: StoredEvent) -> None:
+        id = UUID(str(event.originator_id))
+        self._last[id] = event
+        self._last.move_to_end(id)
+        if len(self._last) > REMEMBERED:
+            self._last.popitem(last=False)
 
     def _record_in_memory(self, stored: list[StoredEvent]) -> Future[int]:
         done: Future[int] = Future()

@@ -27,7 +27,7 @@ def requested(**changes: Any) -> Execution:
         "file": "checkout.yaml",
         "document": {"id": "ab", "size": 2},
         "variables": {},
-        "tags": (),
+        "tags": [],
         "trigger": "test",
         "request_digest": "",
         "seed": "s",

