@@ -16,7 +16,6 @@ from application.documents.shapes import IDENTIFIER
 from application.documents.source import did_you_mean
 from application.engine.action import Action
 from domain.definition import Path
-from domain.errors import Refusal
 from domain.limits import LIMITS, Limits
 
 
@@ -61,7 +60,7 @@ class Check:
         for fault in expression_faults(text):
             self._syntax(path, text, fault)
 
-    def duration(self, value: str) -> float | None:
+    def duration(self, value: str | float) -> float | None:
         """Seconds, or None if the text is no duration."""
         return seconds(value)
 
@@ -147,11 +146,9 @@ class Check:
 
 def seconds(value: str | float) -> float | None:
     """The seconds of a duration, or None if it is none."""
-    if not isinstance(value, str):
-        return float(value)
     from domain.duration import parse_duration
 
     try:
-        return float(parse_duration(value))
-    except (ValueError, Refusal):
+        return parse_duration(value)
+    except ValueError:
         return None

@@ -29,7 +29,7 @@ class Checking(Protocol):
     def expression(self, path: Path, text: str) -> None:
         """Report what is wrong with an expression."""
 
-    def duration(self, value: str) -> float | None:
+    def duration(self, value: str | float) -> float | None:
         """Seconds, or None if it is no duration."""
 
     def line(self, path: Path) -> str:
@@ -145,7 +145,7 @@ class Duration(Shape):
         return isinstance(value, str) or (_number(value) and value >= 0)
 
     def inside(self, value: Any, path: Path, checking: Checking) -> None:
-        if isinstance(value, str) and checking.duration(value) is None:
+        if checking.duration(value) is None:
             checking.error(path, f'"{value}" is not a duration', "write it like 500ms, 2s, 1m30s or 1h")
 
     def schema(self) -> Schema:

@@ -67,8 +67,9 @@ class Source:
         ahead = text[:offset].split("\n")
         if "\n" not in text.rstrip("\n"):
             flat = text.rstrip("\n")
-            if self.line(at.line)[at.column - 1 :].startswith(flat):
-                return Position(at.line, at.column + min(offset, len(flat)))
+            found = self.line(at.line).find(flat, at.column - 1) if flat else -1
+            if found >= 0:
+                return Position(at.line, found + 1 + min(offset, len(flat)))
         wanted = text.split("\n")[len(ahead) - 1]
         number = at.line + len(ahead)
         line = self.line(number)

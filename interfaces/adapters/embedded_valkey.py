@@ -10,7 +10,9 @@ import subprocess
 from pathlib import Path
 
 import redis
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
+from redis.retry import Retry
 
 from domain.errors import Unavailable
 from interfaces.adapters import embedded
@@ -118,7 +120,9 @@ class EmbeddedValkey:
 
     def _is_ours(self) -> bool:
         """Answers to our password from our folder, and is the process that we started (or the one to adopt)."""
-        client = redis.Redis(host="127.0.0.1", port=self._port, password=self._password(), socket_timeout=2, retry=None)
+        client = redis.Redis(
+            host="127.0.0.1", port=self._port, password=self._password(), socket_timeout=2, retry=Retry(NoBackoff(), 0)
+        )
         try:
             info = client.info("server")
             folder = client.config_get("dir").get("dir")

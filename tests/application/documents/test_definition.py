@@ -117,3 +117,8 @@ def test_a_place_inside_a_text_can_be_found() -> None:
     path = ("steps", 0, "config", "message")
     assert place_in(definition, path, text, text.index("three")) == Position(8, 17)
     assert place_in(definition, ("steps", 0, "assert"), "a == 1", 5) == Position(9, 21)
+
+
+def test_the_place_of_a_part_of_a_text_can_be_found() -> None:
+    definition = flow(with_step("action: log\nconfig:\n  message: 'hello ${user.name}'"))
+    assert place_in(definition, ("steps", 0, "config", "message"), "user.name", 5) == Position(6, 32)

@@ -1,0 +1,82 @@
+"""Errors of the expression language: what is wrong, where in the text, and what to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Literal
+
+ErrorKind = Literal["syntax", "name", "type", "value", "limit"]
+
+
+class ExpressionError(Exception):
+    """An expression that cannot be parsed or evaluated. `offset` counts characters from the start of `text`."""
+
+    def __init__(
+        self, message: str, offset: int = 0, text: str = "", hint: str | None = None, kind: ErrorKind = "syntax"
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.offset = offset
+        self.text = text
+        self.kind: ErrorKind = kind
+        self._hint = hint
+
+    @property
+    def hint(self) -> str | None:
+        """What would help, if something is known to."""
+        return self._hint
+
+    def __str__(self) -> str:
+        return f"{self.message} ({self.hint})" if self.hint else self.message
+
+
+class Absent(ExpressionError):
+    """A name, key or index that is not there: what `??`, `exists` and `?.` look for. `root`: a name, not a part of a value."""
+
+    def __init__(
+        self, message: str, offset: int, text: str, *, wanted: object = None, known: Iterable[str] = (), root: bool = False
+    ) -> None:
+        super().__init__(message, offset, text, None, "name")
+        self._wanted = wanted
+        self._known = known
+        self.root = root
+
+    @property
+    def hint(self) -> str | None:
+        """The nearest known names; found only when asked for, as most absences are expected ones."""
+        if self._hint is None:
+            known = [name for name in self._known if isinstance(name, str)]
+            self._hint = did_you_mean(self._wanted, known) or _listing(known, self.root)
+        return self._hint
+
+
+class Fault(Exception):
+    """A failure of an operation that does not know where it stands in the text; the caller turns it into an ExpressionError."""
+
+    def __init__(self, kind: ErrorKind, message: str, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.kind: ErrorKind = kind
+        self.message = message
+        self.hint = hint
+
+    def at(self, offset: int, text: str) -> ExpressionError:
+        """The error of this fault at a place."""
+        return ExpressionError(self.message, offset, text, self.hint, self.kind)
+
+
+def did_you_mean(wanted: object, known: Iterable[str]) -> str | None:
+    """`did you mean "x"?` for the nearest known name, if one is near."""
+    if not isinstance(wanted, str):
+        return None
+    from difflib import get_close_matches  # loaded only when something is wrong
+
+    lowered = {name.lower(): name for name in sorted(known, reverse=True)}
+    found = get_close_matches(wanted[:100].lower(), lowered, n=1, cutoff=0.6)
+    return f'did you mean "{lowered[found[0]]}"?' if found else None
+
+
+def _listing(known: list[str], root: bool) -> str | None:
+    if root or not known:
+        return None
+    shown = ", ".join(sorted(known)[:8])
+    return f"there is: {shown}" + (", ..." if len(known) > 8 else "")

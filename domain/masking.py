@@ -1,0 +1,103 @@
+"""Masking: secrets replaced by stable tokens, in every form in which a value may show itself."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import html
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+from urllib.parse import quote, quote_plus
+
+from domain.limits import LIMITS
+
+SENSITIVE_HEADERS = frozenset({"authorization", "cookie", "set-cookie", "proxy-authorization", "x-api-key"})
+_SENSITIVE_KEY = re.compile(r"password|passwd|secret|token|api[_-]?key|authorization", re.IGNORECASE)
+MASKED = "[masked]"
+
+
+class Masker:
+    """Knows the secrets of one execution. Tokens are stable under a key, so that equality can be checked again offline."""
+
+    def __init__(self, key: bytes) -> None:
+        self._key = key
+        self._tokens: dict[str, str] = {}
+        self._pattern: re.Pattern[str] | None = None
+        self.refused: list[str] = []
+        """Secrets too short to be masked without ruining everything."""
+
+    def add(self, secret: str) -> None:
+        """Mask this value from now on, in all its forms; short ones are refused."""
+        if len(secret.strip()) < LIMITS.secret_min_chars:
+            self.refused.append(secret)
+            return
+        token = f"[secret:{hmac.new(self._key, secret.encode('utf-8', 'replace'), hashlib.sha256).hexdigest()[:6]}]"
+        for form in _forms(secret):
+            if len(form) >= LIMITS.secret_min_chars:
+                self._tokens.setdefault(form, token)
+        self._pattern = None
+
+    def mask_text(self, text: str) -> str:
+        """The text without secrets; the longest secret wins where one is a part of another."""
+        if not self._tokens:
+            return text
+        if self._pattern is None:
+            self._pattern = re.compile("|".join(map(re.escape, sorted(self._tokens, key=len, reverse=True))))
+        return self._pattern.sub(lambda found: self._tokens[found[0]], text)
+
+    def mask(self, value: Any, *, sensitive_keys: bool = False) -> Any:
+        """The value without secrets, keys included; with `sensitive_keys`, values under telling names go too."""
+        if isinstance(value, str):
+            return self.mask_text(value)
+        if isinstance(value, Mapping):
+            return {self.mask(key): self._entry(key, item, sensitive_keys) for key, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [self.mask(item, sensitive_keys=sensitive_keys) for item in value]
+        return value
+
+    def mask_headers(self, headers: Mapping[str, Any]) -> dict[str, Any]:
+        """Headers without secrets; those that carry credentials are masked by name."""
+        return {name: MASKED if name.lower() in SENSITIVE_HEADERS else self.mask(value) for name, value in headers.items()}
+
+    def _entry(self, key: Any, item: Any, sensitive_keys: bool) -> Any:
+        if sensitive_keys and isinstance(key, str) and isinstance(item, str) and item and _SENSITIVE_KEY.search(key):
+            return MASKED
+        return self.mask(item, sensitive_keys=sensitive_keys)
+
+
+def _forms(secret: str) -> Iterator[str]:
+    for value in {secret, secret.strip(), *(line.strip() for line in secret.splitlines())}:
+        raw = value.encode("utf-8", "replace")
+        yield value
+        for encoded in (json.dumps(value), json.dumps(value, ensure_ascii=False)):
+            yield encoded[1:-1]
+        for percent in (
+            quote(value, safe="", errors="replace"),
+            quote_plus(value, errors="replace"),
+            quote(value, errors="replace"),
+        ):
+            yield percent
+            yield re.sub(r"%[0-9A-F]{2}", lambda found: found[0].lower(), percent)
+        yield html.escape(value)
+        yield html.escape(value, quote=False)
+        yield "".join(f"\\u{ord(character):04x}" for character in value)
+        yield raw.hex()
+        yield raw.hex().upper()
+        yield from _base64_forms(raw)
+
+
+def _base64_forms(raw: bytes) -> Iterator[str]:
+    """The part of the encoding that depends on the secret alone, at each of the three offsets within a longer text."""
+    for lead in range(3):
+        padded = b"\0" * lead + raw
+        whole = len(padded) // 3 * 4
+        skip = 0 if lead == 0 else 4
+        for encode in (base64.standard_b64encode, base64.urlsafe_b64encode):
+            inner = encode(padded).decode()[skip:whole]
+            if len(inner) >= 8 or (lead == 0 and len(inner) >= LIMITS.secret_min_chars):
+                yield inner
+    yield base64.standard_b64encode(raw).decode()
+    yield base64.urlsafe_b64encode(raw).decode().rstrip("=")
