@@ -8,8 +8,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from domain.masking import Masker
-
 from application.engine.action import Action, ActionContext, ActionError, ActionFailed
 from application.engine.checks import check
 from application.engine.egress import EgressPolicy
@@ -18,6 +16,7 @@ from application.engine.scope import Names
 from domain.definition import FlowDefinition, Retry, Step
 from domain.expressions import ExpressionError, Scope, evaluate, extract, render
 from domain.limits import LIMITS
+from domain.masking import Masker
 from domain.outcome import AssertionOutcome, StepError, StepOutcome, Try
 
 ONCE = Retry(max_attempts=1)
