@@ -309,6 +309,8 @@ class Execution(RecordedAggregate):
     def finish_teardown(self, by: Actor, attempt: int, worker: str, number: int, verdict: str) -> None:
         """Record how teardown ended; a taken-over teardown is followed by the next attempt or the verdict."""
         self._must_own(attempt, worker)
+        if (self.status == "tearing_down") != (number > 0) or (number and number != self.teardowns):
+            raise AttemptNotMine(f"teardown {number} of attempt {attempt} is not running: {self.status}({self.teardowns})")
         self._record(self.TeardownFinished, by, attempt=attempt, worker=worker, number=number, verdict=verdict)
         if number:
             self._settle(by)
