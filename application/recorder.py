@@ -18,9 +18,12 @@ from domain.errors import LimitExceeded
 from domain.events import Actor
 from domain.execution import AttemptNotMine, Execution
 from domain.limits import LIMITS
+from domain.masking import Masker
 from domain.outcome import StepOutcome, Verdict
 
 Command = Callable[[Execution], None]
+SEALED = "$sealed"
+"""Marks a value of a step's state that is kept in a payload, encrypted."""
 PATIENCE = 60.0
 """Seconds that a worker keeps trying to record while PostgreSQL is away; its lease ends it earlier."""
 
@@ -33,11 +36,23 @@ class AttemptRecorder:
     """The engine's Progress over the Execution aggregate, which stays in memory while the attempt runs."""
 
     def __init__(
-        self, log: Log, payloads: Payloads, execution: Execution, attempt: int, worker: str, *, teardown: int = 0
+        self,
+        log: Log,
+        payloads: Payloads,
+        execution: Execution,
+        attempt: int,
+        worker: str,
+        masker: Masker,
+        *,
+        teardown: int = 0,
+        gate: asyncio.Event | None = None,
     ) -> None:
-        """`teardown` is the number of a taken-over teardown, 0 for an attempt of one's own."""
+        """`teardown` is the number of a taken-over teardown, 0 for an attempt of one's own; no step begins while `gate`
+        is not set."""
         self._log = log
         self._payloads = payloads
+        self._masker = masker
+        self._gate = gate
         self.execution = execution
         self._attempt = attempt
         self._worker = worker
@@ -47,7 +62,11 @@ class AttemptRecorder:
         self._lock = asyncio.Lock()
 
     async def step_started(self, step: Step, path: str, phase: Phase, number: int, name: str, *, durable: bool) -> None:
-        """Append StepStarted; wait for it only when durable."""
+        """Append StepStarted; wait for it only when durable. LimitExceeded when the execution has too many events."""
+        if phase != "teardown" and self.execution.version >= LIMITS.events_per_execution:
+            raise LimitExceeded(f"an execution may have {LIMITS.events_per_execution} events; this one has reached it")
+        if self._gate is not None:
+            await self._gate.wait()
         values: dict[str, Any] = {"path": path, "phase": phase, "number": number, "name": name[:255], "action": step.action}
         await self._append([lambda e: e.start_step(self._by, self._attempt, self._worker, **values)])
         if durable:
@@ -58,13 +77,9 @@ class AttemptRecorder:
     ) -> None:
         """Append the step's log lines and StepFinished; a big result goes to a payload."""
         record, payload, side = await asyncio.to_thread(self._bounded, outcome)
-        values: dict[str, Any] = {
-            "path": path,
-            "phase": phase,
-            "outcome": record,
-            "state": _state(state),
-            "payload": payload,
-        }
+        kept, more = await asyncio.to_thread(self._kept, state) if state else ({}, [])
+        side = [*side, *more]
+        values: dict[str, Any] = {"path": path, "phase": phase, "outcome": record, "state": kept, "payload": payload}
         commands: list[Command] = []
         if logs:
             lines = _lines(logs)
@@ -81,11 +96,14 @@ class AttemptRecorder:
         """Append TeardownFinished of an attempt's own teardown."""
         await self._append([lambda e: e.finish_teardown(self._by, self._attempt, self._worker, 0, verdict)])
 
-    async def finish(self, verdict: Verdict, message: str, outputs: Mapping[str, Any], side: Sequence[SideWrite]) -> int:
+    async def finish(
+        self, verdict: Verdict, message: str, outputs: Mapping[str, Any], side: Sequence[SideWrite], *, cause: str = ""
+    ) -> int:
         """Append the terminal event and wait for it; its position."""
+        text = self._masker.mask_text(message)[:1000]
 
         def end(e: Execution) -> None:
-            e.finish(self._by, self._attempt, self._worker, verdict, "", message[:1000], _state(outputs))
+            e.finish(self._by, self._attempt, self._worker, verdict, cause, text, fit(plain(dict(outputs))))
 
         await self._append([end], side)
         return await self.settle()
@@ -115,8 +133,6 @@ class AttemptRecorder:
         async with self._lock:
             await self._land()
             self._apply(commands)
-            if self.execution.version > LIMITS.events_per_execution:
-                raise LimitExceeded(f"an execution may have {LIMITS.events_per_execution} events")
             future = self._log.submit(self.execution, side=side, patience=PATIENCE)
             self._flight = (future, commands, list(side))
 
@@ -163,19 +179,37 @@ class AttemptRecorder:
         record["result"], record["exchange"] = shorten(record["result"]), shorten(record["exchange"])
         return fit(record), dict(reference), side
 
+    def _kept(self, state: Mapping[str, Any]) -> tuple[dict[str, Any], list[SideWrite]]:
+        """What teardown will read: small plain values as they are; secrets and big values sealed in a payload."""
+        kept: dict[str, Any] = {}
+        side: list[SideWrite] = []
+        for name, value in state.items():
+            value = plain(value)
+            body = orjson.dumps(value)
+            if len(body) <= LIMITS.excerpt_bytes and self._masker.mask(value) == value:
+                kept[name] = value
+                continue
+            reference, writes = self._payloads.seal(self.execution.workspace, body)
+            kept[name] = {SEALED: dict(reference)}
+            side.extend(writes)
+        return kept, side
+
+
+def unsealed(payloads: Payloads, workspace: str, state: Mapping[str, Any]) -> dict[str, Any]:
+    """The names that an attempt's events kept for its teardown, with their values."""
+    values: dict[str, Any] = {}
+    for name, value in state.items():
+        if isinstance(value, dict) and set(value) == {SEALED}:
+            value = orjson.loads(payloads.open(workspace, value[SEALED]))
+        values[name] = value
+    return values
+
 
 def _lines(logs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     kept = [{"level": line["level"], "message": str(line["message"])[:2000]} for line in logs[:20]]
     if len(logs) > len(kept):
         kept.append({"level": "warning", "message": f"{len(logs) - len(kept)} more lines were left out"})
     return plain(kept)  # type: ignore[no-any-return]
-
-
-def _state(state: Mapping[str, Any]) -> dict[str, Any]:
-    values: dict[str, Any] = plain(dict(state))
-    if len(orjson.dumps(values)) > LIMITS.event_bytes // 2:
-        return {name: shorten(value) for name, value in values.items()}
-    return values
 
 
 def plain(value: Any) -> Any:

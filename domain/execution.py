@@ -6,6 +6,7 @@ States: queued(k) -> running(k, worker) -> [owes_teardown(k) -> tearing_down(k, 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 from uuid import UUID
 
@@ -75,6 +76,7 @@ class Execution(RecordedAggregate):
             aggregate.cancel_requested = False
             aggregate.verdict = None
             aggregate.outputs = {}
+            aggregate.started_at = self.timestamp
 
     Created = Requested
 
@@ -88,6 +90,7 @@ class Execution(RecordedAggregate):
         def apply(self, aggregate: Execution) -> None:
             """Run."""
             aggregate.status = "running"
+            aggregate.started_at = self.timestamp
             aggregate.worker = self.worker
             aggregate.stepped = False
             aggregate.teardowns = 0
@@ -241,6 +244,7 @@ class Execution(RecordedAggregate):
         cancel_requested: bool
         verdict: str | None
         outputs: Mapping[str, Any]
+        started_at: datetime
 
     # Commands: what anybody may ask for ---------------------------------------------------------------------------
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -11,6 +11,7 @@ from application.engine.progress import Progress
 from application.engine.scope import Names
 from application.engine.step_runner import StepRunner, Surroundings
 from domain.definition import Phase, Step
+from domain.errors import LimitExceeded
 from domain.expressions import ExpressionError, extract
 from domain.outcome import StepOutcome, Verdict
 
@@ -24,6 +25,7 @@ class AttemptResult:
 
     verdict: Verdict
     message: str = ""
+    cause: str = ""
     teardown: str | None = None
     outputs: Mapping[str, Any] = field(default_factory=dict)
     stopped: Stop | None = None
@@ -40,15 +42,18 @@ class Executor:
         self._durable = False
         self._number = 0
         self._body: asyncio.Task[Verdict] | None = None
+        self._tearing: asyncio.Task[Verdict] | None = None
         self._stop: Stop | None = None
         self._message = ""
+        self._cause = ""
 
     def stop(self, why: Stop) -> None:
-        """Stop the body at once; the first reason stands, but a lost attempt stays lost."""
+        """Stop the body at once; the first reason stands, but a lost attempt stays lost, its teardown included."""
         if self._stop is None or why == "lost":
             self._stop = why
-            if self._body is not None:
-                self._body.cancel()
+            for task in (self._body, self._tearing if why == "lost" else None):
+                if task is not None:
+                    task.cancel()
 
     async def run(self) -> AttemptResult:
         """The whole attempt."""
@@ -57,10 +62,13 @@ class Executor:
             if self._stop in ("lost", "drain"):
                 return AttemptResult("error", stopped=self._stop)
             teardown = await self._tear_down()
+            if teardown == "lost":
+                return AttemptResult("error", stopped="lost")
             if teardown is not None:
                 await self._progress.teardown_finished(teardown)
             verdict = self._overall(verdict, teardown)
-            return AttemptResult(verdict, self._message, teardown, self._outputs(verdict))
+            outputs = self._outputs(verdict)
+            return AttemptResult(verdict, self._message, self._cause, teardown, outputs)
         finally:
             await self._around.close()
 
@@ -86,6 +94,9 @@ class Executor:
             if self._stop is None:
                 raise
             return "timed_out" if self._stop == "timed_out" else "cancelled"
+        except LimitExceeded as error:
+            self._message, self._cause = error.message, "limit"
+            return "error"
 
     async def _steps(self) -> Verdict:
         definition = self._around.definition
@@ -102,11 +113,16 @@ class Executor:
 
     async def _bounded_teardown(self) -> str:
         definition = self._around.definition
+        self._tearing = asyncio.create_task(self._phase("teardown", definition.teardown, keep_going=True))
+        _, pending = await asyncio.wait({self._tearing}, timeout=definition.config.teardown_timeout)
+        if pending:
+            self._tearing.cancel()
         try:
-            async with asyncio.timeout(definition.config.teardown_timeout):
-                return await self._phase("teardown", definition.teardown, keep_going=True)
-        except TimeoutError:
-            return "timed_out"
+            return await self._tearing
+        except asyncio.CancelledError:
+            if self._stop != "lost" and not pending:
+                raise
+            return "lost" if self._stop == "lost" else "timed_out"
 
     async def _phase(self, phase: Phase, steps: Sequence[Step], keep_going: bool) -> Verdict:
         verdict: Verdict = "passed"
@@ -123,18 +139,17 @@ class Executor:
         self._number += 1
         runner = StepRunner(self._around, step, path, names)
         self._durable = self._durable or self._is_read(step)
-        await self._progress.step_started(
-            step, path, phase, self._number, runner.title(), durable=self._durable and phase != "teardown"
-        )
+        durable = self._durable and phase != "teardown"
         try:
+            await _whole(self._progress.step_started(step, path, phase, self._number, runner.title(), durable=durable))
             outcome = await runner.run()
         except asyncio.CancelledError:
             if self._stop not in ("lost", "drain"):
-                stopped = runner.cancelled(self._stop or "timed_out", self._message or str(self._stop or "time limit"))
-                await asyncio.shield(self._progress.step_finished(path, phase, stopped, {}, runner.logs))
+                stopped = self._stopped(runner, phase)
+                await _whole(self._progress.step_finished(path, phase, stopped, {}, runner.logs))
             raise
         names.learn(step.id, runner.result, runner.outputs)
-        await self._progress.step_finished(path, phase, outcome, self._state(step, outcome), runner.logs)
+        await _whole(self._progress.step_finished(path, phase, outcome, self._state(step, runner), runner.logs))
         if step.on_error.error_steps and outcome.verdict in ("failed", "error", "tolerated"):
             await self._error_steps(step, phase, path, names, outcome)
         return outcome
@@ -147,14 +162,19 @@ class Executor:
         for nested in step.on_error.error_steps:
             await self._step(nested, phase, f"{path}/{nested.id}", inner)
 
+    def _stopped(self, runner: StepRunner, phase: Phase) -> StepOutcome:
+        if phase == "teardown":
+            return runner.cancelled("timed_out", "teardown did not finish within its time limit")
+        return runner.cancelled(self._stop or "timed_out", self._message or str(self._stop or "time limit"))
+
     def _is_read(self, step: Step) -> bool:
         return step.id in self._reads or not self._reads.isdisjoint(step.output)
 
-    def _state(self, step: Step, outcome: StepOutcome) -> Mapping[str, Any]:
-        """The names that teardown reads of this step, masked like everything that is recorded."""
-        state: dict[str, Any] = {name: outcome.outputs[name] for name in outcome.outputs if name in self._reads}
+    def _state(self, step: Step, runner: StepRunner) -> Mapping[str, Any]:
+        """The names that teardown reads of this step, as they are; the recorder keeps secrets among them sealed."""
+        state: dict[str, Any] = {name: runner.outputs[name] for name in runner.outputs if name in self._reads}
         if step.id in self._reads:
-            state[step.id] = {**(outcome.result or {}), **outcome.outputs}
+            state[step.id] = {**runner.result, **runner.outputs}
         return state
 
     def _overall(self, verdict: Verdict, teardown: str | None) -> Verdict:
@@ -176,6 +196,16 @@ class Executor:
                 outputs[name] = None
                 self._message = self._message or f"output {name}: {error.message}"
         return outputs
+
+
+async def _whole(report: Coroutine[Any, Any, None]) -> None:
+    """Finish a report although the task is cancelled meanwhile, then let the cancellation go on."""
+    task = asyncio.ensure_future(report)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await task
+        raise
 
 
 _ORDER: tuple[Verdict, ...] = ("passed", "passed_on_retry", "failed", "error", "timed_out", "cancelled")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -16,10 +17,11 @@ from application.engine.scope import Names
 from domain.definition import FlowDefinition, Retry, Step
 from domain.expressions import ExpressionError, Scope, evaluate, extract, render
 from domain.limits import LIMITS
-from domain.masking import Masker
+from domain.masking import MASKED, Masker
 from domain.outcome import AssertionOutcome, StepError, StepOutcome, Try
 
 ONCE = Retry(max_attempts=1)
+logger = logging.getLogger("testmesh.engine")
 
 
 @dataclass(slots=True)
@@ -55,7 +57,7 @@ class _Made:
 
 
 class StepRunner:
-    """Runs one step of an attempt. `logs` collects its log lines as {"level", "message"}."""
+    """Runs one step of an attempt."""
 
     def __init__(self, around: Surroundings, step: Step, path: str, names: Names) -> None:
         self._around = around
@@ -65,7 +67,7 @@ class StepRunner:
         self._begun = time.monotonic()
         self._deadline = self._begun + step.timeout if step.timeout else float("inf")
         self._retry = self._policy()
-        self.logs: list[dict[str, str]] = []
+        self._logs: list[dict[str, str]] = []
         self.result: Mapping[str, Any] = {}
         self.outputs: dict[str, Any] = {}
 
@@ -90,6 +92,11 @@ class StepRunner:
             if made.record.verdict == "passed" or not self._again(made):
                 return self._outcome(tuple(tries), made)
             await asyncio.sleep(min(pause(self._retry, len(tries), self._around.random), self._remaining()))
+
+    @property
+    def logs(self) -> list[dict[str, str]]:
+        """The step's log lines as {"level", "message"}, without the secrets that are known by now."""
+        return [{"level": line["level"], "message": self._text(line["message"])} for line in self._logs]
 
     def cancelled(self, verdict: str, reason: str) -> StepOutcome:
         """The outcome of a step that was stopped from outside."""
@@ -140,6 +147,9 @@ class StepRunner:
             error = StepError(failure.kind, self._text(failure.message), failure.hint)
         except ExpressionError as wrong:
             error = self._explained(wrong, (*self._step.path, "config"))
+        except Exception as bug:
+            logger.exception("action %s failed in a way that it does not know", self._step.action)
+            error = StepError("internal", self._text(f"{type(bug).__name__}: {bug}"), "report this as a bug of TestMesh")
         duration = (time.monotonic() - begun) * 1000
         return _Made(Try(number, verdict, round(duration, 3), error, checks), result, outputs, context.exchange)
 
@@ -213,7 +223,7 @@ class StepRunner:
             self._elapsed(),
             tries,
             outputs=self._mask(made.outputs),
-            result=self._mask(dict(made.result)),
+            result=self._shown(made.result),
             error=made.record.error,
             exchange=self._mask(dict(made.exchange)) or None,
         )
@@ -235,10 +245,19 @@ class StepRunner:
         return StepError("expression", message, error.hint, place.line, place.column)
 
     def _log(self, level: str, message: str) -> None:
-        self.logs.append({"level": level, "message": self._text(message)})
+        self._logs.append({"level": level, "message": message})
 
     def _mask(self, value: Any) -> Any:
         return self._around.masker.mask(value)
+
+    def _shown(self, result: Mapping[str, Any]) -> dict[str, Any]:
+        """The result as it is recorded: secrets masked, headers and cookies that carry credentials masked by name."""
+        shown: dict[str, Any] = self._mask(dict(result))
+        if isinstance(result.get("headers"), Mapping):
+            shown["headers"] = self._around.masker.mask_headers(result["headers"])
+        if isinstance(result.get("cookies"), Mapping):
+            shown["cookies"] = dict.fromkeys(result["cookies"], MASKED)
+        return shown
 
     def _text(self, text: str) -> str:
         return self._around.masker.mask_text(text)[: LIMITS.excerpt_bytes]

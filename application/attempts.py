@@ -1,0 +1,182 @@
+"""Runs an attempt of an execution, or the teardown of a lost one: from its pinned definition to its recorded end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from application.engine.action import Action
+from application.engine.egress import EgressPolicy
+from application.engine.executor import Executor, Stop
+from application.engine.scope import Names
+from application.engine.step_runner import Surroundings
+from application.event_store import Log
+from application.flow_documents import read_flow, teardown_reads
+from application.group_commit import SideWrite
+from application.payloads import Payloads
+from application.recorder import AttemptRecorder, Fenced, unsealed
+from domain.definition import FlowDefinition
+from domain.errors import Refusal, Unavailable
+from domain.execution import Execution
+from domain.expressions import Builtins, ExpressionError, render
+from domain.masking import Masker
+
+logger = logging.getLogger("testmesh.attempts")
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What attempts of one process share. `secrets` are masked in all of them; `mask_key` makes the tokens stable."""
+
+    log: Log
+    payloads: Payloads
+    actions: Mapping[str, Action]
+    egress: EgressPolicy
+    mask_key: bytes
+    secrets: Sequence[str] = field(default=())
+    process_variables: Mapping[str, Any] = field(default_factory=dict)
+    """The process environment as flows see it: in local runs alone."""
+
+
+class Attempt:
+    """One attempt under way in this process; the claim (AttemptStarted, or TeardownStarted with `teardown` > 0) is
+    recorded already."""
+
+    def __init__(
+        self,
+        tools: Tools,
+        execution: Execution,
+        worker: str,
+        *,
+        teardown: int = 0,
+        side: Sequence[SideWrite] = (),
+        gate: asyncio.Event | None = None,
+    ) -> None:
+        """`side` takes effect with the last event (the lease's row goes)."""
+        self.execution_id = execution.id
+        self._tools = tools
+        self._execution = execution
+        self._teardown = teardown
+        self._side = side
+        self._masker = Masker(tools.mask_key)
+        for secret in tools.secrets:
+            self._masker.add(secret)
+        attempt = execution.attempt
+        self._recorder = AttemptRecorder(
+            tools.log, tools.payloads, execution, attempt, worker, self._masker, teardown=teardown, gate=gate
+        )
+        self._executor: Executor | None = None
+        self._stop: Stop | None = None
+
+    def stop(self, why: Stop) -> None:
+        """Stop it from outside; a cancelled attempt still tears down, a lost or drained one leaves that to others."""
+        if self._teardown and why in ("cancelled", "timed_out"):
+            return
+        self._stop = "lost" if "lost" in (why, self._stop) else self._stop or why
+        if self._executor is not None:
+            self._executor.stop(why)
+
+    async def run(self) -> int | None:
+        """Run to the recorded end; the position of the last event, None when the attempt belongs to others now."""
+        try:
+            return await (self._run_teardown() if self._teardown else self._run_attempt())
+        except Fenced as fenced:
+            logger.warning("execution %s: %s", self.execution_id, fenced)
+        except Unavailable as error:
+            logger.error("execution %s cannot be recorded and is left to others: %s", self.execution_id, error)
+        return None
+
+    async def _run_attempt(self) -> int | None:
+        try:
+            executor = await self._prepared()
+        except (Refusal, ExpressionError) as error:
+            if isinstance(error, Unavailable):
+                raise
+            cause = "definition" if isinstance(error, ExpressionError) else error.code
+            return await self._recorder.finish("error", error.message, {}, self._side, cause=cause)
+        result = await executor.run()
+        if result.stopped == "lost":
+            return None
+        if result.stopped == "drain":
+            return await self._recorder.give_back(self._side)
+        return await self._recorder.finish(result.verdict, result.message, result.outputs, self._side, cause=result.cause)
+
+    async def _run_teardown(self) -> int | None:
+        try:
+            executor = await self._prepared()
+            verdict = await executor.run_teardown()
+        except (Refusal, ExpressionError) as error:
+            if isinstance(error, Unavailable):
+                raise
+            logger.warning("teardown of execution %s cannot run: %s", self.execution_id, error.message)
+            verdict = "error"
+        if verdict == "lost" or self._stop == "lost":
+            return None
+        return await self._recorder.finish_taken_over(verdict, self._side)
+
+    async def _prepared(self) -> Executor:
+        definition = await asyncio.to_thread(self._definition)
+        names = await asyncio.to_thread(self._names, definition)
+        around = Surroundings(
+            definition,
+            self._tools.actions,
+            names,
+            self._masker,
+            self._tools.egress,
+            {"X-TestMesh-Execution": str(self.execution_id), "X-TestMesh-Attempt": str(self._execution.attempt)},
+            random.random,
+        )
+        self._executor = Executor(around, self._recorder, teardown_reads(definition))
+        if self._stop is not None:
+            self._executor.stop(self._stop)
+        return self._executor
+
+    def _definition(self) -> FlowDefinition:
+        request = self._execution.request
+        text = self._tools.payloads.open(self._execution.workspace, request.document)
+        return read_flow(text, file=request.file, actions=self._tools.actions)[0]
+
+    def _names(self, definition: FlowDefinition) -> Names:
+        """The names at the start. Values of `env` are made from the clock at which the attempt started, so that a
+        teardown on another worker gets the same ones."""
+        execution = self._execution
+        identity = {
+            "flow": {"name": definition.name, "id": execution.request.flow_id, "file": execution.request.file},
+            "execution": {"id": str(execution.id)},
+            "attempt": execution.attempt,
+        }
+        given = {**self._tools.process_variables, **execution.request.variables}
+        variables = self._variables(definition, identity, given)
+        started = execution.started_at if not self._teardown else datetime.now(execution.started_at.tzinfo)
+        names = Names(self._builtins(started, frozen=False), variables, identity)
+        if self._teardown:
+            names.values.update(unsealed(self._tools.payloads, execution.workspace, execution.outputs))
+        return names
+
+    def _variables(self, definition: FlowDefinition, identity: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+        names = Names(self._builtins(self._execution.started_at, frozen=True), given, identity)
+        for name, value in {**definition.inputs, **definition.env}.items():
+            if name not in given:
+                names.values[name] = render(value, names.scope(f"env/{name}"))
+        names.values["env"] = {name: names.values[name] for name in {**definition.env, **given}}
+        return {name: value for name, value in names.values.items() if name not in identity}
+
+    def _builtins(self, started: datetime, *, frozen: bool) -> Builtins:
+        execution = self._execution
+        identity = {
+            "FLOW_ID": execution.request.flow_id or "",
+            "FLOW_NAME": execution.request.flow_name,
+            "EXECUTION_ID": str(execution.id),
+        }
+        clock = _no_time if frozen else time.monotonic
+        return Builtins(execution.request.seed, execution.attempt, started, clock, identity)
+
+
+def _no_time() -> float:
+    return 0.0

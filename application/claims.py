@@ -1,0 +1,40 @@
+"""Claims: a worker begins what the queue rang for, with its lease row in the transaction of the event."""
+
+from __future__ import annotations
+
+from application import leases
+from application.event_store import Log
+from application.group_commit import VersionConflict
+from application.ports import RunCommand
+from domain.events import Actor
+from domain.execution import AttemptNotMine, Execution, ExecutionFinished
+
+
+class UnknownExecution(Exception):
+    """The log does not have the execution that a command names: it can never be run."""
+
+
+def claim(log: Log, command: RunCommand, worker: str) -> Execution | None:
+    """Begin the attempt or teardown for this worker; None when it is stale or another worker was faster."""
+    execution = log.find(Execution, command.execution)
+    if execution is None:
+        raise UnknownExecution(f"there is no execution {command.execution}")
+    by = Actor(f"worker:{worker}", correlation=str(execution.id))
+    try:
+        if command.kind == "teardown":
+            execution.start_teardown(by, command.attempt, worker, command.number)
+        else:
+            execution.start_attempt(by, command.attempt, worker)
+        request = execution.request
+        seconds = request.teardown_timeout + (request.timeout if command.kind == "attempt" else 0.0)
+        side = leases.take(execution.id, command.attempt, command.kind, worker, seconds, cancelled=execution.cancel_requested)
+        log.put(execution, side=[side])
+    except (AttemptNotMine, ExecutionFinished, VersionConflict):
+        return None
+    return execution
+
+
+def begin_local(log: Log, execution: Execution, worker: str) -> None:
+    """Begin an attempt where the log is this process's own and there is nobody to lease it from."""
+    execution.start_attempt(Actor(f"worker:{worker}", correlation=str(execution.id)), execution.attempt, worker)
+    log.put(execution)
