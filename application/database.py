@@ -23,15 +23,17 @@ _OPTIONS = {
 class Database:
     """One database by URL: a pool for reads and dedicated connections for those that keep one."""
 
-    def __init__(self, url: str, *, size: int = 5) -> None:
+    def __init__(self, url: str, *, size: int = 5, role: str | None = None) -> None:
+        """`role` is what the connections act as (the account must be a member of it)."""
         self.url = url
+        self._options = {**_OPTIONS, "options": f"{_OPTIONS['options']} -c role={role}"} if role else dict(_OPTIONS)
         self._size = size
         self._pool: ConnectionPool[psycopg.Connection[Any]] | None = None
         self._opening = threading.Lock()
 
     def connect(self) -> psycopg.Connection[Any]:
         """A connection of one's own, in autocommit mode."""
-        options: dict[str, Any] = dict(_OPTIONS)
+        options: dict[str, Any] = dict(self._options)
         return psycopg.connect(self.url, autocommit=True, **options)
 
     @property
@@ -39,7 +41,7 @@ class Database:
         """The shared pool, opened when first used (after any fork)."""
         with self._opening:
             if self._pool is None:
-                options: dict[str, Any] = {**_OPTIONS, "autocommit": True}
+                options: dict[str, Any] = {**self._options, "autocommit": True}
                 pool: ConnectionPool[psycopg.Connection[Any]] = ConnectionPool(
                     self.url,
                     kwargs=options,

@@ -146,6 +146,15 @@ class RedisDeliveries:
             raise Unavailable(f"Redis does not answer: {error}") from error
         await self.done(delivery)
 
+    async def give_back(self, delivery: Delivery) -> None:
+        """Add the command again for another worker, then take this entry away."""
+        if delivery.command is not None:
+            try:
+                await self._redis.xadd(STREAM, _fields(delivery.command))
+            except RedisError as error:
+                raise Unavailable(f"Redis does not answer: {error}") from error
+        await self.done(delivery)
+
     async def leave(self) -> None:
         """Take this consumer out of the group when nothing is pending for it; close."""
         try:

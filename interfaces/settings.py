@@ -1,0 +1,141 @@
+"""Settings: read once from the environment and the server's testmesh.toml, then frozen."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from domain.duration import parse_duration
+from domain.errors import Invalid
+
+PREFIX = "TESTMESH_"
+_OTHER_NAMES = ("URL", "API_KEY", "API_KEY_FILE", "DATA_DIR", "CONFIG", "MOCK_BIND", "PROJECT")
+_FREE = ("TESTMESH_VAR_", "TESTMESH_OPT_", "TESTMESH_TEST_")
+_LOGS = ("flows", "executions", "identity")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a server process needs to know. Times in seconds."""
+
+    database_url: str = ""
+    redis_url: str = ""
+    log_urls: Mapping[str, str] = field(default_factory=dict)
+    """A domain with a database of its own: TESTMESH_EXECUTIONS_DATABASE_URL and the like."""
+    key_file: str = ""
+    host: str = "127.0.0.1"
+    port: int = 8080
+    metrics_host: str = "127.0.0.1"
+    metrics_port: int = 0
+    """0 keeps the metrics' own port closed."""
+    egress_allow: tuple[str, ...] = ()
+    worker_concurrency: int = 16
+    worker_drain: float = 20.0
+    lease: float = 15.0
+    heartbeat: float = 5.0
+    log_level: str = "info"
+    log_format: str = "text"
+
+    def database_of(self, log: str) -> str:
+        """The URL of a domain's database."""
+        return self.log_urls.get(log, self.database_url)
+
+
+def load(environ: Mapping[str, str], file: Path | None = None) -> tuple[Settings, list[str]]:
+    """The settings and warnings about unknown names. The environment wins over the file (`[server]`, `[worker]`,
+    `[egress]` tables). Raises Invalid, naming the setting, for a value of the wrong kind."""
+    given = _from_file(file) if file is not None else {}
+    given.update(_from_environment(environ))
+    known = {setting.name: setting for setting in fields(Settings)}
+    values: dict[str, Any] = {}
+    for name, value in given.items():
+        values[name] = _converted(name, value, str(known[name].type))
+    return Settings(**values), unknown_names(environ)
+
+
+def unknown_names(environ: Mapping[str, str]) -> list[str]:
+    """Warnings about TESTMESH_* names that nothing reads, with the nearest known one."""
+    known = sorted({*_names().values(), *(PREFIX + name for name in _OTHER_NAMES)})
+    warnings = []
+    for name in sorted(environ):
+        if name.startswith(PREFIX) and name not in known and not name.startswith(_FREE):
+            near = difflib.get_close_matches(name, known, 1)
+            warnings.append(f"{name} is not a setting" + (f"; did you mean {near[0]}?" if near else ""))
+    return warnings
+
+
+def _names() -> dict[str, str]:
+    """Environment names by setting."""
+    names = {setting.name: PREFIX + setting.name.upper() for setting in fields(Settings) if setting.name != "log_urls"}
+    return {**names, **{f"log:{log}": f"{PREFIX}{log.upper()}_DATABASE_URL" for log in _LOGS}}
+
+
+def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    urls: dict[str, str] = {}
+    for setting, name in _names().items():
+        if name not in environ or not environ[name]:
+            continue
+        if setting.startswith("log:"):
+            urls[setting[4:]] = environ[name]
+        else:
+            found[setting] = environ[name]
+    if urls:
+        found["log_urls"] = urls
+    return found
+
+
+_TABLES: Mapping[str, Mapping[str, str]] = {
+    "server": {
+        "host": "host",
+        "port": "port",
+        "database_url": "database_url",
+        "redis_url": "redis_url",
+        "key_file": "key_file",
+        "metrics_host": "metrics_host",
+        "metrics_port": "metrics_port",
+        "log_level": "log_level",
+        "log_format": "log_format",
+    },
+    "worker": {"concurrency": "worker_concurrency", "drain": "worker_drain", "lease": "lease", "heartbeat": "heartbeat"},
+    "egress": {"allow": "egress_allow"},
+}
+
+
+def _from_file(file: Path) -> dict[str, Any]:
+    try:
+        tables = tomllib.loads(file.read_text())
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise Invalid(f"{file} cannot be read: {error}", code="invalid_settings") from error
+    found: dict[str, Any] = {}
+    for table, keys in tables.items():
+        if table not in _TABLES or not isinstance(keys, dict):
+            raise Invalid(f"{file}: there is no table [{table}]; there is [{'], ['.join(_TABLES)}]", code="invalid_settings")
+        for key, value in keys.items():
+            if key not in _TABLES[table]:
+                near = ", ".join(_TABLES[table])
+                raise Invalid(f"{file}: [{table}] has no key {key}; it has {near}", code="invalid_settings")
+            found[_TABLES[table][key]] = value
+    return found
+
+
+def _converted(name: str, value: Any, kind: str) -> Any:
+    try:
+        if kind == "int":
+            return int(value)
+        if kind == "float":
+            return float(value) if isinstance(value, int | float) else parse_duration(str(value))
+        if kind.startswith("tuple"):
+            return _listed(value)
+    except (ValueError, Invalid) as error:
+        raise Invalid(f"{PREFIX}{name.upper()} cannot be {value!r}: {error}", code="invalid_settings") from error
+    return value
+
+
+def _listed(value: str | Sequence[Any]) -> tuple[str, ...]:
+    items = value.split(",") if isinstance(value, str) else value
+    return tuple(str(item).strip() for item in items if str(item).strip())

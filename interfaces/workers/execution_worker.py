@@ -1,0 +1,252 @@
+"""The execution worker: takes commands from the queue, claims them in the log, and runs them as tasks of one event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol
+from uuid import UUID, uuid4
+
+import psycopg
+
+from application import leases
+from application.attempts import Attempt, Tools
+from application.claims import UnknownExecution, claim
+from application.engine.executor import Stop
+from application.group_commit import is_connection_error
+from application.ports import Delivery
+from domain.errors import Unavailable
+from domain.execution import Execution
+from interfaces.workers.heartbeat import WATCH_SECONDS, Heartbeat
+
+ADOPT_SECONDS = 5.0
+BLOCK_MS = 1000
+logger = logging.getLogger("testmesh.worker")
+
+
+class Deliveries(Protocol):
+    """The receiving side of the queue; RedisDeliveries is the real one."""
+
+    async def receive(self, count: int, block_ms: int = 2000) -> list[Delivery]:
+        """New commands, none after `block_ms`."""
+        ...
+
+    async def adopt(self, count: int = 10) -> list[Delivery]:
+        """Commands that another worker took and never claimed."""
+        ...
+
+    async def done(self, delivery: Delivery) -> None:
+        """Acknowledge."""
+        ...
+
+    async def bury(self, delivery: Delivery, reason: str) -> None:
+        """Park what can never be run."""
+        ...
+
+    async def give_back(self, delivery: Delivery) -> None:
+        """Ring for another worker."""
+        ...
+
+    async def leave(self) -> None:
+        """Give the consumer up."""
+        ...
+
+
+class ExecutionWorker:
+    """One worker process. Its incarnation is new at every start, so that a fence never mistakes it for its predecessor."""
+
+    def __init__(
+        self,
+        tools: Tools,
+        connect: Callable[[], psycopg.Connection[Any]],
+        queue: Callable[[str], Deliveries],
+        *,
+        concurrency: int = 16,
+        drain: float = 20.0,
+        heartbeat: float = leases.HEARTBEAT_SECONDS,
+        lease: float = leases.LEASE_SECONDS,
+    ) -> None:
+        """`queue` makes the receiving side for an incarnation. Times in seconds."""
+        self.incarnation = uuid4().hex
+        self._tools = tools
+        self._queue = queue(self.incarnation)
+        self._concurrency = concurrency
+        self._drain_seconds = drain
+        self._fence_seconds = lease * 2 / 3
+        self._running: dict[UUID, Attempt] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._free = asyncio.Semaphore(concurrency)
+        self._gate = asyncio.Event()
+        self._gate.set()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._heart = Heartbeat(
+            connect, self.incarnation, self._held, self._stop_from_thread, self._describe, interval=heartbeat
+        )
+        self._adopted_at = 0.0
+        self._late: asyncio.Future[list[Delivery]] | None = None
+        self.finished = 0
+        """Attempts that this worker has brought to their end."""
+
+    @property
+    def running(self) -> int:
+        """Attempts under way."""
+        return len(self._running)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until `stop` is set, then drain: finish what can be finished, give the rest back."""
+        self._loop = asyncio.get_running_loop()
+        self._heart.start()
+        watch = asyncio.create_task(self._watch())
+        logger.info("worker %s is ready for %s executions at once", self.incarnation, self._concurrency)
+        try:
+            await self._take(stop)
+            await asyncio.gather(self._drain(), self._give_back_late())
+        finally:
+            watch.cancel()
+            await asyncio.gather(watch, return_exceptions=True)
+            await asyncio.to_thread(self._heart.close)
+            await self._queue.leave()
+
+    async def _take(self, stop: asyncio.Event) -> None:
+        """Take commands until stopped. A worker that may have been replaced takes none."""
+        stopping = asyncio.create_task(stop.wait())
+        while not stop.is_set():
+            if not await self._before(stopping, self._gate.wait()) or not await self._before(stopping, self._slot()):
+                break
+            try:
+                found = await self._next(stopping)
+            except Unavailable as error:
+                logger.warning("the queue does not answer: %s", error)
+                await asyncio.wait({stopping}, timeout=0.5)
+                continue
+            for delivery in found:
+                await self._free.acquire()
+                self._spawn(delivery)
+        stopping.cancel()
+
+    @staticmethod
+    async def _before(stopping: asyncio.Task[bool], wanted: Coroutine[Any, Any, Any]) -> bool:
+        """Wait for something or for the stop; whether it was the former."""
+        task = asyncio.ensure_future(wanted)
+        await asyncio.wait({task, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            task.cancel()
+        return task.done() and not stopping.done()
+
+    async def _slot(self) -> None:
+        """Wait until one more execution may run here."""
+        await self._free.acquire()
+        self._free.release()
+
+    async def _next(self, stopping: asyncio.Task[bool]) -> list[Delivery]:
+        """Commands that others left, from time to time; else new ones. What comes after the stop is given back."""
+        now = asyncio.get_running_loop().time()
+        if now - self._adopted_at > ADOPT_SECONDS:
+            self._adopted_at = now
+            found = await self._queue.adopt(self._room())
+            if found:
+                return found
+        receiving = asyncio.ensure_future(self._queue.receive(self._room(), BLOCK_MS))
+        await asyncio.wait({receiving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if receiving.done() and self._gate.is_set():
+            return receiving.result()
+        if not receiving.done():
+            self._late = receiving
+            return []
+        for delivery in receiving.result():
+            await self._queue.give_back(delivery)
+        return []
+
+    async def _give_back_late(self) -> None:
+        """An answer that was on its way when the stop came."""
+        if self._late is None:
+            return
+        try:
+            for delivery in await self._late:
+                await self._queue.give_back(delivery)
+        except Unavailable as error:
+            logger.warning("the queue does not answer: %s", error)
+
+    def _room(self) -> int:
+        return max(1, self._concurrency - len(self._tasks))
+
+    def _spawn(self, delivery: Delivery) -> None:
+        task = asyncio.create_task(self._handle(delivery))
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._free.release()
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("an execution was left to others", exc_info=error)
+
+    async def _handle(self, delivery: Delivery) -> None:
+        command = delivery.command
+        if command is None:
+            await self._queue.bury(delivery, "not a command of this version")
+            return
+        try:
+            execution = await asyncio.to_thread(claim, self._tools.log, command, self.incarnation)
+        except UnknownExecution as error:
+            await self._queue.bury(delivery, str(error))
+            return
+        except Exception as error:
+            if not (isinstance(error, Unavailable) or is_connection_error(error)):
+                logger.exception("command %s cannot be claimed; it is delivered again", command)
+            return
+        if execution is not None:
+            # Known to the heartbeat before anything else can fail: the lease is ours from the claim on.
+            attempt = self._attempt(execution, command.number if command.kind == "teardown" else 0)
+            self._running[execution.id] = attempt
+        await self._queue.done(delivery)
+        if execution is not None:
+            await self._walk(attempt)
+
+    def _attempt(self, execution: Execution, teardown: int) -> Attempt:
+        side = [leases.release(execution.id, self.incarnation)]
+        return Attempt(self._tools, execution, self.incarnation, teardown=teardown, side=side, gate=self._gate)
+
+    async def _walk(self, attempt: Attempt) -> None:
+        try:
+            if await attempt.run() is not None:
+                self.finished += 1
+        finally:
+            self._running.pop(attempt.execution_id, None)
+
+    async def _drain(self) -> None:
+        """Give running attempts their time, then give them back; their teardown runs elsewhere."""
+        if not self._tasks:
+            return
+        logger.info("draining: %s executions have %.0f s", len(self._tasks), self._drain_seconds)
+        await asyncio.wait(set(self._tasks), timeout=self._drain_seconds)
+        for attempt in list(self._running.values()):
+            attempt.stop("drain")
+        if self._tasks:
+            await asyncio.wait(set(self._tasks), timeout=10.0)
+
+    async def _watch(self) -> None:
+        """Show the heartbeat that the loop moves; begin no step while this worker may have been replaced."""
+        while True:
+            self._heart.loop_moved()
+            if self._heart.silent_for() > self._fence_seconds:
+                self._gate.clear()
+            else:
+                self._gate.set()
+            await asyncio.sleep(WATCH_SECONDS)
+
+    def _held(self) -> list[UUID]:
+        return list(self._running)
+
+    def _stop_from_thread(self, execution: UUID, why: Stop) -> None:
+        def stop() -> None:
+            attempt = self._running.get(execution)
+            if attempt is not None:
+                attempt.stop(why)
+
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(stop)
+
+    def _describe(self) -> str:
+        return ", ".join(str(id) for id in list(self._running)) or "no execution"

@@ -1,0 +1,60 @@
+"""Migration on a real server: once under a lock, and with walls between the roles."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import psycopg
+import pytest
+
+from application.database import Database
+from application.event_store import Log
+from domain.events import Actor
+from domain.workspace import Workspace
+from interfaces.migration import AUDITOR, PROJECTOR, WRITER, Migrated, migrate
+
+pytestmark = pytest.mark.servers
+
+
+@pytest.fixture
+def url(fresh_database: Callable[[], str]) -> str:
+    return fresh_database()
+
+
+def test_processes_that_start_together_migrate_once(url: str) -> None:
+    with ThreadPoolExecutor(4) as threads:
+        done = list(threads.map(lambda _: migrate(Database(url), []), range(4)))
+    assert sorted(result.changed for result in done) == [False, False, False, True]
+    assert all(not result.missing_roles for result in done)
+
+
+def test_a_second_migration_changes_nothing_and_a_newer_version_does(url: str) -> None:
+    assert migrate(Database(url), []) == Migrated(True)
+    assert migrate(Database(url), []) == Migrated(False)
+    assert migrate(Database(url), ["CREATE TABLE IF NOT EXISTS flows.more (id integer)"]).changed
+
+
+def test_the_writer_appends_and_can_never_change_an_event(url: str) -> None:
+    migrate(Database(url), [])
+    database = Database(url, role=WRITER)
+    log = Log("identity", database)
+    log.put(Workspace.open(Actor("system"), "w"))
+    log.close()
+    with database.connect() as connection:
+        for statement in ("UPDATE identity.events SET topic = 'x'", "DELETE FROM identity.events"):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                connection.execute(statement.encode())
+    database.close()
+
+
+@pytest.mark.parametrize("role", [PROJECTOR, AUDITOR])
+def test_other_roles_read_events_and_append_none(url: str, role: str) -> None:
+    migrate(Database(url), [])
+    with Database(url, role=role).connect() as connection:
+        assert connection.execute("SELECT count(*) FROM flows.events").fetchone() == (0,)
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connection.execute(
+                "INSERT INTO flows.events (originator_id, originator_version, topic, state)"
+                " VALUES (gen_random_uuid(), 1, 'x', 'x')"
+            )
