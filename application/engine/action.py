@@ -7,7 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from application.engine.egress import EgressPolicy
+from application.engine.errors import ActionError, ActionFailed
 from domain.limits import LIMITS, Limits
+
+__all__ = ["Action", "ActionContext", "ActionError", "ActionFailed", "Key", "Run", "ValueType"]
 
 ValueType = Literal["any", "string", "number", "integer", "boolean", "object", "array", "duration", "steps", "expression"]
 
@@ -22,30 +25,6 @@ class Key:
     choices: tuple[str, ...] = ()
     one_of: str | None = None
     """Keys that share a `one_of` name are alternatives: at least one of them must be given."""
-
-
-class ActionError(Exception):
-    """An action could not do its work (it is an `error`, not a failed assertion).
-
-    `kind` is stable: timeout, connection_refused, connection_error, dns, tls, egress, protocol, response_too_large,
-    config, query, ... `exchange` is what was sent and received so far, for the failure report (unmasked; the engine masks).
-    """
-
-    def __init__(self, kind: str, message: str, *, hint: str | None = None, exchange: Mapping[str, Any] | None = None) -> None:
-        super().__init__(message)
-        self.kind = kind
-        self.message = message
-        self.hint = hint
-        self.exchange = exchange
-
-
-class ActionFailed(Exception):
-    """The action worked and what it checks does not hold (wait_for not met, assert action): verdict `failed`."""
-
-    def __init__(self, message: str, *, result: Mapping[str, Any] | None = None) -> None:
-        super().__init__(message)
-        self.message = message
-        self.result = result
 
 
 @dataclass(slots=True)

@@ -2,12 +2,169 @@
 
 from __future__ import annotations
 
+import asyncio
+import ipaddress
+import re
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
+
+from application.engine.errors import ActionError
+from domain.errors import Invalid
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+_NAT64 = (ipaddress.IPv6Network("64:ff9b::/96"), ipaddress.IPv6Network("64:ff9b:1::/48"))
+_SIX_TO_FOUR = ipaddress.IPv6Network("2002::/16")
+_V4_COMPATIBLE = ipaddress.IPv6Network("::/96")
+_TEREDO = ipaddress.IPv6Network("2001::/32")
+_REFUSED = tuple(
+    ipaddress.ip_network(text)
+    for text in ("100.64.0.0/10", "192.0.0.0/24", "198.18.0.0/15", "192.88.99.0/24", "fec0::/10", "100::/64", "2001::/23")
+)
+"""Shared, benchmark, relay and site-local ranges that ipaddress does not call private everywhere."""
+_ENTRY = re.compile(r"(?P<host>\[[^\]]+\]|[^:]+)(?::(?P<first>\d{1,5})(?:-(?P<last>\d{1,5}))?)?")
+
+
+class EgressRefused(ActionError):
+    """The connection must not be made. The text does not tell whether anything listens there."""
+
+    def __init__(self, host: str, port: int) -> None:
+        super().__init__(
+            "egress",
+            f"{host}:{port} may not be reached from here",
+            hint="an operator allows it in `[egress] allow` of the server's testmesh.toml, or in TESTMESH_EGRESS_ALLOW",
+        )
 
 
 class EgressPolicy(Protocol):
-    """Judges addresses. Implemented below by LocalPolicy (all allowed) and RefusingPolicy (an allow list)."""
+    """Judges addresses. `name` tells policies apart where connections are shared."""
+
+    name: str
 
     def check(self, host: str, address: str, port: int) -> None:
-        """Raise EgressRefused when the connection to this address (an IP literal) must not be made."""
+        """Raise EgressRefused when a connection to this address (an IP literal), asked for as `host`, must not be made."""
         ...
+
+
+class LocalPolicy:
+    """All allowed: whoever runs flows here attacks only himself."""
+
+    name = "local"
+
+    def check(self, host: str, address: str, port: int) -> None:
+        """Allowed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """One entry of the operator's list: a network or a name (`*.` for its subdomains), and the ports."""
+
+    network: Network | None
+    name: str
+    first: int
+    last: int
+
+    def covers(self, host: str, address: Address, port: int) -> bool:
+        """Whether the entry allows the connection."""
+        if not self.first <= port <= self.last:
+            return False
+        if self.network is not None:
+            return address.version == self.network.version and address in self.network
+        asked = host.rstrip(".").lower()
+        return asked.endswith(self.name[1:]) if self.name.startswith("*.") else asked == self.name
+
+
+class WorkerPolicy:
+    """Only public addresses, and what the operator's list names."""
+
+    def __init__(self, allow: Sequence[str] = ()) -> None:
+        """Entries: `10.0.0.0/8`, `127.0.0.1:5432`, `[::1]:80`, `db.internal:5432`, `*.example.com`, `127.0.0.1:9000-9100`.
+        Raises Invalid for one that cannot be read."""
+        self._allowed = tuple(map(parse_entry, allow))
+        self.name = "worker:" + ",".join(sorted(allow))
+
+    def check(self, host: str, address: str, port: int) -> None:
+        """Judge the address, and every IPv4 address that is hidden in it."""
+        try:
+            given = ipaddress.ip_address(address.split("%", 1)[0])
+        except ValueError as error:
+            raise EgressRefused(host, port) from error
+        for judged in _unwrapped(given):
+            if not any(entry.covers(host, judged, port) for entry in self._allowed) and not _public(judged):
+                raise EgressRefused(host, port)
+
+
+def parse_entry(text: str) -> Allowed:
+    """An entry of the allow list."""
+    found = _ENTRY.fullmatch(text.strip()) or _network_only(text.strip())
+    if found is None:
+        raise _unreadable(text)
+    host = found["host"].strip("[]").lower().rstrip(".")
+    first = int(found["first"]) if found["first"] else 0
+    last = int(found["last"]) if found["last"] else (first or 65535)
+    if not host or not first <= last <= 65535:
+        raise _unreadable(text)
+    try:
+        return Allowed(ipaddress.ip_network(host, strict=False), "", first, last)
+    except ValueError:
+        if not re.fullmatch(r"(\*\.)?[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?", host) or re.fullmatch(r"[0-9.]+", host):
+            raise _unreadable(text) from None
+        return Allowed(None, host, first, last)
+
+
+def _network_only(text: str) -> re.Match[str] | None:
+    """An IPv6 network without brackets has no port."""
+    return re.fullmatch(r"(?P<host>[0-9a-fA-F:.]+(?:/\d{1,3})?)(?P<first>)(?P<last>)", text)
+
+
+def _unreadable(text: str) -> Invalid:
+    return Invalid(
+        f"the egress allow list has an entry that cannot be read: {text!r}",
+        code="invalid_egress",
+        remedy="write an address, a network or a name, with a port or not: 10.0.0.0/8, 127.0.0.1:5432, *.example.com",
+    )
+
+
+def _unwrapped(address: Address) -> list[Address]:
+    """The address, and the IPv4 address inside it where there is one."""
+    if isinstance(address, ipaddress.IPv4Address):
+        return [address]
+    if address.ipv4_mapped is not None:
+        return [address.ipv4_mapped]
+    low = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    if any(address in network for network in _NAT64):
+        return [low]
+    if address in _V4_COMPATIBLE and int(address) > 1:
+        return [low]
+    if address in _SIX_TO_FOUR:
+        return [ipaddress.IPv4Address((int(address) >> 80) & 0xFFFFFFFF)]
+    return [address]
+
+
+def _public(address: Address) -> bool:
+    if isinstance(address, ipaddress.IPv6Address) and (address in _TEREDO or address.is_site_local):
+        return False
+    if any(address.version == network.version and address in network for network in _REFUSED):
+        return False
+    return address.is_global and not (address.is_multicast or address.is_reserved or address.is_unspecified)
+
+
+async def checked_addresses(policy: EgressPolicy, host: str, port: int) -> list[str]:
+    """The addresses of a host, in order, every one of them judged. ActionError `dns` when there is none."""
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        raise ActionError("dns", f"{host} cannot be resolved: {_reason(error)}", hint="check the host name") from error
+    addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
+    if not addresses:
+        raise ActionError("dns", f"{host} has no address", hint="check the host name")
+    for address in addresses:
+        policy.check(host, address, port)
+    return addresses
+
+
+def _reason(error: Exception) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)

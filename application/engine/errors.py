@@ -1,0 +1,30 @@
+"""How an action says that it could not work, or that what it checks does not hold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+class ActionError(Exception):
+    """An action could not do its work (it is an `error`, not a failed assertion).
+
+    `kind` is stable: timeout, connection_refused, connection_error, dns, tls, egress, protocol, response_too_large,
+    config, query, ... `exchange` is what was sent and received so far, for the failure report (unmasked; the engine masks).
+    """
+
+    def __init__(self, kind: str, message: str, *, hint: str | None = None, exchange: Mapping[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.message = message
+        self.hint = hint
+        self.exchange = exchange
+
+
+class ActionFailed(Exception):
+    """The action worked and what it checks does not hold (wait_for not met, assert action): verdict `failed`."""
+
+    def __init__(self, message: str, *, result: Mapping[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.result = result
