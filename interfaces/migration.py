@@ -128,4 +128,4 @@ def _grant_table(connection: psycopg.Connection[Any], schema: str, table: str) -
 
 
 def _run(connection: psycopg.Connection[Any], statement: str, *names: str) -> None:
-    connection.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))  # type: ignore[arg-type]
+    connection.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))

@@ -1,0 +1,143 @@
+"""The composition root: puts settings, databases, logs, services and adapters together for the roles that need them."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import secrets
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+
+from application.attempts import Tools
+from application.database import Database
+from application.event_store import Log
+from application.executions import Executions
+from application.flows import Flows
+from application.identity import Identity
+from application.payloads import SealedPayloads
+from application.schema import LOGS
+from domain.errors import Invalid, Unavailable
+from interfaces.migration import PROJECTOR, WRITER, Migrated, migrate, usable
+from interfaces.settings import Settings
+
+KEY_BYTES = 32
+
+
+def read_key(path: Path) -> bytes:
+    """The key that wraps the workspaces' keys: 64 hexadecimal digits in a file that only its owner reads."""
+    try:
+        key = bytes.fromhex(path.read_text().strip())
+    except OSError as error:
+        raise Unavailable(
+            f"the key file {path} cannot be read: {error.strerror}. `testmesh up` makes one beside its data; a server with"
+            " its own database is given one by TESTMESH_KEY_FILE (make it with: openssl rand -hex 32)"
+        ) from error
+    except ValueError as error:
+        raise Invalid(f"the key file {path} does not hold 64 hexadecimal digits", code="invalid_key") from error
+    if len(key) != KEY_BYTES or len(set(key)) < 8:
+        raise Invalid(f"the key in {path} is not {KEY_BYTES} random bytes", code="invalid_key")
+    return key
+
+
+def make_key(path: Path) -> None:
+    """A new key file, unless there is one."""
+    if path.exists():
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(secrets.token_bytes(KEY_BYTES).hex() + "\n")
+    os.link(partial, path)
+    partial.unlink()
+
+
+class Platform:
+    """What the roles of one process share; everything is made when first used, and closed together."""
+
+    def __init__(self, settings: Settings, *, pool_size: int = 5) -> None:
+        if not settings.database_url:
+            raise Invalid("no database: set TESTMESH_DATABASE_URL, or start everything with `testmesh up`", code="no_database")
+        self.settings = settings
+        self._pool_size = pool_size
+        self._opened: list[Database | Log] = []
+        self._databases: dict[tuple[str, str], Database] = {}
+
+    def migrate(self) -> dict[str, Migrated]:
+        """Bring every database to this version."""
+        from projections.registry import statements
+
+        done: dict[str, Migrated] = {}
+        for url in dict.fromkeys(self.settings.database_of(log) for log in LOGS):
+            database = Database(url, size=1)
+            done[url] = migrate(database, statements())
+            database.close()
+        return done
+
+    def database(self, log: str, role: str = WRITER) -> Database:
+        """The database of a log, for a role; without the role where this account cannot take it."""
+        url = self.settings.database_of(log)
+        if (url, role) not in self._databases:
+            with Database(url).connect() as connection:
+                taken = role if usable(connection, role) else None
+            self._databases[url, role] = Database(url, size=self._pool_size, role=taken)
+            self._opened.append(self._databases[url, role])
+        return self._databases[url, role]
+
+    def readers(self, log: str) -> Database:
+        """The database of a log's read models, for the projector."""
+        return self.database(log, PROJECTOR)
+
+    @cached_property
+    def logs(self) -> Mapping[str, Log]:
+        """The logs by name."""
+        made = {log: Log(log, self.database(log)) for log in LOGS}
+        self._opened.extend(made.values())
+        return made
+
+    @cached_property
+    def key(self) -> bytes:
+        """The key file's content."""
+        if not self.settings.key_file:
+            raise Invalid("no key file: set TESTMESH_KEY_FILE (make one with: openssl rand -hex 32)", code="no_key")
+        return read_key(Path(self.settings.key_file))
+
+    def payloads(self, log: str) -> SealedPayloads:
+        """The payloads of a log."""
+        return SealedPayloads(self.database(log), log, self.key)
+
+    @cached_property
+    def executions(self) -> Executions:
+        """Commands on executions."""
+        return Executions(self.logs["executions"], self.payloads("executions"))
+
+    @cached_property
+    def flows(self) -> Flows:
+        """Commands on flows."""
+        from application.actions.registry import ACTIONS
+
+        return Flows(self.logs["flows"], self.payloads("flows"), ACTIONS)
+
+    @cached_property
+    def identity(self) -> Identity:
+        """Commands on workspaces, users and keys."""
+        return Identity(self.logs["identity"], lambda: datetime.now(UTC))
+
+    @cached_property
+    def tools(self) -> Tools:
+        """What a worker's attempts need. Flows reach only what the operator's allow list names besides public addresses."""
+        from application.actions.registry import ACTIONS
+        from application.engine.egress import WorkerPolicy
+
+        mask_key = hmac.new(self.key, b"testmesh masking", hashlib.sha256).digest()
+        policy = WorkerPolicy(self.settings.egress_allow)
+        return Tools(self.logs["executions"], self.payloads("executions"), ACTIONS, policy, mask_key)
+
+    def close(self) -> None:
+        """Commit what was handed in, then close every connection."""
+        for opened in reversed(self._opened):
+            opened.close()
+        self._opened.clear()

@@ -1,0 +1,76 @@
+"""Where the server is and which key opens it: flags, then the environment, then testmesh.yaml, then the credentials file."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+
+import orjson
+
+from domain.errors import Unavailable
+
+DEFAULT_URL = "http://127.0.0.1:8080"
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """A server and a key of it."""
+
+    url: str
+    key: str
+
+
+def file_path() -> Path:
+    """The credentials file, below the user's configuration folder."""
+    base = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
+    return Path(base) / "testmesh" / "credentials.json"
+
+
+def save(url: str, key: str) -> Path:
+    """Keep them for this user alone (0600)."""
+    path = file_path()
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(orjson.dumps({"url": url, "key": key}))
+    partial.replace(path)
+    return path
+
+
+def find(url: str | None = None) -> Credentials:
+    """The server and key to use. Unavailable says where to put them."""
+    from interfaces.cli.plan import find_project
+
+    saved = _saved()
+    project, _ = find_project(Path.cwd())
+    chosen = url or os.environ.get("TESTMESH_URL") or project.url or saved.get("url") or DEFAULT_URL
+    key = os.environ.get("TESTMESH_API_KEY") or _key_file()
+    if not key and saved.get("url", "").rstrip("/") == chosen.rstrip("/"):
+        key = saved.get("key", "")
+    if not key:
+        raise Unavailable(
+            f"no API key for {chosen}",
+            remedy="set TESTMESH_API_KEY (or TESTMESH_API_KEY_FILE), or start a server here with `testmesh up`",
+        )
+    return Credentials(chosen.rstrip("/"), key)
+
+
+def _key_file() -> str:
+    path = os.environ.get("TESTMESH_API_KEY_FILE")
+    if not path:
+        return ""
+    try:
+        return Path(path).read_text().strip()
+    except OSError as error:
+        raise Unavailable(f"TESTMESH_API_KEY_FILE {path} cannot be read: {error.strerror}") from error
+
+
+def _saved() -> dict[str, str]:
+    try:
+        found = orjson.loads(file_path().read_bytes())
+    except (OSError, orjson.JSONDecodeError):
+        return {}
+    return {name: str(value) for name, value in found.items()} if isinstance(found, dict) else {}

@@ -1,0 +1,120 @@
+"""`testmesh doctor`: what works, what is missing, and what to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import click
+
+from interfaces.cli.errors import ExitCode
+from interfaces.cli.up import config_option
+
+Finding = tuple[str, str, str]
+"""("ok" | "warning" | "problem", what was looked at, what was found)."""
+
+
+@click.command()
+@config_option
+@click.option("--url", help="The server to ask.")
+def doctor(config: str | None, url: str | None) -> int:
+    """Check versions, settings, database, roles, queue, projections, leases and the server."""
+    worst = "ok"
+    for level, name, text in _findings(config, url):
+        click.echo(f"{level:<8} {name}: {text}")
+        worst = level if level == "problem" or worst == "ok" else worst
+    return ExitCode.ERROR if worst == "problem" else ExitCode.PASSED
+
+
+def _findings(config: str | None, url: str | None) -> Iterator[Finding]:
+    yield from _packages()
+    from interfaces.adapters.embedded import data_root
+    from interfaces.cli.up import _settings
+    from interfaces.offline import embedded_settings
+
+    try:
+        settings, stop = embedded_settings(_settings(config), data_root())
+    except Exception as error:
+        yield "warning", "database", str(error)
+    else:
+        try:
+            yield from _guarded("database", lambda: _database(settings))
+            if settings.redis_url:
+                yield from _guarded("queue", lambda: _queue(settings.redis_url))
+        finally:
+            stop()
+    yield from _guarded("server", lambda: _server(url))
+
+
+def _guarded(name: str, look: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
+    try:
+        yield from look()
+    except Exception as error:
+        remedy = getattr(error, "remedy", None)
+        yield "problem", name, f"{str(error).strip() or type(error).__name__}{f' ({remedy})' if remedy else ''}"
+
+
+def _packages() -> Iterator[Finding]:
+    import sys
+    from importlib.metadata import version
+
+    yield "ok", "testmesh", version("testmesh")
+    supported = sys.version_info >= (3, 11)
+    yield ("ok" if supported else "problem"), "python", sys.version.split()[0]
+
+
+def _database(settings: Any) -> Iterator[Finding]:
+    from interfaces.bootstrap import Platform
+    from interfaces.migration import ROLES, usable
+    from projections.positions import lag
+    from projections.registry import LOGS, for_log
+
+    platform = Platform(settings)
+    try:
+        with platform.database("executions").connect() as connection:
+            version = connection.info.server_version
+            yield "ok", "postgresql", f"{version // 10000}.{version % 10000}"
+            fsync = connection.execute("SELECT current_setting('fsync'), current_setting('synchronous_commit')").fetchone()
+            safe = fsync == ("on", "on")
+            yield ("ok" if safe else "problem"), "durability", f"fsync, synchronous_commit = {', '.join(fsync or ())}"
+        from application.database import Database
+
+        with Database(settings.database_url).connect() as connection:
+            for role in ROLES:
+                there = usable(connection, role)
+                what = "this account may act as it" if there else "missing: run `testmesh admin migrate` with CREATEROLE"
+                yield ("ok" if there else "warning"), f"role {role}", what
+            leases = connection.execute(
+                "SELECT count(*), count(*) FILTER (WHERE clock_timestamp() - beat > interval '15 seconds')"
+                " FROM executions.leases"
+            ).fetchone()
+            held, silent = leases or (0, 0)
+            yield ("warning" if silent else "ok"), "leases", f"{held} held, {silent} silent"
+        for log in LOGS:
+            for _, name, position, head in lag(platform.readers(log).pool, for_log(log)):
+                behind = head - position
+                yield ("warning" if behind else "ok"), f"projection {name}", f"at {position}, {behind} behind"
+    finally:
+        platform.close()
+
+
+def _queue(url: str) -> Iterator[Finding]:
+    import redis
+
+    with redis.Redis.from_url(url, socket_timeout=5) as client:
+        info: Any = client.info()
+        policy: Any = client.config_get("maxmemory-policy")
+        yield "ok", "redis", str(info.get("valkey_version") or info["redis_version"])
+        good = policy.get("maxmemory-policy") == "noeviction"
+        yield ("ok" if good else "problem"), "eviction", str(policy.get("maxmemory-policy"))
+        yield ("ok" if info.get("aof_enabled") else "warning"), "append-only file", "on" if info.get("aof_enabled") else "off"
+        dead = client.xlen("testmesh:run:dead")
+        yield ("warning" if dead else "ok"), "dead letters", str(dead)
+
+
+def _server(url: str | None) -> Iterator[Finding]:
+    from interfaces.cli.client import connect_client
+
+    with connect_client(url) as client:
+        who = client.get("/api/v1/whoami")
+        yield "ok", "server", f"{client.url} as {who['user']} in {who['workspace_name']}"

@@ -1,0 +1,134 @@
+"""Local runs: the engine of the workers, over logs in memory, in this process."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import signal
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from application.attempts import Attempt, Tools
+from application.claims import begin_local
+from application.event_store import Log
+from application.executions import Executions, RunRequest
+from application.payloads import MemoryPayloads
+from domain.definition import FlowDefinition
+from domain.events import Actor
+from domain.execution import Execution
+from interfaces.cli.reports.events import plain_event
+
+POLL_SECONDS = 0.05
+BY = Actor("user:local")
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A flow to run: its definition, exact text, and variables."""
+
+    definition: FlowDefinition
+    text: str
+    variables: Mapping[str, Any] = field(default_factory=dict)
+
+
+class LocalRun:
+    """Runs flows, some at a time; `on_event` gets every recorded event as plain data, in order."""
+
+    def __init__(
+        self,
+        flows: Sequence[Planned],
+        on_event: Callable[[dict[str, Any]], None],
+        *,
+        jobs: int = 1,
+        seed: str | None = None,
+        secrets_known: Sequence[str] = (),
+        environ: Mapping[str, str] | None = None,
+        fail_fast: bool = False,
+        max_seconds: float | None = None,
+        tick: Callable[[], None] = lambda: None,
+    ) -> None:
+        from application.actions.registry import ACTIONS
+        from application.engine.egress import LocalPolicy
+
+        self._flows = flows
+        self._on_event = on_event
+        self._jobs = jobs
+        self._seed = seed
+        self._fail_fast = fail_fast
+        self._max_seconds = max_seconds
+        self._tick = tick
+        self._log = Log("executions")
+        payloads = MemoryPayloads()
+        self._executions = Executions(self._log, payloads)
+        self._tools = Tools(
+            self._log, payloads, ACTIONS, LocalPolicy(), secrets.token_bytes(32), tuple(secrets_known), dict(environ or {})
+        )
+        self._position = 0
+        self._running: set[Attempt] = set()
+        self._halted: str | None = None
+
+    @property
+    def halted(self) -> str | None:
+        """`interrupted`, `time_limit` or `fail_fast` when the run was ended early."""
+        return self._halted
+
+    def run(self) -> None:
+        """Run them all; returns when every begun flow has ended, teardown included."""
+        asyncio.run(self._run())
+
+    async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self._interrupt)
+        limit = loop.call_later(self._max_seconds, self._halt, "time_limit") if self._max_seconds else None
+        follower = asyncio.create_task(self._follow())
+        slots = asyncio.Semaphore(self._jobs)
+        try:
+            await asyncio.gather(*(self._one(flow, slots) for flow in self._flows))
+        finally:
+            if limit is not None:
+                limit.cancel()
+            follower.cancel()
+            await asyncio.gather(follower, return_exceptions=True)
+            self._drain()
+
+    async def _one(self, flow: Planned, slots: asyncio.Semaphore) -> None:
+        async with slots:
+            if self._halted:
+                return
+            id, _ = self._executions.request(
+                BY, RunRequest("local", flow.definition, flow.text, variables=flow.variables, trigger="local", seed=self._seed)
+            )
+            execution = self._log.load(Execution, id)
+            begin_local(self._log, execution, "local")
+            attempt = Attempt(self._tools, execution, "local")
+            self._running.add(attempt)
+            await attempt.run()
+            self._running.discard(attempt)
+            ended = self._log.load(Execution, id)
+            if self._fail_fast and ended.verdict not in ("passed", "passed_on_retry"):
+                self._halt("fail_fast")
+
+    def _interrupt(self) -> None:
+        """The first Ctrl-C cancels and tears down, the second ends the process."""
+        if self._halted == "interrupted":
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            signal.raise_signal(signal.SIGINT)
+        self._halt("interrupted")
+
+    def _halt(self, why: str) -> None:
+        self._halted = why
+        for attempt in self._running:
+            attempt.stop("cancelled")
+
+    async def _follow(self) -> None:
+        while True:
+            self._drain()
+            self._tick()
+            await asyncio.sleep(POLL_SECONDS)
+
+    def _drain(self) -> None:
+        for recorded in self._log.read(self._position, 100_000):
+            self._position = recorded.position
+            self._on_event(plain_event(recorded.event, recorded.position))

@@ -1,0 +1,99 @@
+"""The program `testmesh`: its verbs, each imported only when it is used."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import click
+
+from interfaces.cli.errors import ExitCode, fail
+
+VERBS: Mapping[str, tuple[str, str]] = {
+    "run": ("run:run", "Run flows here, or on a server with --remote."),
+    "validate": ("validate:validate", "Check flow files and show every problem."),
+    "up": ("up:up", "Start everything: servers, API, projector, workers."),
+    "server": ("up:server", "Run the API alone."),
+    "worker": ("up:worker", "Run an execution worker alone."),
+    "projector": ("up:projector", "Run projections, dispatcher and sweeper alone."),
+    "flows": ("flows:flows", "Push, list and show flows on a server."),
+    "runs": ("runs:runs", "List, show, follow and cancel executions."),
+    "admin": ("admin:admin", "Keys, users, migration, projections."),
+    "doctor": ("doctor:doctor", "Check this installation and say what is missing."),
+    "version": ("version:version", "Show the version."),
+    "completion": ("completion:completion", "Print the completion script of a shell."),
+}
+"""Module and command of each verb below interfaces.cli, and its line in the help."""
+
+
+class Verbs(click.Group):
+    """A group whose commands are imported when they are called."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        """The verbs in the order of the table."""
+        return list(VERBS)
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        """Import the verb's module."""
+        if name not in VERBS:
+            return None
+        module, command = VERBS[name][0].split(":")
+        found: click.Command = getattr(importlib.import_module(f"interfaces.cli.{module}"), command)
+        return found
+
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        """The help's table, without importing a verb."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in VERBS.items()])
+
+    def resolve_command(self, context: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        """As usual, with the nearest verb when there is none of that name."""
+        if args and args[0] not in VERBS and not args[0].startswith("-"):
+            near = difflib.get_close_matches(args[0], VERBS, 1)
+            hint = f"; did you mean `testmesh {near[0]}`?" if near else ""
+            context.fail(f"there is no command {args[0]!r}{hint}")
+        return super().resolve_command(context, args)
+
+
+@click.group(cls=Verbs, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.pass_context
+def testmesh(context: click.Context) -> None:
+    """Integration tests as YAML flows: run them here, in CI, and on workers."""
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run a command line; ends the process with the command's exit code."""
+    sys.exit(run(arguments))
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run a command line; its exit code. Every refusal is one message that says what to do."""
+    try:
+        outcome: Any = testmesh.main(
+            args=None if arguments is None else list(arguments), prog_name="testmesh", standalone_mode=False
+        )
+    except click.exceptions.Abort:
+        return ExitCode.INTERRUPTED
+    except click.exceptions.Exit as wanted:
+        return wanted.exit_code
+    except click.ClickException as error:
+        error.show()
+        return ExitCode.USAGE
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitCode.PASSED
+    except KeyboardInterrupt:
+        return ExitCode.INTERRUPTED
+    except Exception as error:
+        return fail(error)
+    return outcome if isinstance(outcome, int) else ExitCode.PASSED
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,112 @@
+"""What a command line wants run: flow files read and checked, filtered, with their variables resolved."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from application.actions.registry import ACTIONS
+from application.flow_documents import FlowFile, flow_files, read_flow
+from application.variables import (
+    Project,
+    by_precedence,
+    parse_assignment,
+    parse_env_file,
+    process_variables,
+    read_project,
+    resolve,
+)
+from domain.definition import FlowDefinition
+from domain.errors import Invalid, InvalidFlow, NotFound, Problem
+from interfaces.cli.local_run import Planned
+
+PROJECT_FILE = "testmesh.yaml"
+
+
+def plan(paths: Sequence[str], options: Mapping[str, Any]) -> tuple[list[Planned], list[Problem]]:
+    """The flows to run and the warnings. Every problem of every file is raised at once."""
+    project, home = find_project(Path.cwd())
+    files = flow_files(paths or [str(home / path) for path in project.flows] or ["."], Path.cwd())
+    layers = _layers(project, home, options)
+    planned: list[Planned] = []
+    warnings: list[Problem] = []
+    problems: list[Problem] = []
+    for file in files:
+        try:
+            definition, text, found = _read(file)
+        except InvalidFlow as invalid:
+            problems.extend(invalid.problems)
+            continue
+        warnings.extend(found)
+        if _selected(definition, options):
+            planned.append(Planned(definition, text, _variables(definition, file, layers)))
+    if problems:
+        raise InvalidFlow(tuple(problems))
+    return planned, warnings
+
+
+def find_project(folder: Path) -> tuple[Project, Path]:
+    """The project file of a folder or the nearest one above, and where it is; an empty project without one."""
+    for place in (folder, *folder.parents):
+        path = place / PROJECT_FILE
+        if path.is_file():
+            return read_project(path.read_bytes(), file=str(path)), place
+    return Project(), folder
+
+
+def _read(file: FlowFile) -> tuple[FlowDefinition, str, tuple[Problem, ...]]:
+    if file.line is not None:
+        raise Invalid(f"{file.file}:{file.line}: running one step alone is not possible yet; leave out the line")
+    try:
+        content = file.read()
+    except OSError as error:
+        raise InvalidFlow((Problem(f"The file cannot be read: {error.strerror}", file.file),)) from error
+    definition, warnings = read_flow(content, file=file.file, actions=ACTIONS)
+    return definition, content.decode(), warnings
+
+
+def _selected(definition: FlowDefinition, options: Mapping[str, Any]) -> bool:
+    wanted = {tag.strip() for tag in (options.get("tags") or "").split(",") if tag.strip()}
+    text = (options.get("text") or "").lower()
+    return (not wanted or not wanted.isdisjoint(definition.tags)) and (
+        text in definition.name.lower() or text in definition.file.lower()
+    )
+
+
+def _layers(project: Project, home: Path, options: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """The sources of variables that are the same for every flow."""
+    name = options.get("environment") or project.env
+    if name and name not in project.environments:
+        known = ", ".join(project.environments) or "none"
+        raise NotFound(f"{PROJECT_FILE} has no environment {name!r}", remedy=f"it has: {known}")
+    env_files: dict[str, Any] = {}
+    for path in options.get("env_files") or ():
+        env_files.update(_env_file(Path(path)))
+    project_values = dict(project.variables)
+    for path in project.env_file:
+        project_values = {**_env_file(home / path), **project_values}
+    return {
+        "--var": dict(parse_assignment(text) for text in options.get("variables") or ()),
+        "TESTMESH_VAR_*": process_variables(os.environ),
+        "--env-file": env_files,
+        "environment": project.environments.get(name, {}) if name else {},
+        "project file": project_values,
+    }
+
+
+def _variables(definition: FlowDefinition, file: FlowFile, layers: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """What the flow is given from outside; its own `env` is added when it runs."""
+    folder = file.path.parent if file.path else Path.cwd()
+    own: dict[str, Any] = {}
+    for path in definition.env_file:
+        own.update(_env_file(folder / path))
+    return dict(resolve(by_precedence({**layers, "env_file": own})).values)
+
+
+def _env_file(path: Path) -> dict[str, str]:
+    try:
+        return parse_env_file(path.read_bytes(), file=str(path))
+    except OSError as error:
+        raise NotFound(f"the file of variables {path} cannot be read: {error.strerror}") from error

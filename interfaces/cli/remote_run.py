@@ -1,0 +1,115 @@
+"""Remote runs: flows requested on a server, followed live, with the same events as here."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from domain.errors import Conflict
+from interfaces.cli.client import Client, connect_client
+from interfaces.cli.local_run import Planned
+
+TICK_SECONDS = 0.1
+
+
+class RemoteRun:
+    """Requests every flow as an ad-hoc definition and follows them; `on_event` gets events as plain data."""
+
+    def __init__(
+        self,
+        flows: Sequence[Planned],
+        on_event: Callable[[dict[str, Any]], None],
+        *,
+        url: str | None = None,
+        follow: bool = True,
+        seed: str | None = None,
+        idempotency_key: str | None = None,
+        max_seconds: float | None = None,
+        tick: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._flows = flows
+        self._on_event = on_event
+        self._url = url
+        self._follow = follow
+        self._seed = seed
+        self._key = idempotency_key
+        self._max_seconds = max_seconds
+        self._tick = tick
+        self._halted: str | None = None
+        self._open: set[str] = set()
+
+    @property
+    def halted(self) -> str | None:
+        """`interrupted` or `time_limit` when the run was ended early."""
+        return self._halted
+
+    def run(self) -> None:
+        """Request, and follow to the last verdict."""
+        with connect_client(self._url) as client:
+            ids = [self._request(client, flow, number) for number, flow in enumerate(self._flows)]
+            if not self._follow:
+                for id, _ in ids:
+                    print(id)
+                return
+            asyncio.run(self._follow_all(client, ids))
+
+    def _request(self, client: Client, flow: Planned, number: int) -> tuple[str, str]:
+        body: dict[str, Any] = {
+            "document": flow.text,
+            "file": flow.definition.file,
+            "variables": dict(flow.variables),
+            "trigger": "cli",
+        }
+        if self._seed:
+            body["seed"] = self._seed
+        headers = {}
+        if self._key:
+            key = self._key if len(self._flows) == 1 else f"{self._key}:{number}:{flow.definition.file}"
+            headers["Idempotency-Key"] = key[:255].encode("ascii", "replace").decode()
+        answer, position = client.command("POST", client.room("/executions"), body, **headers)
+        return str(answer["id"]), str(position)
+
+    async def _follow_all(self, client: Client, ids: Sequence[tuple[str, str]]) -> None:
+        loop = asyncio.get_running_loop()
+        following = asyncio.gather(*(self._follow_one(client, id, position) for id, position in ids))
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self._halt, "interrupted", client, following)
+        limit = loop.call_later(self._max_seconds, self._halt, "time_limit", client, following) if self._max_seconds else None
+        ticking = asyncio.create_task(self._ticks())
+        try:
+            await following
+        except asyncio.CancelledError:
+            if self._halted is None:
+                raise
+        finally:
+            ticking.cancel()
+            if limit is not None:
+                limit.cancel()
+
+    async def _follow_one(self, client: Client, id: str, position: str) -> None:
+        self._open.add(id)
+        await asyncio.to_thread(client.get, client.room(f"/executions/{id}"), min_position=position)
+        async for event in client.events(f"execution:{id}"):
+            self._on_event(event)
+        self._open.discard(id)
+
+    def _halt(self, why: str, client: Client, following: asyncio.Future[Any]) -> None:
+        """The first time: cancel what runs and wait for its teardown. The second time: leave it."""
+        if self._halted is not None:
+            following.cancel()
+            return
+        self._halted = why
+        print(f"{why.replace('_', ' ')}: cancelling {len(self._open)} executions", file=sys.stderr)
+        for id in list(self._open):
+            try:
+                client.command("POST", client.room(f"/executions/{id}/cancel"), {"reason": why})
+            except Conflict:
+                continue
+
+    async def _ticks(self) -> None:
+        while True:
+            self._tick()
+            await asyncio.sleep(TICK_SECONDS)

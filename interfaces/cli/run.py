@@ -1,0 +1,177 @@
+"""`testmesh run`: flows to verdicts, here or on a server, with the same view, failures, reports and exit codes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from interfaces.cli.errors import ExitCode, of_verdicts, worst
+
+if TYPE_CHECKING:
+    from interfaces.cli.local_run import Planned
+    from interfaces.cli.reports.model import Execution
+
+_HALTS = {"interrupted": ExitCode.INTERRUPTED, "time_limit": ExitCode.TIME_LIMIT}
+
+
+@click.command(context_settings={"auto_envvar_prefix": "TESTMESH_OPT"})
+@click.argument("paths", nargs=-1)
+@click.option("--var", "variables", multiple=True, metavar="NAME=VALUE", help="A variable; wins over every other source.")
+@click.option("--env-file", "env_files", multiple=True, type=click.Path(dir_okay=False), help="A file of variables.")
+@click.option("-e", "--env", "environment", help="An environment of testmesh.yaml.")
+@click.option("--secret", "secrets", multiple=True, metavar="NAME", help="A variable whose value is masked everywhere.")
+@click.option("--tags", help="Only flows with one of these tags, with commas between.")
+@click.option("-k", "text", help="Only flows whose name or file contains this.")
+@click.option("-j", "--jobs", default="1", help="How many flows run at once; `auto` for one a core.")
+@click.option("--seed", help="Reproduce the random values of a run.")
+@click.option("--fail-fast", is_flag=True, help="Begin no more flows after the first that does not pass.")
+@click.option("--max-duration", help="End the whole run after this long, such as 10m; teardown still runs.")
+@click.option("--fail-on-flaky", is_flag=True, help="A pass on a retry counts as a failure.")
+@click.option("--report", "reports", multiple=True, metavar="KIND=PATH", help="junit, json or jsonl; may be repeated.")
+@click.option("--progress", type=click.Choice(["auto", "tree", "plain", "none"]), default="auto", help="The live view.")
+@click.option("--format", "form", type=click.Choice(["text", "json", "jsonl"]), default="text", help="What stdout carries.")
+@click.option("-q", "--quiet", is_flag=True, help="Only failures and the summary.")
+@click.option("-v", "--verbose", is_flag=True, help="Show every step of every flow.")
+@click.option("--no-color", is_flag=True, help="No colours.")
+@click.option("--remote", is_flag=True, help="Run on the server instead of here.")
+@click.option("--follow/--detach", default=True, help="With --remote: wait for the verdicts, or only print the ids.")
+@click.option("--idempotency-key", help="With --remote: the same key again is the same run.")
+@click.option("--timeout", help="With --remote: wait at most this long.")
+@click.option("--url", help="The server. Default: TESTMESH_URL, testmesh.yaml, then the credentials of `testmesh up`.")
+def run(paths: tuple[str, ...], **options: Any) -> int:
+    """Run flow files, folders, globs, or - for standard input. Without PATHS: those of testmesh.yaml, or this folder."""
+    from interfaces.cli.plan import plan
+    from interfaces.cli.progress import live_view
+    from interfaces.cli.reports.model import Collector
+    from interfaces.cli.reports.writers import parse_report
+
+    reports = [parse_report(report) for report in options["reports"]]
+    flows, warnings = plan(paths, options)
+    if not options["quiet"]:
+        for warning in warnings:
+            print(warning, file=sys.stderr)
+    if not flows:
+        print("no flow was selected", file=sys.stderr)
+        return ExitCode.NOTHING
+    collector = Collector()
+    colour = False if options["no_color"] else None
+    view = live_view(options["progress"], len(flows), colour=colour, quiet=options["quiet"])
+    runner = _remote(flows, options, collector, view) if options["remote"] else _local(flows, options, collector, view)
+    try:
+        runner.run()
+    finally:
+        view.close()
+    if options["remote"] and not options["follow"]:
+        return ExitCode.PASSED
+    sources = {flow.definition.file: flow.text for flow in flows}
+    executions = list(collector.executions.values())
+    _show(executions, sources, options, len(flows))
+    for kind, path in reports:
+        from interfaces.cli.reports.writers import write_report
+
+        write_report(kind, path, executions, sources)
+    return _exit_code(executions, runner.halted, options)
+
+
+def _exit_code(executions: Sequence[Execution], halted: str | None, options: Mapping[str, Any]) -> int:
+    verdicts = [execution.verdict or "error" for execution in executions]
+    if options["fail_on_flaky"]:
+        verdicts = ["failed" if verdict == "passed_on_retry" else verdict for verdict in verdicts]
+    codes = [of_verdicts(verdicts)]
+    if halted in _HALTS:
+        codes.append(_HALTS[halted])
+    return worst(codes)
+
+
+def _local(flows: Sequence[Planned], options: Mapping[str, Any], collector: Any, view: Any) -> Any:
+    from domain.duration import parse_duration
+    from interfaces.cli.local_run import LocalRun
+
+    values = [str(flow.variables[name]) for flow in flows for name in options["secrets"] if name in flow.variables]
+    limit = options["max_duration"]
+    return LocalRun(
+        flows,
+        _sink(collector, view, options),
+        jobs=_jobs(options["jobs"]),
+        seed=options["seed"],
+        secrets_known=sorted(set(values)),
+        environ=os.environ,
+        fail_fast=options["fail_fast"],
+        max_seconds=parse_duration(limit) if limit else None,
+        tick=view.tick,
+    )
+
+
+def _remote(flows: Sequence[Planned], options: Mapping[str, Any], collector: Any, view: Any) -> Any:
+    from domain.duration import parse_duration
+    from domain.errors import Invalid
+    from interfaces.cli.remote_run import RemoteRun
+
+    if options["secrets"]:
+        raise Invalid("--secret works in local runs alone: variables of a remote run are recorded as they are")
+    timeout = options["timeout"] or options["max_duration"]
+    return RemoteRun(
+        flows,
+        _sink(collector, view, options),
+        url=options["url"],
+        follow=options["follow"],
+        seed=options["seed"],
+        idempotency_key=options["idempotency_key"],
+        max_seconds=parse_duration(timeout) if timeout else None,
+        tick=view.tick,
+    )
+
+
+def _sink(collector: Any, view: Any, options: Mapping[str, Any]) -> Any:
+    """Where events go: into the collection, the view, and with --format jsonl straight to stdout."""
+
+    def take(event: dict[str, Any]) -> None:
+        view.changed(collector.add(event))
+        if options["form"] == "jsonl":
+            import orjson
+
+            sys.stdout.write(orjson.dumps({"version": 1, **event}).decode() + "\n")
+            sys.stdout.flush()
+
+    return take
+
+
+def _jobs(text: str) -> int:
+    from domain.errors import Invalid
+
+    if text == "auto":
+        return os.cpu_count() or 1
+    if not text.isdigit() or not 1 <= int(text) <= 256:
+        raise Invalid(f"-j {text}: give a number from 1 to 256, or auto")
+    return int(text)
+
+
+def _show(executions: Sequence[Execution], sources: Mapping[str, str], options: Mapping[str, Any], total: int) -> None:
+    """The results on stdout: failures in full, then the counts."""
+    if options["form"] == "json":
+        from interfaces.cli.reports.writers import as_json
+
+        sys.stdout.write(as_json(executions, sources).decode())
+        return
+    if options["form"] == "jsonl":
+        return
+    from interfaces.cli.summary import show_results
+
+    show_results(
+        executions,
+        sources,
+        total,
+        verbose=options["verbose"],
+        remote=options["remote"],
+        colour=False if options["no_color"] else None,
+    )
+
+
+def base_folder() -> Path:
+    """The folder that paths are relative to."""
+    return Path.cwd()

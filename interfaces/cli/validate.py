@@ -1,0 +1,59 @@
+"""`testmesh validate`: every problem of flow files, without running anything."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from interfaces.cli.errors import ExitCode
+
+if TYPE_CHECKING:
+    from domain.errors import Problem
+
+
+@click.command()
+@click.argument("paths", nargs=-1, required=True)
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", help="How problems are shown.")
+@click.option("--strict", is_flag=True, help="Warnings count as errors.")
+def validate(paths: tuple[str, ...], form: str, strict: bool) -> int:
+    """Check flow files, folders, globs or - (standard input)."""
+    from application.actions.registry import ACTIONS
+    from application.flow_documents import flow_files, read_flow
+    from domain.errors import InvalidFlow, Problem
+
+    problems: list[Problem] = []
+    files = flow_files(paths, Path.cwd())
+    for file in files:
+        try:
+            problems.extend(read_flow(file.read(), file=file.file, actions=ACTIONS)[1])
+        except InvalidFlow as invalid:
+            problems.extend(invalid.problems)
+        except OSError as error:
+            problems.append(Problem(f"The file cannot be read: {error.strerror}", file.file))
+    _show(problems, form)
+    errors = sum(problem.severity == "error" for problem in problems)
+    if form == "text":
+        warnings = len(problems) - errors
+        print(f"{_count(len(files), 'flow file')}, {_count(errors, 'error')}, {_count(warnings, 'warning')}", file=sys.stderr)
+    if errors or (strict and problems):
+        return ExitCode.USAGE
+    return ExitCode.PASSED if files else ExitCode.NOTHING
+
+
+def _show(problems: list[Problem], form: str) -> None:
+    if form == "json":
+        from dataclasses import asdict
+
+        import orjson
+
+        click.echo(orjson.dumps([asdict(problem) for problem in problems]).decode())
+        return
+    for problem in problems:
+        click.echo(str(problem))
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -1,0 +1,69 @@
+"""Prometheus metrics of each role. No label names a workspace: whoever may scrape need not know the tenants."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prometheus_client import REGISTRY, Counter, Gauge, Histogram
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from interfaces.bootstrap import Platform
+from interfaces.workers.execution_worker import ExecutionWorker
+from interfaces.workers.followers import Followers
+from projections.execution_list import ExecutionList
+from projections.positions import lag
+from projections.registry import LOGS, for_log
+
+REQUESTS = Counter("testmesh_http_requests", "Requests answered.", ["route", "status"])
+SECONDS = Histogram("testmesh_http_request_seconds", "Time to answer.", ["route"])
+RUNNING = Gauge("testmesh_worker_running", "Executions under way in this worker.")
+FINISHED = Gauge("testmesh_worker_finished", "Attempts that this worker has brought to their end.")
+
+
+def watch_server(app: Any) -> None:
+    """Count the requests of an application."""
+
+    def observe(route: str, status: int, seconds: float) -> None:
+        REQUESTS.labels(route, str(status)).inc()
+        SECONDS.labels(route).observe(seconds)
+
+    app.ctx.observe = observe
+
+
+def watch_worker(worker: ExecutionWorker) -> None:
+    """Show what a worker does."""
+    RUNNING.set_function(lambda: worker.running)
+    FINISHED.set_function(lambda: worker.finished)
+
+
+def watch_followers(platform: Platform, followers: Followers) -> None:
+    """Show how far the read models are behind, what waits, and which projections have stopped."""
+    REGISTRY.register(_Behind(platform, followers))
+
+
+class _Behind(Collector):
+    def __init__(self, platform: Platform, followers: Followers) -> None:
+        self._platform = platform
+        self._followers = followers
+
+    def describe(self) -> list[Any]:
+        return []
+
+    def collect(self) -> Any:
+        behind = GaugeMetricFamily("testmesh_projection_behind", "Events not taken in yet.", labels=["projection"])
+        for log in LOGS:
+            for _, name, position, head in lag(self._platform.readers(log).pool, for_log(log)):
+                behind.add_metric([name], head - position)
+        yield behind
+        stopped = GaugeMetricFamily(
+            "testmesh_projection_stopped", "1 when it failed and is tried again.", labels=["projection"]
+        )
+        for projector in self._followers.projectors.values():
+            for name in projector.stopped:
+                stopped.add_metric([name], 1)
+        yield stopped
+        executions = GaugeMetricFamily("testmesh_executions", "Executions by status.", labels=["status"])
+        for status, count in ExecutionList(self._platform.readers("executions").pool).counts().items():
+            executions.add_metric([status], count)
+        yield executions

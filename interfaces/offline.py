@@ -1,0 +1,37 @@
+"""Settings for commands that work on a database directly: that of the settings, or the embedded one of the data folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from domain.errors import Conflict, NotFound
+from interfaces.adapters.embedded import RootLock
+from interfaces.adapters.embedded_postgres import EmbeddedPostgres
+from interfaces.settings import Settings
+
+
+def embedded_settings(settings: Settings, root: Path) -> tuple[Settings, Callable[[], None]]:
+    """Settings with a database, and what to call afterwards. A running `up` keeps its PostgreSQL; else it is started
+    for this command alone. NotFound when there is no data folder yet."""
+    if settings.database_url:
+        return settings, lambda: None
+    if not (root / "postgres" / "data").exists():
+        raise NotFound(
+            f"there is no database: {root} holds none, and TESTMESH_DATABASE_URL is not set", remedy="start `testmesh up` once"
+        )
+    postgres = EmbeddedPostgres(root)
+    lock = RootLock(root)
+    try:
+        lock.take()
+    except Conflict:
+        url, stop = postgres.start(), lambda: None
+    else:
+        url = postgres.start()
+
+        def stop() -> None:
+            postgres.stop()
+            lock.release()
+
+    return replace(settings, database_url=url, key_file=settings.key_file or str(root / "key")), stop

@@ -1,0 +1,133 @@
+"""What requests carry."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from domain.api_key import SCOPES
+from domain.limits import LIMITS
+from domain.workspace import ROLES
+from interfaces.rest.shapes import value
+
+
+@dataclass(frozen=True, slots=True)
+class NoQuery:
+    """Reads may wait for a position that a command answered with (X-Event-Position)."""
+
+    min_position: str | None = value(None, about="Answer only when the read models have reached it: executions:1842", most=40)
+
+
+@dataclass(frozen=True, slots=True)
+class PageQuery(NoQuery):
+    """A page of a list."""
+
+    cursor: str | None = value(None, about="next_cursor of the page before", most=2000)
+    limit: int = value(50, least=1, most=LIMITS.page)
+
+
+@dataclass(frozen=True, slots=True)
+class FlowsQuery(PageQuery):
+    """Which flows."""
+
+    project: str | None = value(None, most=255)
+    tag: str | None = value(None, most=255)
+    suite: str | None = value(None, most=255)
+    text: str | None = value(None, about="Part of the name, path or description", most=255)
+    called: str | None = value(None, about="Exactly this id, key, path or name", most=1000)
+    archived: bool = value(False)
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionsQuery(PageQuery):
+    """Which executions."""
+
+    status: str | None = value(None, choices=("queued", "running", "owes_teardown", "tearing_down", "finished"))
+    verdict: str | None = value(None, choices=("passed", "passed_on_retry", "failed", "error", "cancelled", "timed_out"))
+    flow: str | None = value(None, most=64)
+    tag: str | None = value(None, most=255)
+    trigger: str | None = value(None, most=64)
+
+
+@dataclass(frozen=True, slots=True)
+class KeysQuery(PageQuery):
+    """Which keys."""
+
+    revoked: bool | None = value(None)
+
+
+@dataclass(frozen=True, slots=True)
+class SourceQuery(NoQuery):
+    """Which revision."""
+
+    revision: int | None = value(None, least=1, most=2**31 - 1)
+
+
+@dataclass(frozen=True, slots=True)
+class EventsQuery(NoQuery):
+    """Where to go on reading."""
+
+    after: str | None = value(None, about="position of the last event seen; none from the beginning", most=40)
+    limit: int = value(200, least=1, most=500)
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A membership."""
+
+    login: str = value(about="The user's login name", least=1, most=255)
+    role: str = value(choices=ROLES)
+
+
+@dataclass(frozen=True, slots=True)
+class IssueKey:
+    """A new key."""
+
+    name: str = value(about="What it is for", least=1, most=255)
+    scopes: list[str] = value(choices=SCOPES, most=len(SCOPES), least=1)
+    days: int | None = value(None, about="How long it lives; 90 unless given", least=1, most=366)
+
+
+@dataclass(frozen=True, slots=True)
+class PushedDocument:
+    """One flow file."""
+
+    path: str = value(about="Its path in the project, with forward slashes", least=1, most=500)
+    text: str = value(most=LIMITS.document_bytes)
+
+
+@dataclass(frozen=True, slots=True)
+class Push:
+    """Flow files of a project."""
+
+    documents: list[PushedDocument] = value(most=LIMITS.push_documents, least=1)
+    project: str = value("", most=255)
+    prune: bool = value(False, about="Archive the project's flows that are not in this push")
+
+
+@dataclass(frozen=True, slots=True)
+class Tags:
+    """The tags of a flow."""
+
+    tags: list[str] = value(most=50)
+
+
+@dataclass(frozen=True, slots=True)
+class RequestExecution:
+    """What to run: `flow` (its id) or `document` (a text)."""
+
+    flow: str | None = value(None, most=64)
+    revision: int | None = value(None, least=1, most=2**31 - 1)
+    document: str | None = value(None, most=LIMITS.document_bytes)
+    file: str | None = value(None, about="The document's file name, for messages", most=500)
+    variables: dict[str, Any] = value({}, about="Variables; they win over the flow's own", most=500)
+    tags: list[str] = value([], most=50)
+    seed: str | None = value(None, about="Reproduce the random values of a run", least=1, most=64)
+    trigger: str = value("api", most=64)
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Why."""
+
+    reason: str = value("", most=500)

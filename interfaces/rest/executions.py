@@ -1,0 +1,144 @@
+"""Executions over REST."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from application.actions.registry import ACTIONS
+from application.executions import RunRequest, request_digest
+from application.flow_documents import read_flow
+from domain.errors import Invalid, NotFound, Refusal
+from interfaces.reading import parse_position
+from interfaces.rest.call import Call, Reply, position_text
+from interfaces.rest.flows import flow_id
+
+ROUTE = "POST /executions"
+
+
+class Resync(Refusal):
+    """The position is older than what the feed keeps."""
+
+    kind = "conflict"
+    code = "resync"
+
+
+def execution_id(text: str) -> UUID:
+    """The id in a path; what is none names no execution."""
+    try:
+        return UUID(text)
+    except ValueError as error:
+        raise NotFound(f"there is no execution {text[:64]} in this workspace") from error
+
+
+async def page(call: Call) -> Reply:
+    """A page of executions."""
+    query = call.query
+    found = await call.run(
+        call.reading.execution_list.page,
+        call.workspace,
+        status=query.status,
+        verdict=query.verdict,
+        flow=query.flow,
+        tag=query.tag,
+        trigger=query.trigger,
+        cursor=query.cursor,
+        limit=query.limit,
+    )
+    return Reply({"items": found.items, "next_cursor": found.next_cursor})
+
+
+async def one(call: Call) -> Reply:
+    """Everything about one execution."""
+    row = await call.run(call.reading.execution_details.get, call.workspace, execution_id(call.path["execution"]))
+    if row is None:
+        raise NotFound(f"there is no execution {call.path['execution'][:64]} in this workspace")
+    return Reply(row)
+
+
+async def request(call: Call) -> Reply:
+    """Accept a run. Durable when this answers; the same Idempotency-Key again gives the same answer."""
+    wanted = await call.run(_wanted, call)
+    id, position = await call.run(call.platform.executions.request, call.by, wanted)
+    body = {"id": str(id), "position": position_text("executions", position)}
+    return Reply(body, 202, ("executions", position), {"Location": f"/api/v1/workspaces/{call.workspace}/executions/{id}"})
+
+
+def _wanted(call: Call) -> RunRequest:
+    body = call.body
+    if (body.flow is None) == (body.document is None):
+        raise Invalid("give `flow` (an id) or `document` (a text), one of them", code="invalid_body")
+    digest = request_digest(call.workspace, call.caller.key_id, ROUTE, _plain(body))
+    more: dict[str, Any] = {
+        "variables": body.variables,
+        "tags": body.tags,
+        "trigger": body.trigger,
+        "seed": body.seed,
+        "idempotency_key": call.idempotency_key,
+        "digest": digest,
+    }
+    if body.flow is not None:
+        definition, text, pinned = call.platform.flows.runnable(call.workspace, flow_id(body.flow), body.revision)
+        return RunRequest(call.workspace, definition, text, pinned, **more)
+    if body.revision is not None:
+        raise Invalid("`revision` belongs to `flow`; a `document` has none", code="invalid_body")
+    definition, _ = read_flow(body.document, file=body.file or "<document>", actions=ACTIONS)
+    return RunRequest(call.workspace, definition, body.document, **more)
+
+
+def _plain(body: Any) -> dict[str, Any]:
+    return {name: getattr(body, name) for name in body.__dataclass_fields__}
+
+
+async def source(call: Call) -> Reply:
+    """The text that the execution is pinned to."""
+    id = execution_id(call.path["execution"])
+
+    def read() -> str:
+        executions = call.platform.executions
+        text: str = executions.source(executions.get(call.workspace, id))
+        return text
+
+    return Reply(await call.run(read), content_type="application/yaml; charset=utf-8")
+
+
+async def cancel(call: Call) -> Reply:
+    """Ask an execution to stop."""
+    id = execution_id(call.path["execution"])
+    position = await call.run(call.platform.executions.cancel, call.by, call.workspace, id, call.body.reason)
+    return Reply({"id": str(id)}, 202, ("executions", position))
+
+
+async def events(call: Call) -> Reply:
+    """The events of one execution after a position."""
+    id = execution_id(call.path["execution"])
+    if await call.run(call.reading.execution_list.get, call.workspace, id) is None:
+        raise NotFound(f"there is no execution {id} in this workspace")
+    return await _events(call, id)
+
+
+async def feed(call: Call) -> Reply:
+    """The events of the whole workspace after a position."""
+    return await _events(call, None)
+
+
+async def _events(call: Call, execution: UUID | None) -> Reply:
+    after = feed_position(call.query.after)
+    live = call.reading.live_feed
+    if after and await call.run(live.expired, after):
+        raise Resync("events this old are not kept in the feed any more; read the executions, then follow from now")
+    found = await call.run(live.after, call.workspace, after, execution=execution, limit=call.query.limit)
+    if execution is not None and not after and found and found[0]["version"] != 1:
+        raise Resync("the first events of this execution are not kept in the feed any more; read the execution itself")
+    items = [{"position": position_text("executions", row["feed_id"]), **row} for row in found]
+    return Reply({"items": items, "next": items[-1]["position"] if items else call.query.after})
+
+
+def feed_position(token: str | None) -> int:
+    """The number of a feed position; 0 for none."""
+    if token is None:
+        return 0
+    log, number = parse_position(token)
+    if log != "executions":
+        raise Invalid("the feed's positions look like executions:1842", code="invalid_position")
+    return number

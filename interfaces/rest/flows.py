@@ -1,0 +1,120 @@
+"""Flows over REST."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from application.flows import Document
+from domain.errors import Invalid, NotFound
+from interfaces.rest.call import Call, Reply
+
+
+def flow_id(text: str) -> UUID:
+    """The id in a path; what is none names no flow."""
+    try:
+        return UUID(text)
+    except ValueError as error:
+        raise NotFound(f"there is no flow {text[:64]} in this workspace") from error
+
+
+async def page(call: Call) -> Reply:
+    """A page of flows, or those called exactly so."""
+    query = call.query
+    if query.called is not None:
+        return Reply({"items": await call.run(call.reading.flow_list.find, call.workspace, query.called), "next_cursor": None})
+    found = await call.run(
+        call.reading.flow_list.page,
+        call.workspace,
+        project=query.project,
+        tag=query.tag,
+        suite=query.suite,
+        text=query.text,
+        archived=query.archived,
+        cursor=query.cursor,
+        limit=query.limit,
+    )
+    return Reply({"items": found.items, "next_cursor": found.next_cursor})
+
+
+async def one(call: Call) -> Reply:
+    """One flow."""
+    row = await call.run(call.reading.flow_list.get, call.workspace, flow_id(call.path["flow"]))
+    if row is None:
+        raise NotFound(f"there is no flow {call.path['flow'][:64]} in this workspace")
+    return Reply(row)
+
+
+async def revisions(call: Call) -> Reply:
+    """Every revision, newest first."""
+    await one(call)
+    return Reply({"items": await call.run(call.reading.flow_revisions.of, call.workspace, flow_id(call.path["flow"]))})
+
+
+async def source(call: Call) -> Reply:
+    """The text, exactly as it was pushed."""
+    flow = flow_id(call.path["flow"])
+    _, revision, text = await call.run(call.platform.flows.source, call.workspace, flow, call.query.revision)
+    return Reply(text, content_type="application/yaml; charset=utf-8", headers={"X-Flow-Revision": str(revision)})
+
+
+async def push(call: Call) -> Reply:
+    """Store a bundle of flows."""
+    documents = [Document(checked_path(document.path), document.text) for document in call.body.documents]
+    gone = await call.run(_gone, call, {document.path for document in documents}) if call.body.prune else []
+    pushed, position = await call.run(
+        call.platform.flows.push, call.by, call.workspace, call.body.project, documents, prune=gone
+    )
+    items = [
+        {
+            "id": str(done.id),
+            "path": done.path,
+            "name": done.name,
+            "revision": done.revision,
+            "outcome": done.outcome,
+            "warnings": [str(warning) for warning in done.warnings],
+        }
+        for done in pushed
+    ]
+    return Reply({"items": items, "archived": [str(id) for id in gone]}, position=("flows", position))
+
+
+def _gone(call: Call, kept: set[str]) -> list[UUID]:
+    """Flows of the project that a push with `prune` does not bring."""
+    gone: list[UUID] = []
+    cursor = None
+    while True:
+        found = call.reading.flow_list.page(call.workspace, project=call.body.project, cursor=cursor, limit=200)
+        gone += [UUID(row["id"]) for row in found.items if row["path"] not in kept]
+        cursor = found.next_cursor
+        if cursor is None:
+            return gone
+
+
+def checked_path(path: str) -> str:
+    """A path inside the project: relative, forward slashes, no way out of it."""
+    parts = path.split("/")
+    if path.startswith("/") or "\\" in path or any(part in ("", ".", "..") for part in parts) or not path.isprintable():
+        raise Invalid(
+            f"{path!r} is not a path inside a project", code="invalid_path", remedy="write it like flows/orders/create.yaml"
+        )
+    return path
+
+
+async def tag(call: Call) -> Reply:
+    """Replace the tags."""
+    position = await call.run(
+        call.platform.flows.tag, call.by, call.workspace, flow_id(call.path["flow"]), list(dict.fromkeys(call.body.tags))
+    )
+    return Reply({"tags": call.body.tags}, position=("flows", position))
+
+
+async def archive(call: Call) -> Reply:
+    """Take a flow out of use."""
+    position = await call.run(call.platform.flows.archive, call.by, call.workspace, flow_id(call.path["flow"]))
+    return Reply({"archived": True}, position=("flows", position))
+
+
+async def restore(call: Call) -> Reply:
+    """Bring a flow back."""
+    position = await call.run(call.platform.flows.restore, call.by, call.workspace, flow_id(call.path["flow"]))
+    return Reply({"archived": False}, position=("flows", position))

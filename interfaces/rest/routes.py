@@ -1,0 +1,143 @@
+"""The table of routes: validation, OpenAPI and the authorisation matrix all come from it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from domain.limits import LIMITS
+from interfaces.rest import executions, flows, identity, operations
+from interfaces.rest.bodies import (
+    EventsQuery,
+    ExecutionsQuery,
+    FlowsQuery,
+    IssueKey,
+    KeysQuery,
+    Member,
+    NoQuery,
+    Push,
+    RequestExecution,
+    SourceQuery,
+    Stop,
+    Tags,
+)
+from interfaces.rest.call import Call, Reply
+
+Handler = Callable[[Call], Awaitable[Reply]]
+Access = Literal["anonymous", "key"]
+HOME = "/api/v1"
+ROOM = HOME + "/workspaces/<workspace>"
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One row. `scope` is what a key needs beyond being valid; `idempotent` routes take an Idempotency-Key."""
+
+    method: Literal["GET", "POST", "PUT", "DELETE"]
+    path: str
+    handler: Handler
+    summary: str
+    access: Access = "key"
+    scope: str | None = None
+    query: type[Any] = NoQuery
+    body: type[Any] | None = None
+    status: int = 200
+    errors: tuple[int, ...] = ()
+    idempotent: bool = False
+    body_limit: int = LIMITS.request_body_bytes
+
+    @property
+    def name(self) -> str:
+        """Unique in the table."""
+        return f"{self.handler.__module__.rsplit('.', 1)[1]}_{self.handler.__name__}"
+
+
+ROUTES: tuple[Route, ...] = (
+    Route("GET", "/health", operations.health, "Whether the process lives.", access="anonymous"),
+    Route("GET", "/ready", operations.ready, "Whether it can serve; 503 when not.", access="anonymous", errors=(503,)),
+    Route("GET", HOME + "/openapi.json", operations.openapi, "This description.", access="anonymous"),
+    Route("GET", HOME + "/docs", operations.docs, "This description as a page.", access="anonymous"),
+    Route("GET", HOME + "/whoami", identity.whoami, "The key's workspace, user and scopes."),
+    Route("GET", ROOM, identity.workspace, "The workspace."),
+    Route("GET", ROOM + "/members", identity.members, "Who belongs to it.", scope="admin"),
+    Route("PUT", ROOM + "/members", identity.put_member, "Add a user or change the role.", scope="admin", body=Member),
+    Route("DELETE", ROOM + "/members/<user>", identity.remove_member, "Remove a user.", scope="admin", errors=(409,)),
+    Route("GET", ROOM + "/keys", identity.keys, "API keys, without their secrets.", scope="admin", query=KeysQuery),
+    Route(
+        "POST",
+        ROOM + "/keys",
+        identity.issue_key,
+        "Make a key; its text is in this answer alone.",
+        scope="admin",
+        body=IssueKey,
+        status=201,
+    ),
+    Route("DELETE", ROOM + "/keys/<key>", identity.revoke_key, "End a key.", scope="admin"),
+    Route("GET", ROOM + "/flows", flows.page, "Flows by name.", scope="flows:read", query=FlowsQuery),
+    Route(
+        "POST",
+        ROOM + "/flows",
+        flows.push,
+        "Register or revise flows; none is stored unless all are valid.",
+        scope="flows:write",
+        body=Push,
+        body_limit=2 * LIMITS.push_bytes,
+    ),
+    Route("GET", ROOM + "/flows/<flow>", flows.one, "One flow by id.", scope="flows:read"),
+    Route("GET", ROOM + "/flows/<flow>/revisions", flows.revisions, "Its revisions.", scope="flows:read"),
+    Route(
+        "GET",
+        ROOM + "/flows/<flow>/source",
+        flows.source,
+        "The exact text of a revision.",
+        scope="flows:read",
+        query=SourceQuery,
+    ),
+    Route("PUT", ROOM + "/flows/<flow>/tags", flows.tag, "Replace its tags.", scope="flows:write", body=Tags),
+    Route("POST", ROOM + "/flows/<flow>/archive", flows.archive, "Take it out of use.", scope="flows:write", errors=(409,)),
+    Route("POST", ROOM + "/flows/<flow>/restore", flows.restore, "Bring it back.", scope="flows:write", errors=(409,)),
+    Route("GET", ROOM + "/executions", executions.page, "Executions, newest first.", scope="runs:read", query=ExecutionsQuery),
+    Route(
+        "POST",
+        ROOM + "/executions",
+        executions.request,
+        "Request a run of a flow, or of a document sent along.",
+        scope="runs:write",
+        body=RequestExecution,
+        status=202,
+        idempotent=True,
+        errors=(409,),
+    ),
+    Route("GET", ROOM + "/executions/<execution>", executions.one, "One execution in full.", scope="runs:read"),
+    Route("GET", ROOM + "/executions/<execution>/source", executions.source, "The text that it ran.", scope="runs:read"),
+    Route(
+        "GET",
+        ROOM + "/executions/<execution>/events",
+        executions.events,
+        "Its events after a position.",
+        scope="runs:read",
+        query=EventsQuery,
+        errors=(410,),
+    ),
+    Route(
+        "POST",
+        ROOM + "/executions/<execution>/cancel",
+        executions.cancel,
+        "Ask it to stop; teardown still runs.",
+        scope="runs:write",
+        body=Stop,
+        status=202,
+        errors=(409,),
+    ),
+    Route(
+        "GET",
+        ROOM + "/events",
+        executions.feed,
+        "Events of all executions after a position.",
+        scope="runs:read",
+        query=EventsQuery,
+        errors=(410,),
+    ),
+    Route("GET", ROOM + "/projections", operations.projections, "Positions of the read models.", scope="admin"),
+)

@@ -1,0 +1,147 @@
+"""Everything on one machine: embedded servers, migration, first contact, and the supervised roles."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from domain.errors import Unavailable
+from interfaces.adapters import embedded
+from interfaces.adapters.embedded_postgres import EmbeddedPostgres
+from interfaces.adapters.embedded_valkey import EmbeddedValkey
+from interfaces.bootstrap import Platform, make_key
+from interfaces.cli import credentials
+from interfaces.settings import Settings
+from interfaces.supervisor import Role, Supervisor
+from interfaces.workers.roles import configure_logging
+
+READY_SECONDS = 60.0
+Server = EmbeddedPostgres | EmbeddedValkey
+logger = logging.getLogger("testmesh.up")
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Settings with every URL, and the servers that this process looks after."""
+
+    settings: Settings
+    servers: tuple[Server, ...]
+
+
+def run_up(settings: Settings, *, workers: int = 1, foreground_logs: bool = False) -> int:
+    """Start, look after everything until SIGTERM or SIGINT, stop in order. The exit code."""
+    configure_logging(replace(settings, log_level="warning"), "up")
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    root = embedded.data_root()
+    root.mkdir(parents=True, exist_ok=True)
+    lock = embedded.RootLock(root)
+    lock.take()
+    servers: list[Server] = []
+    supervisor: Supervisor | None = None
+    try:
+        prepared = prepare(settings, root, servers)
+        announce(prepared.settings)
+        logs = None if foreground_logs else root / "logs"
+        supervisor = Supervisor(roles(workers, settings), prepared.servers, environment(prepared.settings), logs)
+        supervisor.start()
+        _wait_until_ready(prepared.settings, stop)
+        where = f"; logs in {logs}" if logs else ""
+        print(f"ready: http://{prepared.settings.host}:{prepared.settings.port}{where}", file=sys.stderr, flush=True)
+        supervisor.watch(stop)
+        print("stopping: workers drain", file=sys.stderr, flush=True)
+    finally:
+        if supervisor is not None:
+            supervisor.stop()
+        else:
+            for server in reversed(servers):
+                server.stop()
+        lock.release()
+    return 0
+
+
+def prepare(settings: Settings, root: Path, servers: list[Server]) -> Prepared:
+    """Servers that no URL names are started (and put into `servers`), the key file is made, the database migrated."""
+    if not settings.database_url:
+        postgres = EmbeddedPostgres(root)
+        servers.append(postgres)
+        settings = replace(settings, database_url=postgres.start())
+    if not settings.redis_url:
+        valkey = EmbeddedValkey(root)
+        servers.append(valkey)
+        settings = replace(settings, redis_url=valkey.start())
+    if not settings.key_file:
+        if settings.database_url and not any(isinstance(server, EmbeddedPostgres) for server in servers):
+            raise Unavailable(
+                "a server with its own database needs a key file of its own, kept with its backups",
+                remedy="make one (openssl rand -hex 32 > testmesh.key) and set TESTMESH_KEY_FILE",
+            )
+        make_key(root / "key")
+        settings = replace(settings, key_file=str(root / "key"))
+    platform = Platform(settings)
+    try:
+        for migrated in platform.migrate().values():
+            if migrated.missing_roles:
+                logger.warning("roles that this account may not make: %s", ", ".join(migrated.missing_roles))
+    finally:
+        platform.close()
+    return Prepared(settings, tuple(servers))
+
+
+def announce(settings: Settings) -> None:
+    """First contact: a workspace, an owner and one key, which is printed once."""
+    platform = Platform(settings)
+    try:
+        key = platform.identity.first_contact()
+    finally:
+        platform.close()
+    if key is None:
+        return
+    url = f"http://{settings.host}:{settings.port}"
+    path = credentials.save(url, key.text)
+    print(f"workspace `default` with owner `owner` is new; its API key, shown once:\n\n  {key.text}\n", file=sys.stderr)
+    print(f"it is kept for this user in {path}", file=sys.stderr, flush=True)
+
+
+def roles(workers: int, settings: Settings) -> list[Role]:
+    """The processes, in the order in which they stop."""
+    drain = settings.worker_drain + 15.0
+    return [
+        Role("server", ["server"]),
+        *(Role(f"worker-{number + 1}", ["worker"], patience=drain) for number in range(workers)),
+        Role("projector", ["projector"], patience=20.0),
+    ]
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """What the roles are started with: this process's environment and the settings that `up` has found."""
+    values = {
+        "TESTMESH_DATABASE_URL": settings.database_url,
+        "TESTMESH_REDIS_URL": settings.redis_url,
+        "TESTMESH_KEY_FILE": settings.key_file,
+        "TESTMESH_HOST": settings.host,
+        "TESTMESH_PORT": str(settings.port),
+        "TESTMESH_EGRESS_ALLOW": ",".join(settings.egress_allow),
+    }
+    return {**os.environ, **values}
+
+
+def _wait_until_ready(settings: Settings, stop: threading.Event) -> None:
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    end = time.monotonic() + READY_SECONDS
+    while not stop.wait(0.1):
+        try:
+            with urllib.request.urlopen(f"http://{host}:{settings.port}/ready", timeout=2):
+                return
+        except (urllib.error.URLError, OSError):
+            if time.monotonic() > end:
+                raise Unavailable("the server does not become ready; see its log") from None

@@ -1,0 +1,125 @@
+"""The hub of a server process: reads the live feed once for all watchers and keeps its newest part in memory."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+import psycopg
+
+from application.group_commit import is_connection_error
+from projections.live_feed import LiveFeed
+
+KEPT = 20_000
+"""Events in memory; a watcher that is further behind reads the database until it has caught up."""
+POLL_SECONDS = 1.0
+BATCH = 1000
+logger = logging.getLogger("testmesh.websocket")
+
+
+class Hub:
+    """The tail of the feed. `tail` reads from the database, so a watcher can be at any position and miss nothing."""
+
+    def __init__(self, feed: LiveFeed, connect: Callable[[], psycopg.Connection[Any]]) -> None:
+        self.feed = feed
+        self._connect = connect
+        self._ring: deque[dict[str, Any]] = deque(maxlen=KEPT)
+        self._start = 0
+        """Everything above this position, up to the newest, is in the ring."""
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._wake = asyncio.Event()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="feed", daemon=True)
+        self._begun = asyncio.Event()
+
+    async def start(self) -> None:
+        """Begin to follow; returns when the position of the beginning is known."""
+        self._loop = asyncio.get_running_loop()
+        self._thread.start()
+        await self._begun.wait()
+
+    async def close(self) -> None:
+        """Follow no more."""
+        self._stop.set()
+        await asyncio.to_thread(self._thread.join, 10)
+
+    @property
+    def head(self) -> int:
+        """The newest position that is known here."""
+        return int(self._ring[-1]["feed_id"]) if self._ring else self._start
+
+    async def news(self, seen: int, seconds: float) -> bool:
+        """Wait until there is something above the position, or for some seconds; whether there is."""
+        if self.head > seen:
+            return True
+        try:
+            await asyncio.wait_for(self._wake.wait(), seconds)
+        except TimeoutError:
+            return self.head > seen
+        return True
+
+    async def after(self, workspace: str, position: int, execution: str | None, limit: int) -> tuple[list[dict[str, Any]], int]:
+        """Events above the position that the watcher may see, and the position that it has then seen."""
+        if position >= self._start and (not self._ring or position >= int(self._ring[0]["feed_id"]) - 1 or self._whole()):
+            return self._from_memory(workspace, position, execution, limit)
+        head = self.head
+        found = await asyncio.to_thread(self.feed.after, workspace, position, execution=execution, limit=limit)
+        reached = found[-1]["feed_id"] if len(found) == limit else max([head, *(row["feed_id"] for row in found)])
+        return found, max(position, int(reached))
+
+    def _whole(self) -> bool:
+        """Whether nothing has fallen out of the ring yet."""
+        return len(self._ring) < KEPT
+
+    def _from_memory(
+        self, workspace: str, position: int, execution: str | None, limit: int
+    ) -> tuple[list[dict[str, Any]], int]:
+        found: list[dict[str, Any]] = []
+        fresh: list[dict[str, Any]] = []
+        for row in reversed(self._ring):
+            if row["feed_id"] <= position:
+                break
+            fresh.append(row)
+        for row in reversed(fresh):
+            position = row["feed_id"]
+            if row["workspace"] == workspace and (execution is None or row["execution"] == execution):
+                found.append(row)
+                if len(found) == limit:
+                    break
+        return found, position
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            try:
+                with self._connect() as connection:
+                    connection.execute("LISTEN testmesh_projected")
+                    self._follow(connection)
+            except Exception as error:
+                if not is_connection_error(error):
+                    logger.exception("the feed cannot be read; trying again")
+                self._stop.wait(0.5)
+
+    def _follow(self, connection: psycopg.Connection[Any]) -> None:
+        if self._loop is None:
+            return
+        if not self._begun.is_set():
+            self._start = self.feed.head()
+            self._loop.call_soon_threadsafe(self._begun.set)
+        position = self.head
+        while not self._stop.is_set():
+            rows = self.feed.tail(position, BATCH)
+            if rows:
+                position = rows[-1]["feed_id"]
+                self._loop.call_soon_threadsafe(self._take, rows)
+                continue
+            for _ in connection.notifies(timeout=POLL_SECONDS, stop_after=1):
+                pass
+
+    def _take(self, rows: list[dict[str, Any]]) -> None:
+        self._ring.extend(rows)
+        self._wake.set()
+        self._wake = asyncio.Event()

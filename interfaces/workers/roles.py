@@ -1,0 +1,135 @@
+"""The main functions of the roles `worker` and `projector`: signals, logging, metrics port, one orderly end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+
+import orjson
+
+from interfaces.bootstrap import Platform
+from interfaces.settings import Settings
+
+
+def configure_logging(settings: Settings, role: str) -> None:
+    """One line an event on stderr: text, or JSON with control characters escaped."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Json(role) if settings.log_format == "json" else _Text(role))
+    logging.basicConfig(level=settings.log_level.upper(), handlers=[handler], force=True)
+
+
+class _Text(logging.Formatter):
+    def __init__(self, role: str) -> None:
+        super().__init__(f"%(asctime)s {role} %(levelname)s %(name)s: %(message)s")
+
+    def format(self, record: logging.LogRecord) -> str:
+        line, newline, trace = super().format(record).partition("\n")
+        escaped = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
+        return escaped + newline + trace
+
+
+class _Json(logging.Formatter):
+    def __init__(self, role: str) -> None:
+        super().__init__()
+        self._role = role
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "at": self.formatTime(record, "%Y-%m-%dT%H:%M:%S%z"),
+            "role": self._role,
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            line["trace"] = self.formatException(record.exc_info)
+        return orjson.dumps(line).decode()
+
+
+@contextlib.contextmanager
+def metrics_port(settings: Settings, offset: int = 0) -> Iterator[None]:
+    """The Prometheus metrics of this process on their own port, while the block runs; closed when the setting is 0."""
+    if not settings.metrics_port:
+        yield
+        return
+    from prometheus_client import start_http_server
+
+    server, thread = start_http_server(settings.metrics_port + offset, settings.metrics_host)
+    try:
+        yield
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def run_worker(settings: Settings) -> None:
+    """Work until SIGTERM or SIGINT, then drain."""
+    configure_logging(settings, "worker")
+    platform = Platform(settings)
+    try:
+        with metrics_port(settings, 2):
+            asyncio.run(_work(platform))
+    finally:
+        platform.close()
+
+
+async def _work(platform: Platform) -> None:
+    from interfaces.adapters.redis_execution_queue import RedisDeliveries
+    from interfaces.workers.execution_worker import ExecutionWorker
+
+    settings = platform.settings
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    worker = ExecutionWorker(
+        platform.tools,
+        platform.database("executions").connect,
+        lambda incarnation: RedisDeliveries(settings.redis_url, incarnation),
+        concurrency=settings.worker_concurrency,
+        drain=settings.worker_drain,
+        heartbeat=settings.heartbeat,
+        lease=settings.lease,
+    )
+    if settings.metrics_port:
+        from interfaces.metrics import watch_worker
+
+        watch_worker(worker)
+    await worker.run(stop)
+
+
+def run_projector(settings: Settings) -> None:
+    """Follow the logs until SIGTERM or SIGINT."""
+    from interfaces.adapters.redis_execution_queue import RedisCommandQueue
+    from interfaces.workers.followers import Followers
+
+    configure_logging(settings, "projector")
+    platform = Platform(settings, pool_size=8)
+    queue = RedisCommandQueue(settings.redis_url)
+    followers = Followers(platform, queue)
+    try:
+        with metrics_port(settings, 1):
+            if settings.metrics_port:
+                from interfaces.metrics import watch_followers
+
+                watch_followers(platform, followers)
+            followers.start()
+            wait_for_signal()
+            followers.close()
+    finally:
+        queue.close()
+        platform.close()
+
+
+def wait_for_signal() -> None:
+    """Return at SIGTERM or SIGINT."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    stop.wait()

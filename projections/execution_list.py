@@ -1,0 +1,174 @@
+"""The executions of a workspace: what waits, what runs and how each ended."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import psycopg
+
+from projections.execution_folding import TOPICS, fold
+from projections.rows import Pool, Row, Table, Where, as_uuid, bounded, fetch, fetch_one, json_text
+from projections.view import Page, Projection, Recorded, make_cursor, page_of, read_cursor
+
+TABLE = Table(
+    "executions.execution_list",
+    ("id",),
+    {
+        "id": "uuid",
+        "workspace": "text",
+        "project": "text",
+        "flow_id": "text",
+        "flow_revision": "integer",
+        "flow_name": "text",
+        "file": "text",
+        "tags": "jsonb",
+        "trigger": "text",
+        "actor": "text",
+        "status": "text",
+        "verdict": "text",
+        "cause": "text",
+        "message": "text",
+        "attempt": "integer",
+        "worker": "text",
+        "teardown": "integer",
+        "cancel_requested": "boolean",
+        "requested_at": "timestamptz",
+        "waiting_since": "timestamptz",
+        "started_at": "timestamptz",
+        "finished_at": "timestamptz",
+        "duration_ms": "double precision",
+        "steps_started": "integer",
+        "steps_passed": "integer",
+        "steps_failed": "integer",
+        "failure": "jsonb",
+        "position": "bigint",
+    },
+)
+COLUMNS = ", ".join(name for name in TABLE.types if name not in ("teardown", "waiting_since"))
+WAITING = "status IN ('queued', 'owes_teardown')"
+
+
+class ExecutionListProjection(Projection):
+    """One row an execution."""
+
+    name = "execution_list"
+    log = "executions"
+    topics = TOPICS
+    tables = (TABLE.name,)
+
+    def ddl(self) -> str:
+        """The table, with an index for each way of paging and a small one over what is not finished."""
+        return f"""
+        CREATE TABLE IF NOT EXISTS executions.execution_list (
+            id uuid PRIMARY KEY,
+            workspace text NOT NULL,
+            project text NOT NULL,
+            flow_id text,
+            flow_revision integer,
+            flow_name text NOT NULL,
+            file text NOT NULL,
+            tags jsonb NOT NULL,
+            trigger text NOT NULL,
+            actor text NOT NULL,
+            status text NOT NULL,
+            verdict text,
+            cause text NOT NULL,
+            message text NOT NULL,
+            attempt integer NOT NULL,
+            worker text NOT NULL,
+            teardown integer NOT NULL,
+            cancel_requested boolean NOT NULL,
+            requested_at timestamptz NOT NULL,
+            waiting_since timestamptz,
+            started_at timestamptz,
+            finished_at timestamptz,
+            duration_ms double precision,
+            steps_started integer NOT NULL,
+            steps_passed integer NOT NULL,
+            steps_failed integer NOT NULL,
+            failure jsonb,
+            position bigint NOT NULL
+        ) WITH (fillfactor = 70);
+        CREATE INDEX IF NOT EXISTS execution_list_by_age
+            ON executions.execution_list (workspace, requested_at DESC, id DESC);
+        CREATE INDEX IF NOT EXISTS execution_list_by_flow
+            ON executions.execution_list (workspace, flow_id, requested_at DESC, id DESC);
+        CREATE INDEX IF NOT EXISTS execution_list_by_verdict
+            ON executions.execution_list (workspace, verdict, requested_at DESC, id DESC);
+        CREATE INDEX IF NOT EXISTS execution_list_by_tag ON executions.execution_list USING gin (tags jsonb_path_ops);
+        CREATE INDEX IF NOT EXISTS execution_list_open
+            ON executions.execution_list (status, workspace, requested_at DESC, id DESC) WHERE status <> 'finished';
+        CREATE INDEX IF NOT EXISTS execution_list_waiting
+            ON executions.execution_list (waiting_since) WHERE {WAITING}"""
+
+    def apply(self, connection: psycopg.Connection[Any], batch: Sequence[Recorded]) -> None:
+        """Bring the rows of the executions in the batch up to date."""
+        ids = {recorded.event.originator_id for recorded in batch}
+        rows = {row["id"]: row for row in TABLE.load(connection, "id", ids)}
+        for recorded in batch:
+            id = recorded.event.originator_id
+            rows[id] = fold(rows.get(id, {}), recorded)
+        TABLE.upsert(connection, rows.values())
+
+
+class ExecutionList:
+    """Queries. Rows: id, workspace, project, flow_id, flow_revision, flow_name, file, tags, trigger, actor, status (queued,
+    running, owes_teardown, tearing_down, finished), verdict, cause, message, attempt, worker, cancel_requested,
+    requested_at, started_at (of the first attempt), finished_at, duration_ms, steps_started, steps_passed and
+    steps_failed (of the newest attempt), failure ({path, text} of its first failing step), position."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    def page(
+        self,
+        workspace: str,
+        *,
+        status: str | None = None,
+        verdict: str | None = None,
+        flow: str | None = None,
+        tag: str | None = None,
+        trigger: str | None = None,
+        cursor: str | None = None,
+        limit: int = 50,
+    ) -> Page:
+        """Executions, newest first; `flow` is the id of a flow."""
+        where = Where()
+        where.equal(workspace=workspace, status=status, verdict=verdict, flow_id=flow, trigger=trigger)
+        if tag is not None:
+            where.add("tags @> %s::jsonb", json_text([tag]))
+        if cursor is not None:
+            where.add("(requested_at, id) < (%s, %s)", *read_cursor(cursor, datetime, UUID))
+        size = bounded(limit)
+        sql = f"SELECT {COLUMNS} FROM {TABLE.name} WHERE {where} ORDER BY requested_at DESC, id DESC LIMIT %s"
+        rows = fetch(self._pool, sql, [*where.values, size + 1])
+        return page_of(rows, size, lambda row: make_cursor(row["requested_at"], row["id"]))
+
+    def get(self, workspace: str, id: str | UUID) -> Row | None:
+        """One execution."""
+        sql = f"SELECT {COLUMNS} FROM {TABLE.name} WHERE workspace = %s AND id = %s"
+        return fetch_one(self._pool, sql, (workspace, as_uuid(id)))
+
+    def waiting(self) -> list[tuple[UUID, int, str, int]]:
+        """What waits for a worker in any workspace, longest first: (id, attempt, "attempt", 0), or for a lost attempt
+        that owes its teardown (id, attempt, "teardown", number of the try)."""
+        sql = f"SELECT id, attempt, status, teardown FROM {TABLE.name} WHERE {WAITING} ORDER BY waiting_since, id"
+        with self._pool.connection() as connection:
+            rows = connection.execute(sql.encode()).fetchall()
+        return [
+            (id, attempt, "attempt", 0) if status == "queued" else (id, attempt, "teardown", teardown)
+            for id, attempt, status, teardown in rows
+        ]
+
+    def counts(self) -> dict[str, int]:
+        """How many executions have each status, in all workspaces."""
+        sql = f"SELECT status, count(*) AS n FROM {TABLE.name} GROUP BY status ORDER BY status"
+        return {row["status"]: row["n"] for row in fetch(self._pool, sql)}
+
+    def oldest_waiting(self) -> datetime | None:
+        """Since when the one that has waited longest waits."""
+        row = fetch_one(self._pool, f"SELECT min(waiting_since) AS since FROM {TABLE.name} WHERE {WAITING}")
+        return row["since"] if row else None

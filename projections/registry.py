@@ -1,0 +1,35 @@
+"""The one table of projections."""
+
+from __future__ import annotations
+
+from projections.api_key_index import ApiKeyIndexProjection
+from projections.execution_details import ExecutionDetailsProjection
+from projections.execution_list import ExecutionListProjection
+from projections.flow_list import FlowListProjection
+from projections.flow_revisions import FlowRevisionsProjection
+from projections.live_feed import LiveFeedProjection
+from projections.view import Projection
+from projections.workspace_members import WorkspaceMembersProjection
+
+PROJECTIONS: tuple[Projection, ...] = (
+    FlowListProjection(),
+    FlowRevisionsProjection(),
+    ExecutionListProjection(),
+    ExecutionDetailsProjection(),
+    LiveFeedProjection(),
+    ApiKeyIndexProjection(),
+    WorkspaceMembersProjection(),
+)
+"""A projection stands after those that it follows."""
+LOGS: tuple[str, ...] = tuple(dict.fromkeys(projection.log for projection in PROJECTIONS))
+"""The logs that are followed."""
+
+
+def for_log(log: str) -> tuple[Projection, ...]:
+    """The projections of a log."""
+    return tuple(projection for projection in PROJECTIONS if projection.log == log)
+
+
+def statements() -> list[str]:
+    """Every statement of the read side, each of which may run again, once the logs' own tables exist."""
+    return [projection.ddl() for projection in PROJECTIONS]

@@ -1,0 +1,71 @@
+"""What an action is given, for tests that run one action against real servers."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from application.engine.action import Action, ActionContext, ActionError
+from application.engine.egress import EgressPolicy, LocalPolicy
+from domain.expressions import Scope, evaluate
+from domain.limits import LIMITS, Limits
+
+
+@dataclass(slots=True)
+class Bench:
+    """Contexts that share their resources as the steps of one execution do, and what was told to them."""
+
+    egress: EgressPolicy = field(default_factory=LocalPolicy)
+    names: Mapping[str, Any] = field(default_factory=dict)
+    limits: Limits = LIMITS
+    seconds: float = float("inf")
+    resources: dict[str, Any] = field(default_factory=dict)
+    lines: list[tuple[str, str]] = field(default_factory=list)
+    secrets: list[str] = field(default_factory=list)
+    exchange: Mapping[str, Any] = field(default_factory=dict)
+    """The exchange of the action that ran last."""
+
+    def context(self) -> ActionContext:
+        """The context of one more step."""
+        return ActionContext(
+            egress=self.egress,
+            resources=self.resources,
+            evaluate=lambda text, names: evaluate(text, Scope({**self.names, **names})),
+            log=lambda level, message: self.lines.append((level, message)),
+            remaining=lambda: self.seconds,
+            limits=self.limits,
+            secrets=self.secrets.append,
+        )
+
+    async def run(self, action: Action, config: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The action's result; its config is taken as resolved."""
+        context = self.context()
+        self.exchange = context.exchange
+        return await action.run(config, context)
+
+    async def error(self, action: Action, config: Mapping[str, Any]) -> ActionError:
+        """The error that the action must end with."""
+        with pytest.raises(ActionError) as raised:
+            await self.run(action, config)
+        return raised.value
+
+    async def close(self) -> None:
+        """End the execution: what actions left open is closed."""
+        while self.resources:
+            _, resource = self.resources.popitem()
+            if hasattr(resource, "close"):
+                await resource.close()
+
+
+@asynccontextmanager
+async def bench(**options: Any) -> AsyncIterator[Bench]:
+    """A bench that is closed at the end."""
+    made = Bench(**options)
+    try:
+        yield made
+    finally:
+        await made.close()
