@@ -1,0 +1,84 @@
+"""The checker: reads the event log afterwards and says what was promised and did not hold. It shares no code with the
+protocol that it judges."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Any
+from uuid import UUID
+
+import orjson
+import psycopg
+
+Event = tuple[int, str, dict[str, Any]]
+"""(version, topic without `execution.`, fields)."""
+
+
+def read_log(url: str) -> dict[UUID, list[Event]]:
+    """Every execution's events as they stand in the table."""
+    found: dict[UUID, list[Event]] = defaultdict(list)
+    with psycopg.connect(url) as connection:
+        rows = connection.execute(
+            "SELECT originator_id, originator_version, topic, state FROM executions.events ORDER BY notification_id"
+        )
+        for id, version, topic, state in rows:
+            found[id].append((version, topic.removeprefix("execution."), orjson.loads(bytes(state))))
+    return found
+
+
+def broken_promises(log: dict[UUID, list[Event]], accepted: Iterable[UUID]) -> list[str]:
+    """Each sentence is a promise that does not hold; empty is good."""
+    wrong = [f"{id}: accepted, but there is no trace of it" for id in accepted if id not in log]
+    for id, events in log.items():
+        wrong += [f"{id}: {text}" for text in _of_one(events)]
+    return wrong
+
+
+def _of_one(events: Sequence[Event]) -> list[str]:
+    wrong = []
+    names = [name for _, name, _ in events]
+    if [version for version, _, _ in events] != list(range(1, len(events) + 1)):
+        wrong.append("versions have holes or repeat")
+    if names.count("finished") != 1:
+        wrong.append(f"{names.count('finished')} terminal events")
+    elif names[-1] != "finished":
+        wrong.append(f"{names[-1]} after the terminal event")
+    wrong += _fences(events)
+    wrong += _teardowns(events)
+    wrong += _claims(events)
+    return wrong
+
+
+def _fences(events: Sequence[Event]) -> list[str]:
+    """After an attempt was abandoned, its old worker writes nothing; every event of a worker is by the present owner."""
+    wrong, owner = [], ""
+    for version, name, fields in events:
+        if name == "attempt_started" or (name == "teardown_started" and fields["number"]):
+            owner = fields["worker"]
+        elif name in ("attempt_abandoned", "requeued"):
+            owner = ""
+        elif "worker" in fields and fields["worker"] != owner:
+            wrong.append(f"{name} (version {version}) by {fields['worker']}, the owner was {owner or 'nobody'}")
+    return wrong
+
+
+def _claims(events: Sequence[Event]) -> list[str]:
+    """Each attempt is begun once, and numbers only rise."""
+    begun = [fields["attempt"] for _, name, fields in events if name == "attempt_started"]
+    return [] if begun == sorted(set(begun)) else [f"attempts began as {begun}"]
+
+
+def _teardowns(events: Sequence[Event]) -> list[str]:
+    """Whatever began a step has torn down (or was given up) before the next attempt and before the end."""
+    wrong, stepped, torn = [], False, False
+    for _, name, _ in events:
+        if name == "attempt_started":
+            stepped = torn = False
+        elif name == "step_started":
+            stepped = True
+        elif name in ("teardown_finished", "teardown_given_up"):
+            torn = True
+        elif name in ("requeued", "finished") and stepped and not torn:
+            wrong.append(f"{name} without teardown")
+    return wrong

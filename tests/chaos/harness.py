@@ -1,0 +1,178 @@
+"""The chaos harness: the real roles as processes over real servers, faults that prove themselves, and a journal."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from uuid import UUID
+
+import redis
+
+from application.actions.registry import ACTIONS
+from application.executions import RunRequest
+from application.flow_documents import read_flow
+from domain.errors import Unavailable
+from domain.events import Actor
+from interfaces.adapters.embedded import is_alive
+from interfaces.adapters.embedded_postgres import EmbeddedPostgres
+from interfaces.adapters.embedded_valkey import EmbeddedValkey
+from interfaces.adapters.redis_execution_queue import EPOCH
+from interfaces.bootstrap import Platform, make_key
+from interfaces.settings import Settings
+from interfaces.supervisor import Role, Supervisor
+
+FLOW = """
+flow:
+  name: chaos
+  setup:
+    - {id: make, action: log, config: {message: made}, output: {made: $.message}}
+  steps:
+    - {id: first, action: delay, config: {duration: "${NAP}ms"}}
+    - {id: second, action: delay, config: {duration: "${NAP}ms"}}
+  teardown:
+    - {id: clean, action: log, config: {message: "clean ${made}"}}
+"""
+LEASE = 3.0
+
+
+@dataclass
+class Journal:
+    """What the client saw, and what was done to the system, with its proof."""
+
+    accepted: list[UUID] = field(default_factory=list)
+    refused: int = 0
+    faults: list[tuple[float, str, str]] = field(default_factory=list)
+
+
+class System:
+    """Roles under the supervisor, as `testmesh up` runs them, with short leases."""
+
+    def __init__(self, root: Path, *, workers: int = 3, seed: int = 1) -> None:
+        self.random = random.Random(seed)
+        self.journal = Journal()
+        self.postgres = EmbeddedPostgres(root)
+        self.valkey = EmbeddedValkey(root)
+        make_key(root / "key")
+        self.settings = Settings(
+            database_url=self.postgres.start(),
+            redis_url=self.valkey.start(),
+            key_file=str(root / "key"),
+            lease=LEASE,
+            heartbeat=1.0,
+        )
+        self.platform = Platform(self.settings)
+        self.platform.migrate()
+        self.workers = [Role(f"worker-{number}", ["worker"], patience=30.0) for number in range(workers)]
+        self.projector = Role("projector", ["projector"], patience=20.0)
+        self.supervisor = Supervisor(
+            [*self.workers, self.projector], [self.postgres, self.valkey], self._environ(), root / "logs"
+        )
+        self._stop = threading.Event()
+        self._watch = threading.Thread(target=self.supervisor.watch, args=(self._stop, 0.1))
+
+    def _environ(self) -> dict[str, str]:
+        values = {
+            "TESTMESH_DATABASE_URL": self.settings.database_url,
+            "TESTMESH_REDIS_URL": self.settings.redis_url,
+            "TESTMESH_KEY_FILE": self.settings.key_file,
+            "TESTMESH_LEASE": str(LEASE),
+            "TESTMESH_HEARTBEAT": "1",
+            "TESTMESH_WORKER_CONCURRENCY": "8",
+        }
+        return {**os.environ, **values}
+
+    def start(self) -> None:
+        """Start the roles and their supervisor."""
+        self.supervisor.start()
+        self._watch.start()
+
+    def close(self) -> None:
+        """Stop everything in order."""
+        self._stop.set()
+        self._watch.join()
+        self.platform.close()
+        self.supervisor.stop()
+
+    def request(self, count: int, *, pause: float) -> None:
+        """Request executions one after another; what is accepted is written down, what is refused counted."""
+        definition, _ = read_flow(FLOW, file="chaos.yaml", actions=ACTIONS)
+        for _ in range(count):
+            variables = {"NAP": self.random.randint(20, 150)}
+            request = RunRequest("w", definition, FLOW, variables=variables)
+            try:
+                self.journal.accepted.append(self.platform.executions.request(Actor("user:chaos"), request)[0])
+            except Unavailable:
+                self.journal.refused += 1
+            time.sleep(pause)
+
+    # Faults: each returns when it has happened, with its proof --------------------------------------------------
+
+    def kill_worker(self) -> str:
+        """SIGKILL; the process is gone."""
+        return self._kill(self.random.choice(self.workers))
+
+    def kill_projector(self) -> str:
+        """SIGKILL of projections, dispatcher and sweeper."""
+        return self._kill(self.projector)
+
+    def _kill(self, role: Role) -> str:
+        pid = _pid(role)
+        os.kill(pid, signal.SIGKILL)
+        _until(lambda: not is_alive(pid), "the process to die")
+        return f"{role.name} {pid} is dead"
+
+    def freeze_worker(self) -> str:
+        """SIGSTOP for longer than a lease, then SIGCONT: it wakes as a replaced worker."""
+        pid = _pid(self.random.choice(self.workers))
+        os.kill(pid, signal.SIGSTOP)
+        _until(lambda: _state(pid) == "T", "the process to stop")
+        time.sleep(LEASE + 3.0)
+        os.kill(pid, signal.SIGCONT)
+        _until(lambda: _state(pid) != "T", "the process to go on")
+        return f"{pid} stood still for {LEASE + 3.0:.0f} s"
+
+    def empty_valkey(self) -> str:
+        """FLUSHALL; the epoch is gone."""
+        with redis.Redis.from_url(self.valkey.url) as client:
+            keys = client.dbsize()
+            client.flushall()
+            assert client.get(EPOCH) is None or keys, "the queue was empty before"
+        return f"{keys} keys are gone"
+
+    def restart_postgres(self) -> str:
+        """SIGQUIT (an immediate shutdown, as a crash); another process answers on the same data."""
+        old = self.postgres.pid
+        assert old is not None
+        os.kill(old, signal.SIGQUIT)
+        _until(lambda: not is_alive(old), "PostgreSQL to die")
+        _until(lambda: self.postgres.pid not in (None, old) and self.postgres.alive(), "PostgreSQL to come back", 60)
+        return f"postmaster {old} is now {self.postgres.pid}"
+
+    def inject(self, fault: Callable[[], str]) -> None:
+        """Do it, and keep its proof."""
+        begun = time.monotonic()
+        proof = fault()
+        self.journal.faults.append((round(time.monotonic() - begun, 2), fault.__name__, proof))
+
+
+def _pid(role: Role) -> int:
+    _until(lambda: role.process is not None and role.process.poll() is None, f"{role.name} to run", 30)
+    assert role.process is not None
+    return role.process.pid
+
+
+def _state(pid: int) -> str:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+def _until(holds: Callable[[], bool], what: str, seconds: float = 15.0) -> None:
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end, f"waited in vain for {what}"
+        time.sleep(0.02)

@@ -1,0 +1,70 @@
+"""The checker finds what it is there to find."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import uuid4
+
+from tests.chaos.checker import broken_promises
+
+ID = uuid4()
+Told = tuple[str, dict[str, Any]]
+
+
+def history(*told: Told) -> list[str]:
+    """What the checker says of these events."""
+    events = [(version, name, fields) for version, (name, fields) in enumerate(told, 1)]
+    return [text.split(": ", 1)[1] for text in broken_promises({ID: events}, [ID])]
+
+
+def by(worker: str, attempt: int = 1, **more: Any) -> dict[str, Any]:
+    return {"worker": worker, "attempt": attempt, **more}
+
+
+REQUESTED: Told = ("requested", {})
+START: Told = ("attempt_started", by("a"))
+STEP: Told = ("step_started", by("a"))
+TORN: Told = ("teardown_finished", by("a", number=0))
+END: Told = ("finished", {"attempt": 1})
+ABANDONED: Told = ("attempt_abandoned", {"attempt": 1})
+
+
+def test_a_good_history_breaks_no_promise() -> None:
+    assert history(REQUESTED, START, STEP, TORN, END) == []
+    again: Told = ("attempt_started", by("b", 2))
+    taken: Told = ("teardown_started", by("b", number=1))
+    torn: Told = ("teardown_finished", by("b", number=1))
+    requeued: Told = ("requeued", {"attempt": 2})
+    assert history(REQUESTED, START, STEP, ABANDONED, taken, torn, requeued, again, END) == []
+
+
+def test_an_execution_without_a_trace_is_found() -> None:
+    assert broken_promises({}, [ID]) == [f"{ID}: accepted, but there is no trace of it"]
+
+
+def test_none_or_two_ends_are_found() -> None:
+    assert history(REQUESTED, START) == ["0 terminal events"]
+    assert history(REQUESTED, START, END, END) == ["2 terminal events"]
+
+
+def test_an_event_after_the_end_is_found() -> None:
+    assert "step_started after the terminal event" in history(REQUESTED, START, END, STEP)
+
+
+def test_a_write_by_a_replaced_worker_is_found() -> None:
+    assert history(REQUESTED, START, ABANDONED, STEP, TORN, END)[0].startswith("step_started (version 4) by a")
+
+
+def test_a_skipped_teardown_is_found() -> None:
+    assert history(REQUESTED, START, STEP, END) == ["finished without teardown"]
+    requeued: Told = ("requeued", {"attempt": 2})
+    assert "requeued without teardown" in history(REQUESTED, START, STEP, ABANDONED, requeued)
+
+
+def test_an_attempt_that_began_twice_is_found() -> None:
+    assert "attempts began as [1, 1]" in history(REQUESTED, START, START, END)
+
+
+def test_holes_are_found() -> None:
+    events = [(1, *REQUESTED), (3, *END)]
+    assert broken_promises({ID: events}, []) == [f"{ID}: versions have holes or repeat"]

@@ -1,0 +1,86 @@
+"""The small chaos lane: some hundred executions while workers, projector, Valkey and PostgreSQL are broken."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from projections.execution_list import ExecutionList
+from projections.projector import Projector
+from projections.rebuild import checksum, rebuild
+from projections.registry import for_log
+from tests.chaos.checker import broken_promises, read_log
+from tests.chaos.harness import System
+
+pytestmark = pytest.mark.chaos
+EXECUTIONS = 300
+SEED = int(os.environ.get("TESTMESH_TEST_SEED", "20261124"))
+
+
+@pytest.fixture
+def system() -> Iterator[System]:
+    root = Path(tempfile.mkdtemp(prefix="tmc"))
+    made = System(root, seed=SEED)
+    made.start()
+    yield made
+    made.close()
+    shutil.rmtree(root, ignore_errors=True)
+
+
+def test_every_accepted_execution_ends_exactly_once_whatever_breaks(system: System) -> None:
+    print(f"seed {SEED}")
+    requesting = threading.Thread(target=system.request, args=(EXECUTIONS,), kwargs={"pause": 0.04})
+    requesting.start()
+    time.sleep(1.5)
+    for fault in (
+        system.kill_worker,
+        system.empty_valkey,
+        system.restart_postgres,
+        system.freeze_worker,
+        system.kill_worker,
+        system.kill_projector,
+        system.empty_valkey,
+        system.kill_worker,
+    ):
+        system.inject(fault)
+        time.sleep(0.5)
+    requesting.join()
+    log = system.platform.readers("executions")
+    _wait_for_the_end(ExecutionList(log.pool), len(system.journal.accepted))
+    recorded = read_log(system.settings.database_url)
+    for seconds, name, proof in system.journal.faults:
+        print(f"{name}: {proof} ({seconds} s)")
+    assert len(system.journal.faults) == 8
+    assert len(system.journal.accepted) > EXECUTIONS * 0.8
+    assert broken_promises(recorded, system.journal.accepted) == []
+    lost = sum(name == "attempt_abandoned" for events in recorded.values() for _, name, _ in events)
+    print(f"{len(recorded)} executions, {lost} attempts were lost, {system.journal.refused} requests refused")
+    assert lost > 0, "no fault hit a running attempt: the lane proves nothing"
+    _read_models_equal_a_rebuild(system)
+
+
+def _wait_for_the_end(executions: ExecutionList, expected: int) -> None:
+    end = time.monotonic() + 90
+    while True:
+        counts = executions.counts()
+        if counts.get("finished", 0) >= expected and set(counts) == {"finished"}:
+            return
+        assert time.monotonic() < end, f"of {expected} executions: {counts}"
+        time.sleep(0.2)
+
+
+def _read_models_equal_a_rebuild(system: System) -> None:
+    database = system.platform.readers("executions")
+    read = system.platform.logs["executions"].read
+    Projector(database.pool, database.connect, "executions", for_log("executions"), read).catch_up()
+    for projection in for_log("executions"):
+        before = checksum(database.pool, projection)
+        rebuild(database.pool, projection, read)
+        assert checksum(database.pool, projection) == before, projection.name
