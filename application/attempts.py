@@ -151,8 +151,7 @@ class Attempt:
             "execution": {"id": str(execution.id)},
             "attempt": execution.attempt,
         }
-        given = {**self._tools.process_variables, **execution.request.variables}
-        variables = self._variables(definition, identity, given)
+        variables = self._variables(definition, identity, execution.request.variables)
         started = execution.started_at if not self._teardown else datetime.now(execution.started_at.tzinfo)
         names = Names(self._builtins(started, frozen=False), variables, identity)
         if self._teardown:
@@ -160,7 +159,9 @@ class Attempt:
         return names
 
     def _variables(self, definition: FlowDefinition, identity: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-        names = Names(self._builtins(self._execution.started_at, frozen=True), given, identity)
+        """What the run was given wins over the flow's `env` and inputs, these over the process environment."""
+        outside = {**self._tools.process_variables, **given}
+        names = Names(self._builtins(self._execution.started_at, frozen=True), outside, identity)
         for name, value in {**definition.inputs, **definition.env}.items():
             if name not in given:
                 names.values[name] = render(value, names.scope(f"env/{name}"))

@@ -31,7 +31,7 @@ def flows() -> None:
 def push(paths: tuple[str, ...], project: str | None, prune: bool, url: str | None, form: str) -> int:
     """Register or revise flows. Nothing is stored unless every file is valid."""
     from interfaces.cli.client import connect_client
-    from interfaces.cli.plan import find_project, plan
+    from interfaces.cli.plan import find_project, in_project, plan
 
     described, home = find_project(Path.cwd())
     planned, warnings = plan(paths, {})
@@ -40,7 +40,7 @@ def push(paths: tuple[str, ...], project: str | None, prune: bool, url: str | No
     if not planned:
         print("no flow was selected", file=sys.stderr)
         return ExitCode.NOTHING
-    documents = [{"path": _in_project(flow.definition.file, home), "text": flow.text} for flow in planned]
+    documents = [{"path": in_project(flow.definition.file, home), "text": flow.text} for flow in planned]
     body = {"documents": documents, "project": project or described.project or "", "prune": prune}
     with connect_client(url) as client:
         answer, position = client.command("POST", client.room("/flows"), body)
@@ -52,12 +52,6 @@ def push(paths: tuple[str, ...], project: str | None, prune: bool, url: str | No
         if answer["archived"]:
             print(f"{len(answer['archived'])} archived", file=sys.stderr)
     return ExitCode.PASSED
-
-
-def _in_project(file: str, home: Path) -> str:
-    """A file's path in its project, with forward slashes."""
-    path = Path(file).resolve()
-    return path.relative_to(home.resolve()).as_posix() if path.is_relative_to(home.resolve()) else path.name
 
 
 @flows.command()

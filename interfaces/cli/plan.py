@@ -56,6 +56,12 @@ def find_project(folder: Path) -> tuple[Project, Path]:
     return Project(), folder
 
 
+def in_project(file: str, home: Path) -> str:
+    """A file's path in its project, with forward slashes; its name alone when it lies elsewhere."""
+    path = Path(file).resolve()
+    return path.relative_to(home.resolve()).as_posix() if path.is_relative_to(home.resolve()) else path.name
+
+
 def _read(file: FlowFile) -> tuple[FlowDefinition, str, tuple[Problem, ...]]:
     if file.line is not None:
         raise Invalid(f"{file.file}:{file.line}: running one step alone is not possible yet; leave out the line")

@@ -6,17 +6,20 @@ import asyncio
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
+from application.flow_documents import digest
 from domain.errors import Conflict
 from interfaces.cli.client import Client, connect_client
 from interfaces.cli.local_run import Planned
+from interfaces.cli.plan import find_project, in_project
 
 TICK_SECONDS = 0.1
 
 
 class RemoteRun:
-    """Requests every flow as an ad-hoc definition and follows them; `on_event` gets events as plain data."""
+    """Requests every flow, pinned to its pushed revision where there is one, and follows them; `on_event` gets events as plain data."""
 
     def __init__(
         self,
@@ -38,6 +41,8 @@ class RemoteRun:
         self._key = idempotency_key
         self._max_seconds = max_seconds
         self._tick = tick
+        project, self._home = find_project(Path.cwd())
+        self._project = project.project or ""
         self._halted: str | None = None
         self._open: set[str] = set()
 
@@ -57,12 +62,7 @@ class RemoteRun:
             asyncio.run(self._follow_all(client, ids))
 
     def _request(self, client: Client, flow: Planned, number: int) -> tuple[str, str]:
-        body: dict[str, Any] = {
-            "document": flow.text,
-            "file": flow.definition.file,
-            "variables": dict(flow.variables),
-            "trigger": "cli",
-        }
+        body: dict[str, Any] = {"variables": dict(flow.variables), "trigger": "cli", **self._what(client, flow)}
         if self._seed:
             body["seed"] = self._seed
         headers = {}
@@ -71,6 +71,16 @@ class RemoteRun:
             headers["Idempotency-Key"] = key[:255].encode("ascii", "replace").decode()
         answer, position = client.command("POST", client.room("/executions"), body, **headers)
         return str(answer["id"]), str(position)
+
+    def _what(self, client: Client, flow: Planned) -> dict[str, Any]:
+        """The revision of the server when it was pushed from this very content, else the text itself."""
+        path = in_project(flow.definition.file, self._home)
+        if flow.definition.id or path:
+            wanted = digest(flow.text)
+            for row in client.get(client.room("/flows"), called=flow.definition.id or path)["items"]:
+                if row["digest"] == wanted and row["project"] == self._project and not row["archived"]:
+                    return {"flow": row["id"], "revision": row["revision"]}
+        return {"document": flow.text, "file": flow.definition.file}
 
     async def _follow_all(self, client: Client, ids: Sequence[tuple[str, str]]) -> None:
         loop = asyncio.get_running_loop()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -234,6 +235,12 @@ async def test_variables_win_over_env(local: Local) -> None:
     text = flow("- {id: one, action: say, config: {message: '${name} ${greeting}'}}", env="name: env\ngreeting: hi ${name}")
     await local.run(text, variables={"name": "given"})
     assert local.calls.seen == ["given hi given"]
+
+
+async def test_the_process_environment_is_the_weakest_source(local: Local) -> None:
+    local.tools = replace(local.tools, process_variables={"name": "process", "shell": "sh"})
+    await local.run(flow("- {id: one, action: say, config: {message: '${name} ${shell}'}}", env="name: env"))
+    assert local.calls.seen == ["env sh"]
 
 
 async def test_a_big_result_is_kept_whole_outside_the_event(local: Local) -> None:
