@@ -32,14 +32,13 @@ logger = logging.getLogger("testmesh.attempts")
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """What attempts of one process share. `secrets` are masked in all of them; `mask_key` makes the tokens stable."""
+    """What attempts of one process share. `mask_key` makes the tokens of masked secrets stable."""
 
     log: Log
     payloads: Payloads
     actions: Mapping[str, Action]
     egress: EgressPolicy
     mask_key: bytes
-    secrets: Sequence[str] = field(default=())
     process_variables: Mapping[str, Any] = field(default_factory=dict)
     """The process environment as flows see it: in local runs alone."""
 
@@ -57,16 +56,18 @@ class Attempt:
         teardown: int = 0,
         side: Sequence[SideWrite] = (),
         gate: asyncio.Event | None = None,
+        secrets: Mapping[str, Any] | None = None,
     ) -> None:
-        """`side` takes effect with the last event (the lease's row goes)."""
+        """`side` takes effect with the last event (the lease's row goes); `secrets` are variables that are recorded nowhere."""
         self.execution_id = execution.id
         self._tools = tools
         self._execution = execution
         self._teardown = teardown
         self._side = side
         self._masker = Masker(tools.mask_key)
-        for secret in tools.secrets:
-            self._masker.add(secret)
+        self._secrets = dict(secrets or {})
+        for secret in self._secrets.values():
+            self._masker.add(str(secret))
         attempt = execution.attempt
         self._recorder = AttemptRecorder(
             tools.log, tools.payloads, execution, attempt, worker, self._masker, teardown=teardown, gate=gate
@@ -151,7 +152,8 @@ class Attempt:
             "execution": {"id": str(execution.id)},
             "attempt": execution.attempt,
         }
-        variables = self._variables(definition, identity, execution.request.variables)
+        given = {**execution.request.variables, **self._secrets}
+        variables = self._variables(definition, identity, given)
         started = execution.started_at if not self._teardown else datetime.now(execution.started_at.tzinfo)
         names = Names(self._builtins(started, frozen=False), variables, identity)
         if self._teardown:

@@ -48,6 +48,12 @@ class Settings:
 def load(environ: Mapping[str, str], file: Path | None = None) -> tuple[Settings, list[str]]:
     """The settings and warnings about unknown names. The environment wins over the file (`[server]`, `[worker]`,
     `[egress]` tables). Raises Invalid, naming the setting, for a value of the wrong kind."""
+    if environ.get("POSTGRES_ENABLE_DB_FUNCTIONS", "").lower() in ("1", "y", "yes", "t", "true", "on"):
+        raise Invalid(
+            "POSTGRES_ENABLE_DB_FUNCTIONS is set: that mode loses events for their followers",
+            code="unsafe_setting",
+            remedy="unset it; TestMesh has its own append function",
+        )
     given = _from_file(file) if file is not None else {}
     given.update(_from_environment(environ))
     known = {setting.name: setting for setting in fields(Settings)}

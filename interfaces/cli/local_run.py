@@ -42,7 +42,7 @@ class LocalRun:
         *,
         jobs: int = 1,
         seed: str | None = None,
-        secrets_known: Sequence[str] = (),
+        secret_names: Sequence[str] = (),
         environ: Mapping[str, str] | None = None,
         fail_fast: bool = False,
         max_seconds: float | None = None,
@@ -61,9 +61,8 @@ class LocalRun:
         self._log = Log("executions")
         payloads = MemoryPayloads()
         self._executions = Executions(self._log, payloads)
-        self._tools = Tools(
-            self._log, payloads, ACTIONS, LocalPolicy(), secrets.token_bytes(32), tuple(secrets_known), dict(environ or {})
-        )
+        self._tools = Tools(self._log, payloads, ACTIONS, LocalPolicy(), secrets.token_bytes(32), dict(environ or {}))
+        self._secret_names = frozenset(secret_names)
         self._position = 0
         self._running: set[Attempt] = set()
         self._halted: str | None = None
@@ -97,12 +96,13 @@ class LocalRun:
         async with slots:
             if self._halted:
                 return
-            id, _ = self._executions.request(
-                BY, RunRequest("local", flow.definition, flow.text, variables=flow.variables, trigger="local", seed=self._seed)
-            )
+            hidden = {name: value for name, value in flow.variables.items() if name in self._secret_names}
+            shown = {name: value for name, value in flow.variables.items() if name not in hidden}
+            wanted = RunRequest("local", flow.definition, flow.text, variables=shown, trigger="local", seed=self._seed)
+            id, _ = self._executions.request(BY, wanted)
             execution = self._log.load(Execution, id)
             begin_local(self._log, execution, "local")
-            attempt = Attempt(self._tools, execution, "local")
+            attempt = Attempt(self._tools, execution, "local", secrets=hidden)
             self._running.add(attempt)
             await attempt.run()
             self._running.discard(attempt)

@@ -19,7 +19,8 @@ TICK_SECONDS = 0.1
 
 
 class RemoteRun:
-    """Requests every flow, pinned to its pushed revision where there is one, and follows them; `on_event` gets events as plain data."""
+    """Requests every flow, pinned to its pushed revision where there is one, and follows them. `on_event` gets events as
+    plain data."""
 
     def __init__(
         self,

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from interfaces.cli.errors import ExitCode, of_verdicts, worst
+from interfaces.cli.options import DURATION
 
 if TYPE_CHECKING:
     from interfaces.cli.local_run import Planned
@@ -30,7 +30,7 @@ _HALTS = {"interrupted": ExitCode.INTERRUPTED, "time_limit": ExitCode.TIME_LIMIT
 @click.option("-j", "--jobs", default="1", help="How many flows run at once; `auto` for one a core.")
 @click.option("--seed", help="Reproduce the random values of a run.")
 @click.option("--fail-fast", is_flag=True, help="Begin no more flows after the first that does not pass.")
-@click.option("--max-duration", help="End the whole run after this long, such as 10m; teardown still runs.")
+@click.option("--max-duration", type=DURATION, help="End the whole run after this long, such as 10m; teardown still runs.")
 @click.option("--fail-on-flaky", is_flag=True, help="A pass on a retry counts as a failure.")
 @click.option("--report", "reports", multiple=True, metavar="KIND=PATH", help="junit, json or jsonl; may be repeated.")
 @click.option("--progress", type=click.Choice(["auto", "tree", "plain", "none"]), default="auto", help="The live view.")
@@ -41,7 +41,7 @@ _HALTS = {"interrupted": ExitCode.INTERRUPTED, "time_limit": ExitCode.TIME_LIMIT
 @click.option("--remote", is_flag=True, help="Run on the server instead of here.")
 @click.option("--follow/--detach", default=True, help="With --remote: wait for the verdicts, or only print the ids.")
 @click.option("--idempotency-key", help="With --remote: the same key again is the same run.")
-@click.option("--timeout", help="With --remote: wait at most this long.")
+@click.option("--timeout", type=DURATION, help="With --remote: wait at most this long.")
 @click.option("--url", help="The server. Default: TESTMESH_URL, testmesh.yaml, then the credentials of `testmesh up`.")
 def run(paths: tuple[str, ...], **options: Any) -> int:
     """Run flow files, folders, globs, or - for standard input. Without PATHS: those of testmesh.yaml, or this folder."""
@@ -89,32 +89,27 @@ def _exit_code(executions: Sequence[Execution], halted: str | None, options: Map
 
 
 def _local(flows: Sequence[Planned], options: Mapping[str, Any], collector: Any, view: Any) -> Any:
-    from domain.duration import parse_duration
     from interfaces.cli.local_run import LocalRun
 
-    values = [str(flow.variables[name]) for flow in flows for name in options["secrets"] if name in flow.variables]
-    limit = options["max_duration"]
     return LocalRun(
         flows,
         _sink(collector, view, options),
         jobs=_jobs(options["jobs"]),
         seed=options["seed"],
-        secrets_known=sorted(set(values)),
+        secret_names=options["secrets"],
         environ=os.environ,
         fail_fast=options["fail_fast"],
-        max_seconds=parse_duration(limit) if limit else None,
+        max_seconds=options["max_duration"],
         tick=view.tick,
     )
 
 
 def _remote(flows: Sequence[Planned], options: Mapping[str, Any], collector: Any, view: Any) -> Any:
-    from domain.duration import parse_duration
     from domain.errors import Invalid
     from interfaces.cli.remote_run import RemoteRun
 
     if options["secrets"]:
         raise Invalid("--secret works in local runs alone: variables of a remote run are recorded as they are")
-    timeout = options["timeout"] or options["max_duration"]
     return RemoteRun(
         flows,
         _sink(collector, view, options),
@@ -122,7 +117,7 @@ def _remote(flows: Sequence[Planned], options: Mapping[str, Any], collector: Any
         follow=options["follow"],
         seed=options["seed"],
         idempotency_key=options["idempotency_key"],
-        max_seconds=parse_duration(timeout) if timeout else None,
+        max_seconds=options["timeout"] or options["max_duration"],
         tick=view.tick,
     )
 
@@ -170,8 +165,3 @@ def _show(executions: Sequence[Execution], sources: Mapping[str, str], options: 
         remote=options["remote"],
         colour=False if options["no_color"] else None,
     )
-
-
-def base_folder() -> Path:
-    """The folder that paths are relative to."""
-    return Path.cwd()

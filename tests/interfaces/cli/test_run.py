@@ -1,0 +1,206 @@
+"""`testmesh run` here: verdicts, failures in full, reports, selection, exit codes, and bad input."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from xml.etree import ElementTree as Xml
+
+import pytest
+
+from tests.interfaces.cli.conftest import Ran
+
+Testmesh = Callable[..., Ran]
+
+GOOD = """flow:
+  name: good
+  tags: [smoke]
+  env: {who: world}
+  steps:
+    - {id: greet, name: "greet ${who}", action: log, config: {message: "hello ${who}"}, assert: ["message == 'hello world'"]}
+"""
+BAD = """flow:
+  name: bad
+  steps:
+    - id: greet
+      action: log
+      config: {message: hello}
+      assert:
+        - message == 'good bye'
+        - len(message) > 10
+  teardown:
+    - {id: clean, action: log, config: {message: clean}}
+"""
+BROKEN = "flow:\n  name: broken\n  stepz:\n    - {action: log}\n"
+ERROR = "flow:\n  name: wrong\n  steps:\n    - {id: one, action: log, config: {message: '${1 / 0}'}}\n"
+
+
+@pytest.fixture(autouse=True)
+def flows(folder: Path) -> None:
+    (folder / "good.yaml").write_text(GOOD)
+    (folder / "bad.yaml").write_text(BAD)
+
+
+def test_a_passing_flow(testmesh: Testmesh) -> None:
+    ran = testmesh("run", "good.yaml")
+    assert ran.code == 0
+    assert "1 flow: 1 passed" in ran.out
+    assert "passed  good" in ran.err
+
+
+def test_a_failure_says_where_what_and_how_to_run_it_again(testmesh: Testmesh) -> None:
+    ran = testmesh("run", "bad.yaml", "--seed", "7")
+    assert ran.code == 1
+    for text in (
+        "bad.yaml:8:11",
+        "message == 'good bye'",
+        "^",
+        'expected: "good bye"',
+        'actual: "hello"',
+        "bad.yaml:9:11",
+        "len(message) = 5",
+        "log [info] hello",
+        "run it again: testmesh run --seed 7 bad.yaml",
+    ):
+        assert text in ran.out, text
+
+
+@pytest.mark.parametrize(
+    ("files", "code"),
+    [
+        (["good.yaml"], 0),
+        (["bad.yaml"], 1),
+        (["error.yaml"], 3),
+        (["bad.yaml", "error.yaml"], 3),
+        (["good.yaml", "bad.yaml"], 1),
+    ],
+)
+def test_the_worst_verdict_gives_the_exit_code(testmesh: Testmesh, folder: Path, files: list[str], code: int) -> None:
+    (folder / "error.yaml").write_text(ERROR)
+    assert testmesh("run", *files).code == code
+
+
+def test_a_broken_document_stops_everything_with_every_problem(testmesh: Testmesh, folder: Path) -> None:
+    (folder / "broken.yaml").write_text(BROKEN)
+    ran = testmesh("run", "good.yaml", "broken.yaml")
+    assert ran.code == 2
+    assert 'broken.yaml:3:3: error: A flow has no key "stepz"' in ran.err
+    assert "steps" in ran.err
+    assert "passed" not in ran.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["nowhere.yaml"], "nowhere.yaml"),
+        (["good.yaml", "--var", "novalue"], "NAME=VALUE"),
+        (["good.yaml", "-j", "0"], "-j 0"),
+        (["good.yaml", "--report", "pdf=x"], "kinds:"),
+        (["good.yaml", "--env", "nope"], "environment"),
+        (["good.yaml", "--env-file", "no.env"], "no.env"),
+        (["good.yaml", "--bogus"], "--bogus"),
+        (["good.yaml", "--max-duration", "soon"], "duration"),
+    ],
+)
+def test_bad_input_gets_one_message_and_exit_code_2(testmesh: Testmesh, arguments: list[str], says: str) -> None:
+    ran = testmesh("run", *arguments)
+    assert ran.code == 2
+    assert says in ran.err
+    assert "Traceback" not in ran.err
+
+
+def test_nothing_selected_is_said(testmesh: Testmesh) -> None:
+    ran = testmesh("run", "good.yaml", "--tags", "other")
+    assert (ran.code, ran.err.strip()) == (4, "no flow was selected")
+
+
+def test_tags_and_text_select(testmesh: Testmesh) -> None:
+    assert "1 flow:" in testmesh("run", ".", "--tags", "smoke,other").out
+    assert "1 flow:" in testmesh("run", ".", "-k", "BAD").out
+
+
+def test_variables_come_from_everywhere_in_their_order(
+    testmesh: Testmesh, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "testmesh.yaml").write_text("variables: {who: project}\nenvironments: {stage: {who: stage}}\n")
+    (folder / "v.env").write_text("who=file\n")
+
+    def said(*options: str) -> str:
+        ran = testmesh("run", "good.yaml", "-v", *options)
+        (line,) = [line for line in ran.out.splitlines() if "steps: greet" in line]
+        return line.split("steps: greet ")[1].split()[0]
+
+    assert said() == "project"
+    assert said("-e", "stage") == "stage"
+    assert said("-e", "stage", "--env-file", "v.env") == "file"
+    monkeypatch.setenv("TESTMESH_VAR_who", "process")
+    assert said("-e", "stage", "--env-file", "v.env") == "process"
+    assert said("--var", "who=given") == "given"
+
+
+def test_options_come_from_the_environment_too(testmesh: Testmesh, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TESTMESH_OPT_TAGS", "other")
+    assert testmesh("run", "good.yaml").code == 4
+
+
+def test_a_secret_variable_is_masked_in_every_output(testmesh: Testmesh, folder: Path) -> None:
+    arguments = ["--var", "who=hunter2-secret", "--secret", "who", "--report", "junit=r.xml", "--report", "json=r.json"]
+    ran = testmesh("run", "good.yaml", "-v", *arguments, "--report", "jsonl=r.jsonl")
+    assert ran.code == 1
+    kept = [ran.out, ran.err, *((folder / name).read_text() for name in ("r.xml", "r.json", "r.jsonl"))]
+    assert all("[secret:" in text for text in kept[:1] + kept[2:])
+    leaks = [text for text in kept if "hunter2-secret" in text]
+    assert leaks == []
+
+
+def test_reports_tell_the_same_story(testmesh: Testmesh, folder: Path) -> None:
+    testmesh(
+        "run", "good.yaml", "bad.yaml", "--report", "junit=out/r.xml", "--report", "out/r.json", "--report", "jsonl=out/r.jsonl"
+    )
+    root = Xml.parse(folder / "out" / "r.xml").getroot()
+    assert (root.get("tests"), root.get("failures"), root.get("errors")) == ("3", "1", "0")
+    failure = root.find("testsuite/testcase/failure")
+    assert failure is not None
+    assert "bad.yaml:8:11" in (failure.text or "")
+    found = json.loads((folder / "out" / "r.json").read_text())
+    assert [entry["verdict"] for entry in found["executions"]] == ["passed", "failed"]
+    lines = [json.loads(line) for line in (folder / "out" / "r.jsonl").read_text().splitlines()]
+    assert sum(line["topic"] == "execution.finished" for line in lines) == 2
+    assert all(line["version"] for line in lines)
+
+
+def test_stdout_stays_clean_for_json(testmesh: Testmesh) -> None:
+    ran = testmesh("run", "good.yaml", "--format", "json")
+    assert json.loads(ran.out)["executions"][0]["verdict"] == "passed"
+    ran = testmesh("run", "good.yaml", "--format", "jsonl")
+    assert [json.loads(line)["topic"] for line in ran.out.splitlines()][-1] == "execution.finished"
+
+
+def test_flows_run_side_by_side(testmesh: Testmesh, folder: Path) -> None:
+    for number in range(4):
+        text = f"flow:\n  name: nap {number}\n  steps:\n    - {{action: delay, config: {{duration: 300ms}}}}\n"
+        (folder / f"nap{number}.yaml").write_text(text)
+    ran = testmesh("run", "-j", "4", *[f"nap{number}.yaml" for number in range(4)])
+    seconds = float(ran.out.rsplit(" in ", 1)[1].split()[0])
+    assert seconds < 1.0
+
+
+def test_the_time_limit_of_the_run_cancels_and_tears_down(testmesh: Testmesh, folder: Path) -> None:
+    (folder / "slow.yaml").write_text(
+        "flow:\n  name: slow\n  steps:\n    - {id: nap, action: delay, config: {duration: 60s}}\n"
+        "  teardown:\n    - {id: clean, action: log, config: {message: cleaned}}\n"
+    )
+    ran = testmesh("run", "slow.yaml", "--max-duration", "300ms", "-v")
+    assert ran.code == 124
+    assert "[info] cleaned" in ran.out
+
+
+def test_without_a_server_remote_says_what_to_do(testmesh: Testmesh, monkeypatch: pytest.MonkeyPatch) -> None:
+    ran = testmesh("run", "--remote", "good.yaml", "--url", "http://127.0.0.1:9")
+    assert ran.code == 3
+    assert "TESTMESH_API_KEY" in ran.err
+    monkeypatch.setenv("TESTMESH_API_KEY", "tmk_x")
+    ran = testmesh("run", "--remote", "good.yaml", "--url", "http://127.0.0.1:9")
+    assert ran.code == 3
+    assert "testmesh up" in ran.err
