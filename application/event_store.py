@@ -208,9 +208,10 @@ class Log:
 
     def put(self, *aggregates: Aggregate, side: Sequence[SideWrite] = (), patience: float = 3.0) -> int:
         """As `submit`, and wait for the commit."""
+        before = [aggregate.version - len(aggregate.pending_events) for aggregate in aggregates]
         position = self.submit(*aggregates, side=side, patience=patience).result()
-        for aggregate in aggregates:
-            self._snapshot_when_long(aggregate)
+        for aggregate, version in zip(aggregates, before, strict=True):
+            self.snapshot_when_long(aggregate, version)
         return position
 
     def read(self, after: int, limit: int, topics: Sequence[str] = ()) -> list[Recorded]:
@@ -249,7 +250,7 @@ class Log:
             done.set_exception(VersionConflict(str(error)))
         return done
 
-    def _snapshot_when_long(self, aggregate: Aggregate) -> None:
-        if self.database is None or not aggregate.version or aggregate.version % SNAPSHOT_EVERY:
-            return
-        self.application.take_snapshot(aggregate.id)
+    def snapshot_when_long(self, aggregate: Aggregate, before: int) -> None:
+        """Keep a snapshot when the aggregate has passed a multiple of SNAPSHOT_EVERY since version `before`."""
+        if self.database is not None and aggregate.version // SNAPSHOT_EVERY > before // SNAPSHOT_EVERY:
+            self.application.take_snapshot(aggregate.id)

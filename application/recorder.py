@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from application.event_store import Log
+from application.event_store import SNAPSHOT_EVERY, Log
 from application.group_commit import LostTail, SideWrite, VersionConflict
 from application.payloads import Payloads
 from domain.definition import Phase, Step
@@ -60,6 +60,7 @@ class AttemptRecorder:
         self._by = Actor(f"worker:{worker}")
         self._flight: tuple[Future[int], list[Command], list[SideWrite]] | None = None
         self._lock = asyncio.Lock()
+        self._landed = execution.version
 
     async def step_started(self, step: Step, path: str, phase: Phase, number: int, name: str, *, durable: bool) -> None:
         """Append StepStarted; wait for it only when durable. LimitExceeded when the execution has too many events."""
@@ -151,6 +152,7 @@ class AttemptRecorder:
             try:
                 position = await asyncio.shield(asyncio.wrap_future(future))
                 self._flight = None
+                await self._snapshot()
             except VersionConflict:
                 self._flight = None
                 self.execution = await asyncio.to_thread(self._log.load, Execution, self.execution.id)
@@ -160,6 +162,12 @@ class AttemptRecorder:
                 self._flight = None
                 raise Fenced(str(error)) from error
         return position
+
+    async def _snapshot(self) -> None:
+        """Long executions are loaded from a snapshot when somebody else has to decide about them."""
+        before, self._landed = self._landed, self.execution.version
+        if self._landed // SNAPSHOT_EVERY > before // SNAPSHOT_EVERY:
+            await asyncio.to_thread(self._log.snapshot_when_long, self.execution, before)
 
     def _apply_again(self, commands: Sequence[Command]) -> None:
         from domain.execution import ExecutionFinished

@@ -11,7 +11,7 @@ from uuid import UUID
 import orjson
 from eventsourcing.domain import Snapshot
 from eventsourcing.persistence import Mapper, MapperDeserialisationError, StoredEvent, Transcoder
-from eventsourcing.utils import get_topic
+from eventsourcing.utils import get_topic, resolve_topic
 
 from domain.aggregates import event_classes
 
@@ -45,6 +45,16 @@ def _times(cls: Hashable) -> tuple[str, ...]:
     return tuple(name for name, field in fields.items() if str(field.type) in ("datetime", "<class 'datetime.datetime'>"))
 
 
+def _thawed(topic: str, state: dict[str, Any]) -> dict[str, Any]:
+    """A snapshot's state as the aggregate had it."""
+    cls: Any = resolve_topic(topic)
+    for name in ("_created_on", "_modified_on"):
+        if isinstance(state.get(name), str):
+            state[name] = datetime.fromisoformat(state[name])
+    thawed: dict[str, Any] = cls.thawed(state)
+    return thawed
+
+
 class EventMapper(Mapper[UUID]):
     """Maps domain events to stored events. Topics are looked up in the table of aggregates, never imported."""
 
@@ -64,6 +74,8 @@ class EventMapper(Mapper[UUID]):
         known = getattr(cls, "class_version", 1)
         if version > known:
             raise UnreadableEvent(f"event {where} has version {version}; this process reads up to {known}: upgrade it")
+        if cls is Snapshot:
+            state["state"] = _thawed(state["topic"], state["state"])
         for old in range(version, known):
             getattr(cls, f"upcast_v{old}_v{old + 1}")(state)
         state["originator_id"] = UUID(str(stored_event.originator_id))

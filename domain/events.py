@@ -37,6 +37,11 @@ class RecordedAggregate(Aggregate):
     if TYPE_CHECKING:
         workspace: str
 
+    @classmethod
+    def thawed(cls, state: dict[str, Any]) -> dict[str, Any]:
+        """The state of a snapshot, which is plain data, with the aggregate's own types again."""
+        return state
+
     def _record(self, event: type[Any], by: Actor, **values: Any) -> None:
         """Trigger an event on behalf of an actor."""
         self.trigger_event(

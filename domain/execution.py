@@ -246,6 +246,15 @@ class Execution(RecordedAggregate):
         outputs: Mapping[str, Any]
         started_at: datetime
 
+    @classmethod
+    def thawed(cls, state: dict[str, Any]) -> dict[str, Any]:
+        """The request is an event again, times are times."""
+        given = state["request"]
+        request = object.__new__(cls.Requested)
+        moment, id = datetime.fromisoformat(given["timestamp"]), UUID(given["originator_id"])
+        request.__dict__.update({**given, "timestamp": moment, "originator_id": id})
+        return {**state, "request": request, "started_at": datetime.fromisoformat(state["started_at"])}
+
     # Commands: what anybody may ask for ---------------------------------------------------------------------------
 
     @classmethod

@@ -116,6 +116,12 @@ class Flow(RecordedAggregate):
         archived: bool
 
     @classmethod
+    def thawed(cls, state: dict[str, Any]) -> dict[str, Any]:
+        """JSON has neither numbers as keys nor tuples."""
+        documents = {int(revision): document for revision, document in state["documents"].items()}
+        return {**state, "documents": documents, "tags": tuple(state["tags"])}
+
+    @classmethod
     def register(cls, by: Actor, *, workspace: str, project: str, key: str, **values: Any) -> Flow:
         """Make a flow known; `values` are the other fields of Registered."""
         id = flow_uuid(workspace, project, key)
