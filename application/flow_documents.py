@@ -44,12 +44,14 @@ def read_flow(
     file: str = "<flow>",
     actions: Mapping[str, Action],
     known_variables: Iterable[str] | None = None,
+    strict: bool | None = None,
     limits: Limits = LIMITS,
 ) -> tuple[FlowDefinition, tuple[Problem, ...]]:
     """A flow's definition, and the warnings. Raises InvalidFlow with every error found, and nothing else.
 
     `actions` maps every name and alias to its action. `known_variables`, where given, is all that can come from outside
-    the document: a name that is neither there nor defined in the document is then an error instead of a warning.
+    the document: a name that is neither there nor defined in the document is then an error instead of a warning
+    (unless `strict` is False: then more may come from elsewhere, and it stays a warning).
     """
     report = Report(read(text, file, limits))
     report.errors += report.document.problems
@@ -60,7 +62,8 @@ def read_flow(
     if report.errors:
         report.finish()
     definition = build(report.document, actions, check.ids)
-    Scope(report, actions, set(known_variables or ()), known_variables is not None).flow(definition)
+    strict = known_variables is not None if strict is None else strict
+    Scope(report, actions, set(known_variables or ()), strict).flow(definition)
     lint(report)
     return definition, report.finish()
 

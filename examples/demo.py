@@ -13,7 +13,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -26,6 +25,7 @@ from domain.errors import Refusal
 from interfaces.adapters.embedded import free_port
 from interfaces.adapters.embedded_postgres import EmbeddedPostgres
 from interfaces.adapters.embedded_valkey import EmbeddedValkey
+from interfaces.signals import StopSignal
 
 SHOP = Path(__file__).resolve().parent / "shop"
 ROOT = SHOP.parent.parent
@@ -100,25 +100,17 @@ def running() -> Iterator[System]:
 def shop(root: Path) -> Iterator[dict[str, str]]:
     """The shop; the variables that its flows need."""
     postgres, valkey = EmbeddedPostgres(root), EmbeddedValkey(root)
-    first = free_block()
     with ExitStack() as stack:
         stack.callback(postgres.stop)
         stack.callback(valkey.stop)
         variables = {"shop_database_url": postgres.start(), "shop_redis_url": valkey.start()}
-        for number, name in enumerate(("users", "products", "orders", "notifications")):
-            variables[f"{name}_url"] = f"http://127.0.0.1:{first + number}"
-        argv = [sys.executable, "-m", "services", "--host", "127.0.0.1", "--port-base", str(first)]
+        argv = [sys.executable, "-m", "services", "--host", "127.0.0.1", "--port-base", "0"]
         argv += ["--database-url", variables["shop_database_url"], "--redis-url", variables["shop_redis_url"]]
-        stack.enter_context(process(argv, dict(os.environ), root / "services.log", "shop ready", SHOP))
+        log = root / "services.log"
+        stack.enter_context(process(argv, dict(os.environ), log, "shop ready", SHOP))
+        (ready,) = [line for line in log.read_text().splitlines() if line.startswith("shop ready")]
+        variables |= {f"{name}_url": url for name, url in (word.split("=", 1) for word in ready.split()[2:])}
         yield variables
-
-
-def free_block() -> int:
-    """The first of four free ports in a row."""
-    while True:
-        first = free_port(None)
-        if all(free_port(first + number) == first + number for number in range(1, 4)):
-            return first
 
 
 @contextmanager
@@ -202,10 +194,7 @@ def keep(system: System) -> None:
     names = ("TESTMESH_DATA_DIR", "XDG_CONFIG_HOME")
     print("\nEverything stays up until Ctrl-C. In another terminal:")
     print("\n".join(f"  export {name}={system.environ[name]}" for name in names))
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
-    stop.wait()
+    StopSignal().wait()
 
 
 def say(text: str) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import hmac
+import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -50,50 +50,71 @@ class Authenticator:
         """`find` gives the key's row by its id, `role` the role of a user in a workspace."""
         self._find = find
         self._role = role
-        self._cache: OrderedDict[bytes, tuple[float, Caller]] = OrderedDict()
+        self._cache: OrderedDict[str, tuple[float, Caller]] = OrderedDict()
+        self._guard = threading.Lock()
 
     def __call__(self, header: str | None) -> Caller:
         """The caller of an `Authorization: Bearer` header; blocking. Raises Unauthenticated."""
-        text = self._bearer(header)
-        known = hashlib.sha256(text.encode()).digest()
-        cached = self._cache.get(known)
-        if cached is not None and cached[0] > time.monotonic():
-            return cached[1]
-        caller = self._check(text)
-        self._cache[known] = (time.monotonic() + CACHED_SECONDS, caller)
-        if len(self._cache) > CACHED_KEYS:
-            self._cache.popitem(last=False)
+        key = _key_in(header)
+        caller = self._remembered(key)
+        if caller is None:
+            row = self._find(key.key_id)
+            stored = row["digest"] if row is not None else "0" * 64
+            if not hmac.compare_digest(stored, key.digest):
+                raise _refused()
+            caller = self._caller(row)
+            self._remember(key, caller)
         return caller
 
     def cached(self, header: str | None) -> Caller | None:
-        """The caller when it was verified a moment ago; never blocks."""
-        text = (header or "")[7:]
-        found = self._cache.get(hashlib.sha256(text.encode()).digest())
-        return found[1] if found is not None and found[0] > time.monotonic() else None
+        """The caller when it was verified a moment ago; never blocks. Raises Unauthenticated for what is no key at all."""
+        return self._remembered(_key_in(header))
 
-    @staticmethod
-    def _bearer(header: str | None) -> str:
-        scheme, _, text = (header or "").partition(" ")
-        if scheme.lower() != "bearer" or not text.strip():
-            raise Unauthenticated(
-                "this request needs a key", remedy="send `Authorization: Bearer tmk_...`; make a key with `testmesh admin keys`"
-            )
-        return text.strip()
+    def renewed(self, caller: Caller) -> Caller | None:
+        """The caller with what the key may do now, None when that is nothing any more; blocking, never from memory."""
+        try:
+            return self._caller(self._find(caller.key_id))
+        except Unauthenticated:
+            return None
 
-    def _check(self, text: str) -> Caller:
-        refused = Unauthenticated("the key is not valid", remedy="check TESTMESH_API_KEY, or make a new key")
-        key = KeyText.parse(text)
-        if key is None:
-            raise refused
-        row = self._find(key.key_id)
-        stored = row["digest"] if row is not None else "0" * 64
-        same = hmac.compare_digest(stored, key.digest)
-        if row is None or not same or row["revoked"] or row["expires_at"] <= datetime.now(UTC):
-            raise refused
+    def _remembered(self, key: KeyText) -> Caller | None:
+        with self._guard:
+            end, caller = self._cache.get(key.digest, (0.0, None))
+        return caller if caller is not None and caller.key_id == key.key_id and end > time.monotonic() else None
+
+    def _remember(self, key: KeyText, caller: Caller) -> None:
+        with self._guard:
+            self._cache[key.digest] = (time.monotonic() + CACHED_SECONDS, caller)
+            self._cache.move_to_end(key.digest)
+            if len(self._cache) > CACHED_KEYS:
+                self._cache.popitem(last=False)
+
+    def _caller(self, row: Mapping[str, Any] | None) -> Caller:
+        """The caller behind a key's row, with what its user may do now."""
+        if row is None or row["revoked"] or row["expires_at"] <= datetime.now(UTC):
+            raise _refused()
         role = self._role(row["workspace"], row["user"])
         if role is None:
-            raise refused
-        return Caller(key.key_id, row["workspace"], row["user"], row["name"], _scopes(row["scopes"], role))
+            raise _refused()
+        return Caller(row["key_id"], row["workspace"], row["user"], row["name"], _scopes(row["scopes"], role))
+
+
+def _key_in(header: str | None) -> KeyText:
+    """The key of a header, its form and checksum right; no database is asked."""
+    scheme, _, text = (header or "").partition(" ")
+    if scheme.lower() != "bearer" or not text.strip():
+        raise Unauthenticated(
+            "this request needs a key", remedy="send `Authorization: Bearer tmk_...`; make a key with `testmesh admin keys`"
+        )
+    key = KeyText.parse(text.strip())
+    if key is None:
+        raise _refused()
+    return key
+
+
+def _refused() -> Unauthenticated:
+    """The same words whatever the reason."""
+    return Unauthenticated("the key is not valid", remedy="check TESTMESH_API_KEY, or make a new key")
 
 
 def _scopes(given: list[str], role: str) -> frozenset[str]:

@@ -6,10 +6,12 @@ import hashlib
 import hmac
 import os
 import secrets
+import socket
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from application.attempts import Tools
 from application.database import Database
@@ -53,6 +55,23 @@ def make_key(path: Path) -> None:
         file.write(secrets.token_bytes(KEY_BYTES).hex() + "\n")
     os.link(partial, path)
     partial.unlink()
+
+
+def own_addresses(settings: Settings) -> set[tuple[str, int]]:
+    """Addresses and ports of the platform itself, which no flow may reach whatever the operator's list says."""
+    found: set[tuple[str, int]] = set()
+    places = [(settings.host, settings.port)]
+    for url, port in ((settings.redis_url, 6379), *((settings.database_of(log), 5432) for log in LOGS)):
+        parts = urlsplit(url)
+        if parts.hostname:
+            places.append((parts.hostname, parts.port or port))
+    for host, port in places:
+        try:
+            answers = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        except OSError:
+            continue
+        found |= {(str(answer[4][0]).split("%", 1)[0], port) for answer in answers}
+    return found
 
 
 class Platform:
@@ -133,7 +152,7 @@ class Platform:
         from application.engine.egress import WorkerPolicy
 
         mask_key = hmac.new(self.key, b"testmesh masking", hashlib.sha256).digest()
-        policy = WorkerPolicy(self.settings.egress_allow)
+        policy = WorkerPolicy(self.settings.egress_allow, own_addresses(self.settings))
         return Tools(self.logs["executions"], self.payloads("executions"), ACTIONS, policy, mask_key)
 
     def close(self) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
+import time
 from functools import cached_property
 
 from domain.errors import Conflict, Invalid
@@ -12,11 +15,14 @@ from projections.execution_list import ExecutionList
 from projections.flow_list import FlowList
 from projections.flow_revisions import FlowRevisions
 from projections.live_feed import LiveFeed
-from projections.positions import position, wait_for
+from projections.positions import lag
 from projections.registry import for_log
 from projections.workspace_members import WorkspaceMembers
 
 WAIT_SECONDS = 5.0
+FIRST_PAUSE, LAST_PAUSE = 0.01, 0.2
+"""Seconds between two looks at the positions of read models, at first and at most."""
+_POSITION = re.compile(r"(flows|executions|identity):([0-9]{1,18})")
 
 
 class NotThereYet(Conflict):
@@ -28,8 +34,9 @@ class NotThereYet(Conflict):
 class Reading:
     """Queries over the platform's databases."""
 
-    def __init__(self, platform: Platform) -> None:
+    def __init__(self, platform: Platform, *, wait_seconds: float = WAIT_SECONDS) -> None:
         self.platform = platform
+        self.wait_seconds = wait_seconds
 
     @cached_property
     def flow_list(self) -> FlowList:
@@ -66,21 +73,28 @@ class Reading:
         """Workspaces and members."""
         return WorkspaceMembers(self.platform.database("identity").pool)
 
-    def wait(self, token: str, seconds: float = WAIT_SECONDS) -> None:
-        """Return when every read model of the log has reached the position `log:number`; NotThereYet after `seconds`."""
+    async def wait(self, token: str) -> None:
+        """Return when every read model of the log has reached the position `log:number`; NotThereYet when they have not
+        after `wait_seconds`. No thread and no connection is held meanwhile, so that many may wait."""
         log, number = parse_position(token)
-        database = self.platform.database(log)
-        names = [projection.name for projection in for_log(log)]
-        if not wait_for(database.pool, database.connect, log, names, number, seconds):
-            reached = min(position(database.pool, log, name) for name in names)
-            raise NotThereYet(
-                f"the read models stand at {log}:{reached}, {number - reached} behind; ask again, or see `testmesh doctor`"
-            )
+        end = time.monotonic() + self.wait_seconds
+        pause = FIRST_PAUSE
+        while (reached := await asyncio.to_thread(self._reached, log)) < number:
+            left = end - time.monotonic()
+            if left <= 0:
+                raise NotThereYet(
+                    f"the read models stand at {log}:{reached}, {number - reached} behind; ask again, or see `testmesh doctor`"
+                )
+            await asyncio.sleep(min(pause, left))
+            pause = min(2 * pause, LAST_PAUSE)
+
+    def _reached(self, log: str) -> int:
+        return min(at for _, _, at, _ in lag(self.platform.database(log).pool, for_log(log)))
 
 
 def parse_position(token: str) -> tuple[str, int]:
     """The log and number of a position's token."""
-    log, colon, number = token.partition(":")
-    if not colon or log not in ("flows", "executions", "identity") or not number.isdigit() or len(number) > 18:
+    found = _POSITION.fullmatch(token)
+    if found is None:
         raise Invalid("a position looks like executions:1842", code="invalid_position")
-    return log, int(number)
+    return found[1], int(found[2])

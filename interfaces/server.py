@@ -6,15 +6,24 @@ import asyncio
 import errno
 import logging
 import signal
+import time
 from typing import Any
+
+from sanic import Sanic
 
 from domain.errors import Conflict
 from interfaces.bootstrap import Platform
-from interfaces.reading import Reading
+from interfaces.reading import WAIT_SECONDS, Reading
+from interfaces.rest.app import BODY_SECONDS, make_app
 from interfaces.settings import Settings
 from interfaces.supervisor import holder_of
+from interfaces.websocket.endpoint import add_websocket
+from interfaces.websocket.hub import KEPT, Hub
+from interfaces.websocket.watching import Patience
 from interfaces.workers.roles import configure_logging, metrics_port
 
+GRACE_SECONDS = 5.0
+"""What requests that are under way when the server stops may still take."""
 logger = logging.getLogger("testmesh.server")
 
 
@@ -43,27 +52,49 @@ async def _serve(platform: Platform) -> None:
 class Served:
     """The application on its port. `port` may be 0 for a free one."""
 
-    def __init__(self, platform: Platform, *, name: str = "testmesh") -> None:
+    def __init__(
+        self,
+        platform: Platform,
+        *,
+        name: str = "testmesh",
+        wait_seconds: float = WAIT_SECONDS,
+        body_seconds: float = BODY_SECONDS,
+        kept: int = KEPT,
+        patience: Patience | None = None,
+    ) -> None:
+        """`wait_seconds` bounds `min_position`, `body_seconds` the arrival of a body; `kept` events stay in memory for
+        watchers, with whom the server has `patience`."""
         self._platform = platform
         self._name = name
+        self._wait_seconds = wait_seconds
+        self._body_seconds = body_seconds
+        self._kept = kept
+        self._patience = patience
         self._server: Any = None
         self.port = platform.settings.port
 
     async def start(self) -> None:
-        """Listen; Conflict names who holds the port."""
-        from interfaces.rest.app import make_app
-        from interfaces.websocket.endpoint import add_websocket
-        from interfaces.websocket.hub import Hub
-
-        reading = Reading(self._platform)
-        self._hub = Hub(reading.live_feed, self._platform.database("executions").connect)
-        await self._hub.start()
-        app = make_app(reading, name=self._name)
-        add_websocket(app, self._hub)
+        """Listen; Conflict names who holds the port, Unavailable or Invalid says what is wrong with the key file."""
+        _ = self._platform.key
+        reading = Reading(self._platform, wait_seconds=self._wait_seconds)
+        self._hub = Hub(reading.live_feed, self._platform.database("executions").connect, kept=self._kept)
+        app = make_app(reading, name=self._name, body_seconds=self._body_seconds)
+        add_websocket(app, self._hub, self._patience)
         if self._platform.settings.metrics_port:
             from interfaces.metrics import watch_server
 
             watch_server(app)
+        await self._hub.start()
+        try:
+            await self._listen(app)
+        except BaseException:
+            await self._hub.close()
+            self._forget()
+            raise
+        settings = self._platform.settings
+        logger.info("listening on http://%s:%s", settings.host, self.port)
+
+    async def _listen(self, app: Sanic[Any, Any]) -> None:
         settings = self._platform.settings
         try:
             self._server = await app.create_server(
@@ -74,29 +105,29 @@ class Served:
             await self._server.start_serving()
             await self._server.after_start()
         except OSError as error:
-            await self._hub.close()
             if error.errno != errno.EADDRINUSE:
                 raise
             raise Conflict(
                 f"port {settings.port} is taken by {holder_of(settings.port)}; choose another with --port or TESTMESH_PORT"
             ) from error
-        self._app = app
         self.port = self._server.server.sockets[0].getsockname()[1]
-        logger.info("listening on http://%s:%s", settings.host, self.port)
 
     async def close(self) -> None:
-        """Take no new requests, finish those under way, close."""
+        """Take no new requests, let watchers go, finish the requests under way within GRACE_SECONDS, close."""
         await self._server.before_stop()
         self._server.close()
         await self._server.wait_closed()
+        end = time.monotonic() + GRACE_SECONDS
+        while self._server.connections and time.monotonic() < end:
+            for connection in list(self._server.connections):
+                connection.close_if_idle()
+            await asyncio.sleep(0.02)
         for connection in list(self._server.connections):
-            connection.close_if_idle()
-        await asyncio.sleep(0.05)
-        for connection in list(self._server.connections):
-            if hasattr(connection, "websocket") and connection.websocket:
-                connection.websocket.fail_connection(1001)
-            else:
-                connection.abort()
+            connection.abort()
         await self._server.after_stop()
         await self._hub.close()
-        type(self._app)._app_registry.pop(self._name, None)
+        self._forget()
+
+    def _forget(self) -> None:
+        """Sanic remembers applications by name; this name is free again."""
+        Sanic._app_registry.pop(self._name, None)

@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Protocol
 
 from domain.errors import Refusal
+from interfaces.signals import Stop
 
 _PR_SET_PDEATHSIG = 1
 MAX_PAUSE = 10.0
@@ -66,7 +66,7 @@ class Supervisor:
         for role in self.roles:
             self._spawn(role)
 
-    def watch(self, stop: threading.Event, interval: float = 0.5) -> None:
+    def watch(self, stop: Stop, interval: float = 0.5) -> None:
         """Restart what ends, until stopped."""
         while not stop.wait(interval):
             for server in self._servers:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import sys
-import threading
 import time
 import urllib.error
 import urllib.request
@@ -20,6 +18,7 @@ from interfaces.adapters.embedded_valkey import EmbeddedValkey
 from interfaces.bootstrap import Platform, make_key
 from interfaces.cli import credentials
 from interfaces.settings import Settings
+from interfaces.signals import Stop, StopSignal
 from interfaces.supervisor import Role, Supervisor
 from interfaces.workers.roles import configure_logging
 
@@ -39,9 +38,7 @@ class Prepared:
 def run_up(settings: Settings, *, workers: int = 1, foreground_logs: bool = False) -> int:
     """Start, look after everything until SIGTERM or SIGINT, stop in order. The exit code."""
     configure_logging(replace(settings, log_level="warning"), "up")
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    stop = StopSignal()
     root = embedded.data_root()
     root.mkdir(parents=True, exist_ok=True)
     lock = embedded.RootLock(root)
@@ -135,7 +132,7 @@ def environment(settings: Settings) -> dict[str, str]:
     return {**os.environ, **values}
 
 
-def _wait_until_ready(settings: Settings, stop: threading.Event) -> None:
+def _wait_until_ready(settings: Settings, stop: Stop) -> None:
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     end = time.monotonic() + READY_SECONDS
     while not stop.wait(0.1):

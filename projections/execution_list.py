@@ -50,6 +50,50 @@ TABLE = Table(
 COLUMNS = ", ".join(name for name in TABLE.types if name not in ("teardown", "waiting_since"))
 WAITING = "status IN ('queued', 'owes_teardown')"
 
+DDL = f"""
+CREATE TABLE IF NOT EXISTS executions.execution_list (
+    id uuid PRIMARY KEY,
+    workspace text NOT NULL,
+    project text NOT NULL,
+    flow_id text,
+    flow_revision integer,
+    flow_name text NOT NULL,
+    file text NOT NULL,
+    tags jsonb NOT NULL,
+    trigger text NOT NULL,
+    actor text NOT NULL,
+    status text NOT NULL,
+    verdict text,
+    cause text NOT NULL,
+    message text NOT NULL,
+    attempt integer NOT NULL,
+    worker text NOT NULL,
+    teardown integer NOT NULL,
+    cancel_requested boolean NOT NULL,
+    requested_at timestamptz NOT NULL,
+    waiting_since timestamptz,
+    started_at timestamptz,
+    finished_at timestamptz,
+    duration_ms double precision,
+    steps_started integer NOT NULL,
+    steps_passed integer NOT NULL,
+    steps_failed integer NOT NULL,
+    failure jsonb,
+    position bigint NOT NULL
+) WITH (fillfactor = 70);
+CREATE INDEX IF NOT EXISTS execution_list_by_age
+    ON executions.execution_list (workspace, requested_at DESC, id DESC);
+CREATE INDEX IF NOT EXISTS execution_list_by_flow
+    ON executions.execution_list (workspace, flow_id, requested_at DESC, id DESC);
+CREATE INDEX IF NOT EXISTS execution_list_by_verdict
+    ON executions.execution_list (workspace, verdict, requested_at DESC, id DESC);
+CREATE INDEX IF NOT EXISTS execution_list_by_tag ON executions.execution_list USING gin (tags jsonb_path_ops);
+CREATE INDEX IF NOT EXISTS execution_list_open
+    ON executions.execution_list (status, workspace, requested_at DESC, id DESC) WHERE status <> 'finished';
+CREATE INDEX IF NOT EXISTS execution_list_waiting
+    ON executions.execution_list (waiting_since) WHERE {WAITING}
+"""
+
 
 class ExecutionListProjection(Projection):
     """One row an execution."""
@@ -61,48 +105,7 @@ class ExecutionListProjection(Projection):
 
     def ddl(self) -> str:
         """The table, with an index for each way of paging and a small one over what is not finished."""
-        return f"""
-        CREATE TABLE IF NOT EXISTS executions.execution_list (
-            id uuid PRIMARY KEY,
-            workspace text NOT NULL,
-            project text NOT NULL,
-            flow_id text,
-            flow_revision integer,
-            flow_name text NOT NULL,
-            file text NOT NULL,
-            tags jsonb NOT NULL,
-            trigger text NOT NULL,
-            actor text NOT NULL,
-            status text NOT NULL,
-            verdict text,
-            cause text NOT NULL,
-            message text NOT NULL,
-            attempt integer NOT NULL,
-            worker text NOT NULL,
-            teardown integer NOT NULL,
-            cancel_requested boolean NOT NULL,
-            requested_at timestamptz NOT NULL,
-            waiting_since timestamptz,
-            started_at timestamptz,
-            finished_at timestamptz,
-            duration_ms double precision,
-            steps_started integer NOT NULL,
-            steps_passed integer NOT NULL,
-            steps_failed integer NOT NULL,
-            failure jsonb,
-            position bigint NOT NULL
-        ) WITH (fillfactor = 70);
-        CREATE INDEX IF NOT EXISTS execution_list_by_age
-            ON executions.execution_list (workspace, requested_at DESC, id DESC);
-        CREATE INDEX IF NOT EXISTS execution_list_by_flow
-            ON executions.execution_list (workspace, flow_id, requested_at DESC, id DESC);
-        CREATE INDEX IF NOT EXISTS execution_list_by_verdict
-            ON executions.execution_list (workspace, verdict, requested_at DESC, id DESC);
-        CREATE INDEX IF NOT EXISTS execution_list_by_tag ON executions.execution_list USING gin (tags jsonb_path_ops);
-        CREATE INDEX IF NOT EXISTS execution_list_open
-            ON executions.execution_list (status, workspace, requested_at DESC, id DESC) WHERE status <> 'finished';
-        CREATE INDEX IF NOT EXISTS execution_list_waiting
-            ON executions.execution_list (waiting_since) WHERE {WAITING}"""
+        return DDL
 
     def apply(self, connection: psycopg.Connection[Any], batch: Sequence[Recorded]) -> None:
         """Bring the rows of the executions in the batch up to date."""

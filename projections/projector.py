@@ -143,7 +143,7 @@ class Projector:
         except Exception as error:
             if is_passing(error):
                 raise
-            return health.stumble(health.limit, f"after position {positions[projection.name]}: {_said(error)}")
+            return health.stumble(health.limit, f"the event after position {positions[projection.name]}: {_said(error)}")
         end = batch[-1].position if len(batch) == health.limit else max(head, batch[-1].position if batch else 0)
         if end <= positions[projection.name]:
             health.pass_all()

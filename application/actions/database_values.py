@@ -15,6 +15,7 @@ from psycopg.adapt import Dumper, Loader
 from psycopg.types.string import TextLoader
 
 _MOMENT = re.compile(r"(\d{4,})-(\d\d)-(\d\d) (\d\d:\d\d:\d\d(?:\.\d+)?)([+-]\d\d(?::\d\d)*)?")
+_DIGITS = 300
 _AS_TEXT = (
     "uuid inet cidr macaddr macaddr8 interval date time timetz record money xml"
     " int4range int8range numrange daterange tsrange tstzrange"
@@ -35,10 +36,12 @@ class MomentLoader(Loader):
 
 
 class NumericLoader(Loader):
-    """numeric as an integer when it is whole, else as a float; NaN and infinities, which JSON lacks, as text."""
+    """numeric as an integer when it is whole, else as a float; what JSON numbers cannot hold (NaN, 300 digits) as text."""
 
     def load(self, data: Buffer) -> int | float | str:
         text = bytes(data).decode()
+        if len(text) > _DIGITS:
+            return text
         number = Decimal(text)
         if not number.is_finite():
             return text

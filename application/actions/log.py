@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from application.engine.action import Action, ActionContext, ActionError, Key
+from domain.expressions.errors import Fault
 from domain.expressions.values import to_text
 
 LEVELS = ("debug", "info", "warning", "error")
@@ -16,7 +17,10 @@ async def run(config: Mapping[str, Any], context: ActionContext) -> Mapping[str,
     level = config.get("level", "info")
     if level not in LEVELS:
         raise ActionError("config", f"level must be one of {', '.join(LEVELS)}")
-    message = to_text(config["message"])
+    try:
+        message = to_text(config["message"])
+    except Fault as fault:
+        raise ActionError("config", f"message: {fault.message}") from None
     context.log(level, message)
     return {"message": message, "level": level}
 

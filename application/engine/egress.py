@@ -6,7 +6,7 @@ import asyncio
 import ipaddress
 import re
 import socket
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -16,15 +16,46 @@ from domain.errors import Invalid
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
-_NAT64 = (ipaddress.IPv6Network("64:ff9b::/96"), ipaddress.IPv6Network("64:ff9b:1::/48"))
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+_LOCAL_NAT64 = ipaddress.IPv6Network("64:ff9b:1::/48")
 _SIX_TO_FOUR = ipaddress.IPv6Network("2002::/16")
 _V4_COMPATIBLE = ipaddress.IPv6Network("::/96")
 _TEREDO = ipaddress.IPv6Network("2001::/32")
 _REFUSED = tuple(
     ipaddress.ip_network(text)
-    for text in ("100.64.0.0/10", "192.0.0.0/24", "198.18.0.0/15", "192.88.99.0/24", "fec0::/10", "100::/64", "2001::/23")
+    for text in (
+        "100.64.0.0/10",
+        "168.63.129.16/32",
+        "192.0.0.0/24",
+        "192.88.99.0/24",
+        "198.18.0.0/15",
+        "64:ff9b:1::/48",
+        "100::/64",
+        "2001::/23",
+        "3fff::/20",
+        "fec0::/10",
+    )
 )
-"""Shared, benchmark, relay and site-local ranges that ipaddress does not call private everywhere."""
+"""Shared, benchmark, relay, translated, documentation and site-local ranges, and the metadata service that Azure gives a
+public address: ipaddress does not call them private everywhere."""
+_NEVER = tuple(
+    ipaddress.ip_network(text)
+    for text in (
+        "0.0.0.0/8",
+        "100.100.100.200/32",
+        "168.63.129.16/32",
+        "169.254.0.0/16",
+        "192.0.0.192/32",
+        "224.0.0.0/4",
+        "240.0.0.0/4",
+        "::/128",
+        "2001::/32",
+        "fd00:ec2::254/128",
+        "fe80::/10",
+        "ff00::/8",
+    )
+)
+"""Unspecified, metadata, link-local, multicast, reserved and Teredo addresses: no entry allows them."""
 _ENTRY = re.compile(r"(?P<host>\[[^\]]+\]|[^:]+)(?::(?P<first>\d{1,5})(?:-(?P<last>\d{1,5}))?)?")
 
 
@@ -80,10 +111,12 @@ class Allowed:
 class WorkerPolicy:
     """Only public addresses, and what the operator's list names."""
 
-    def __init__(self, allow: Sequence[str] = ()) -> None:
-        """Entries: `10.0.0.0/8`, `127.0.0.1:5432`, `[::1]:80`, `db.internal:5432`, `*.example.com`, `127.0.0.1:9000-9100`.
-        Raises Invalid for one that cannot be read."""
+    def __init__(self, allow: Sequence[str] = (), own: Collection[tuple[str, int]] = ()) -> None:
+        """`own` are the platform's own addresses and ports, which no entry allows. Entries: `10.0.0.0/8`,
+        `127.0.0.1:5432`, `[::1]:80`, `db.internal:5432`, `*.example.com`, `127.0.0.1:9000-9100`. Raises Invalid for one that
+        cannot be read."""
         self._allowed = tuple(map(parse_entry, allow))
+        self._own = frozenset((ipaddress.ip_address(address), port) for address, port in own)
         self.name = "worker:" + ",".join(sorted(allow))
 
     def check(self, host: str, address: str, port: int) -> None:
@@ -93,7 +126,12 @@ class WorkerPolicy:
         except ValueError as error:
             raise EgressRefused(host, port) from error
         for judged in _unwrapped(given):
-            if not any(entry.covers(host, judged, port) for entry in self._allowed) and not _public(judged):
+            allowed = _public(judged) or any(entry.covers(host, judged, port) for entry in self._allowed)
+            if (
+                not allowed
+                or (judged, port) in self._own
+                or any(judged.version == never.version and judged in never for never in _NEVER)
+            ):
                 raise EgressRefused(host, port)
 
 
@@ -103,9 +141,9 @@ def parse_entry(text: str) -> Allowed:
     if found is None:
         raise _unreadable(text)
     host = found["host"].strip("[]").lower().rstrip(".")
-    first = int(found["first"]) if found["first"] else 0
-    last = int(found["last"]) if found["last"] else (first or 65535)
-    if not host or not first <= last <= 65535:
+    first = int(found["first"] or 1)
+    last = int(found["last"] or found["first"] or 65535)
+    if not host or not 1 <= first <= last <= 65535:
         raise _unreadable(text)
     try:
         return Allowed(ipaddress.ip_network(host, strict=False), "", first, last)
@@ -129,14 +167,16 @@ def _unreadable(text: str) -> Invalid:
 
 
 def _unwrapped(address: Address) -> list[Address]:
-    """The address, and the IPv4 address inside it where there is one."""
+    """The address, or the IPv4 address inside it; both where the place inside depends on how the operator set it up."""
     if isinstance(address, ipaddress.IPv4Address):
         return [address]
     if address.ipv4_mapped is not None:
         return [address.ipv4_mapped]
     low = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
-    if any(address in network for network in _NAT64):
+    if address in _NAT64:
         return [low]
+    if address in _LOCAL_NAT64:
+        return [address, low]
     if address in _V4_COMPATIBLE and int(address) > 1:
         return [low]
     if address in _SIX_TO_FOUR:

@@ -6,7 +6,6 @@ import asyncio
 import secrets
 import signal
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from application.attempts import Attempt, Tools
@@ -14,22 +13,13 @@ from application.claims import begin_local
 from application.event_store import Log
 from application.executions import Executions, RunRequest
 from application.payloads import MemoryPayloads
-from domain.definition import FlowDefinition
 from domain.events import Actor
 from domain.execution import Execution
+from interfaces.cli.plan import Planned
 from interfaces.cli.reports.events import plain_event
 
 POLL_SECONDS = 0.05
 BY = Actor("user:local")
-
-
-@dataclass(frozen=True, slots=True)
-class Planned:
-    """A flow to run: its definition, exact text, and variables."""
-
-    definition: FlowDefinition
-    text: str
-    variables: Mapping[str, Any] = field(default_factory=dict)
 
 
 class LocalRun:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,22 +21,34 @@ from application.variables import (
 )
 from domain.definition import FlowDefinition
 from domain.errors import Invalid, InvalidFlow, NotFound, Problem
-from interfaces.cli.local_run import Planned
 
 PROJECT_FILE = "testmesh.yaml"
 
 
-def plan(paths: Sequence[str], options: Mapping[str, Any]) -> tuple[list[Planned], list[Problem]]:
-    """The flows to run and the warnings. Every problem of every file is raised at once."""
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A flow to run: its definition, exact text, and variables."""
+
+    definition: FlowDefinition
+    text: str
+    variables: Mapping[str, Any] = field(default_factory=dict)
+
+
+def plan(
+    paths: Sequence[str], options: Mapping[str, Any], *, strict: bool = False, environ: Mapping[str, str] | None = None
+) -> tuple[list[Planned], list[Problem]]:
+    """The flows to run and the warnings. Every problem of every file is raised at once. With `strict`, a name that no
+    source gives (`environ`, the process environment, is the last) is one of them."""
     project, home = find_project(Path.cwd())
     files = flow_files(paths or [str(home / path) for path in project.flows] or ["."], Path.cwd())
     layers = _layers(project, home, options)
+    known = {name for layer in layers.values() for name in layer} | set(environ or ())
     planned: list[Planned] = []
     warnings: list[Problem] = []
     problems: list[Problem] = []
     for file in files:
         try:
-            definition, text, found = _read(file)
+            definition, text, found = _read(file, known, strict)
         except InvalidFlow as invalid:
             problems.extend(invalid.problems)
             continue
@@ -45,6 +58,12 @@ def plan(paths: Sequence[str], options: Mapping[str, Any]) -> tuple[list[Planned
     if problems:
         raise InvalidFlow(tuple(problems))
     return planned, warnings
+
+
+def known_names(options: Mapping[str, Any]) -> set[str]:
+    """The names of variables that the project, its environment and this process give."""
+    project, home = find_project(Path.cwd())
+    return {name for layer in _layers(project, home, options).values() for name in layer}
 
 
 def find_project(folder: Path) -> tuple[Project, Path]:
@@ -62,14 +81,14 @@ def in_project(file: str, home: Path) -> str:
     return path.relative_to(home.resolve()).as_posix() if path.is_relative_to(home.resolve()) else path.name
 
 
-def _read(file: FlowFile) -> tuple[FlowDefinition, str, tuple[Problem, ...]]:
+def _read(file: FlowFile, known: set[str], strict: bool) -> tuple[FlowDefinition, str, tuple[Problem, ...]]:
     if file.line is not None:
         raise Invalid(f"{file.file}:{file.line}: running one step alone is not possible yet; leave out the line")
     try:
         content = file.read()
     except OSError as error:
         raise InvalidFlow((Problem(f"The file cannot be read: {error.strerror}", file.file),)) from error
-    definition, warnings = read_flow(content, file=file.file, actions=ACTIONS)
+    definition, warnings = read_flow(content, file=file.file, actions=ACTIONS, known_variables=known, strict=strict)
     return definition, content.decode(), warnings
 
 

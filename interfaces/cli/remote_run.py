@@ -12,8 +12,7 @@ from typing import Any
 from application.flow_documents import digest
 from domain.errors import Conflict
 from interfaces.cli.client import Client, connect_client
-from interfaces.cli.local_run import Planned
-from interfaces.cli.plan import find_project, in_project
+from interfaces.cli.plan import Planned, find_project, in_project
 
 TICK_SECONDS = 0.1
 

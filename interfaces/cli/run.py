@@ -13,7 +13,7 @@ from interfaces.cli.errors import ExitCode, of_verdicts, worst
 from interfaces.cli.options import DURATION
 
 if TYPE_CHECKING:
-    from interfaces.cli.local_run import Planned
+    from interfaces.cli.plan import Planned
     from interfaces.cli.reports.model import Execution
 
 _HALTS = {"interrupted": ExitCode.INTERRUPTED, "time_limit": ExitCode.TIME_LIMIT}
@@ -51,7 +51,8 @@ def run(paths: tuple[str, ...], **options: Any) -> int:
     from interfaces.cli.reports.writers import parse_report
 
     reports = [parse_report(report) for report in options["reports"]]
-    flows, warnings = plan(paths, options)
+    environ = {} if options["remote"] else os.environ
+    flows, warnings = plan(paths, options, strict=True, environ=environ)
     if not options["quiet"]:
         for warning in warnings:
             print(warning, file=sys.stderr)

@@ -18,17 +18,20 @@ if TYPE_CHECKING:
 @click.argument("paths", nargs=-1, required=True)
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", help="How problems are shown.")
 @click.option("--strict", is_flag=True, help="Warnings count as errors.")
-def validate(paths: tuple[str, ...], form: str, strict: bool) -> int:
+@click.option("-e", "--env", "environment", help="An environment of testmesh.yaml whose names are known.")
+def validate(paths: tuple[str, ...], form: str, strict: bool, environment: str | None) -> int:
     """Check flow files, folders, globs or - (standard input)."""
     from application.actions.registry import ACTIONS
     from application.flow_documents import flow_files, read_flow
     from domain.errors import InvalidFlow, Problem
+    from interfaces.cli.plan import known_names
 
     problems: list[Problem] = []
+    known = known_names({"environment": environment})
     files = flow_files(paths, Path.cwd())
     for file in files:
         try:
-            problems.extend(read_flow(file.read(), file=file.file, actions=ACTIONS)[1])
+            problems.extend(read_flow(file.read(), file=file.file, actions=ACTIONS, known_variables=known, strict=False)[1])
         except InvalidFlow as invalid:
             problems.extend(invalid.problems)
         except OSError as error:

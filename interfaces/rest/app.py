@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 import time
@@ -11,10 +12,10 @@ from uuid import uuid4
 
 import orjson
 from sanic import Request, Sanic
-from sanic.exceptions import SanicException
+from sanic.exceptions import RequestTimeout, SanicException
 from sanic.response import BaseHTTPResponse, HTTPResponse, raw
 
-from domain.errors import Forbidden, Invalid, LimitExceeded, NotFound, Refusal, Unavailable
+from domain.errors import Forbidden, Invalid, NotFound, Refusal, Unavailable
 from interfaces.authentication import Authenticator, Caller
 from interfaces.reading import Reading
 from interfaces.rest.call import Call, Reply, position_text
@@ -24,6 +25,7 @@ from interfaces.rest.shapes import build, build_query, read_json
 
 _SAFE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
+BODY_SECONDS = 60.0
 NOBODY = Caller("", "", "", "", frozenset())
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -42,8 +44,11 @@ class UnsupportedBody(Refusal):
     code = "unsupported_media_type"
 
 
-def make_app(reading: Reading, *, name: str = "testmesh") -> Sanic[Any, Any]:
-    """The application with every route of the table. Use one a process (Sanic registers it by its name)."""
+def make_app(reading: Reading, *, name: str = "testmesh", body_seconds: float = BODY_SECONDS) -> Sanic[Any, Any]:
+    """The application with every route of the table. Each needs a name of its own (Sanic registers it).
+
+    A request whose body has not arrived `body_seconds` after its headers is answered with 408.
+    """
     app: Sanic[Any, Any] = Sanic(name, configure_logging=False, log_config={"version": 1, "disable_existing_loggers": False})
     largest = max(route.body_limit for route in ROUTES)
     app.config.update(
@@ -60,8 +65,11 @@ def make_app(reading: Reading, *, name: str = "testmesh") -> Sanic[Any, Any]:
     app.ctx.reading = reading
     app.ctx.authenticate = Authenticator(reading.api_keys.find, reading.members.role)
     app.ctx.observe = lambda route, status, seconds: None
+    app.ctx.body_seconds = body_seconds
     for route in ROUTES:
-        app.add_route(_handler(route), route.path, methods=[route.method], name=route.name, unquote=True)
+        handler = _handler(route)
+        app.add_route(handler, route.path, methods=[route.method], name=route.name, unquote=True, ctx_row=route)
+    app.add_signal(_before_body, "http.routing.after")
     app.error_handler.add(Exception, _unexpected)
     app.register_middleware(_finish, "response")
     return app
@@ -74,6 +82,28 @@ def request_id(request: Request) -> str:
         request.ctx.id = given if _SAFE_ID.fullmatch(given) else uuid4().hex
     found: str = request.ctx.id
     return found
+
+
+async def _before_body(request: Request, route: Any, **_: Any) -> None:
+    """Who asks is known before a byte of the body is read, and no more of it than the route takes, nor for ever."""
+    row: Route | None = getattr(route.ctx, "row", None)
+    if row is None:
+        if request.stream is not None:
+            request.stream.request_max_size = 0
+        return
+    if row.access == "key":
+        request.ctx.caller = await authenticate(request)
+    if request.stream is None or not request.stream.request_body:
+        return
+    if request.headers.get("content-encoding", "identity") != "identity":
+        raise UnsupportedBody("compressed requests are not read; send the body as it is")
+    request.stream.request_max_size = row.body_limit
+    try:
+        async with asyncio.timeout(request.app.ctx.body_seconds):
+            await request.receive_body()
+    except TimeoutError:
+        request.stream.keep_alive, request.stream.request_body = False, None
+        raise RequestTimeout("the body did not arrive in time") from None
 
 
 def _handler(route: Route) -> Any:
@@ -92,14 +122,14 @@ async def _answer(route: Route, request: Request, path: dict[str, str]) -> HTTPR
         call = await _call(route, request, path)
         return _response(await route.handler(call))
     except Refusal as refusal:
-        return _refused(refusal, request)
+        return refused(refusal, request)
     except Exception as error:
         return await _failed(error, request)
 
 
 async def _call(route: Route, request: Request, path: Mapping[str, str]) -> Call:
     """Who, whether, and what, in this order."""
-    caller = NOBODY if route.access == "anonymous" else await authenticate(request)
+    caller: Caller = NOBODY if route.access == "anonymous" else request.ctx.caller
     if path.get("workspace", caller.workspace) != caller.workspace:
         raise NotFound("there is no such workspace")
     if not caller.may(route.scope):
@@ -112,7 +142,7 @@ async def _call(route: Route, request: Request, path: Mapping[str, str]) -> Call
     body = build(route.body, _json(route, request)) if route.body is not None else None
     call = Call(reading, caller, path, query, body, key, request_id(request))
     if query.min_position is not None and route.access == "key":
-        await call.run(reading.wait, query.min_position)
+        await reading.wait(query.min_position)
     return call
 
 
@@ -125,25 +155,13 @@ async def authenticate(request: Request) -> Caller:
     caller = authenticator.cached(header)
     if caller is None:
         reading: Reading = request.app.ctx.reading
-        caller = await _in_thread(authenticator, header)
-        await _in_thread(reading.api_keys.used, caller.key_id, request.ip)
+        caller = await asyncio.to_thread(authenticator, header)
+        await asyncio.to_thread(reading.api_keys.used, caller.key_id, request.ip)
     return caller
-
-
-async def _in_thread(work: Any, *arguments: Any) -> Any:
-    import asyncio
-
-    return await asyncio.to_thread(work, *arguments)
 
 
 def _json(route: Route, request: Request) -> Any:
     kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
-    if request.headers.get("content-encoding", "identity") != "identity":
-        raise UnsupportedBody("compressed requests are not read; send the body as it is")
-    if len(request.body) > route.body_limit:
-        raise LimitExceeded(
-            f"the body may have {route.body_limit} bytes, this one has {len(request.body)}", code="body_too_large"
-        )
     if request.body and kind != "application/json":
         raise UnsupportedBody("send the body as application/json")
     return read_json(request.body) if request.body or _needs_body(route) else {}
@@ -169,10 +187,10 @@ def _dumps(body: Any) -> bytes:
     return orjson.dumps(body, option=orjson.OPT_NON_STR_KEYS)
 
 
-def _refused(refusal: Refusal, request: Request) -> HTTPResponse:
+def refused(refusal: Refusal, request: Request) -> HTTPResponse:
     status = 415 if isinstance(refusal, UnsupportedBody) else status_of(refusal)
     body = {**problem(refusal, request_id(request)), "status": status}
-    headers = {"WWW-Authenticate": "Bearer"} if status == 401 else {"Retry-After": "1"} if status == 503 else {}
+    headers: dict[str, str] = {"WWW-Authenticate": "Bearer"} if status == 401 else {"Retry-After": "1"} if status == 503 else {}
     return raw(_dumps(body), status, headers, CONTENT_TYPE)
 
 
@@ -182,7 +200,7 @@ async def _failed(error: Exception, request: Request) -> HTTPResponse:
 
     if is_connection_error(error) or type(error).__name__ == "PoolTimeout":
         logger.error("PostgreSQL does not answer: %s", error)
-        return _refused(Unavailable("the database does not answer; try again"), request)
+        return refused(Unavailable("the database does not answer; try again"), request)
     if isinstance(error, SanicException):
         return await _unexpected(request, error)
     logger.exception("request %s failed", request_id(request))
@@ -195,6 +213,8 @@ _CODES = {404: "not_found", 405: "method_not_allowed", 413: "body_too_large", 40
 
 async def _unexpected(request: Request, error: Exception) -> HTTPResponse:
     """Errors of Sanic itself: no such route, wrong method, oversize, broken requests."""
+    if isinstance(error, Refusal):
+        return refused(error, request)
     if not isinstance(error, SanicException):
         return await _failed(error, request)
     status = error.status_code or 500

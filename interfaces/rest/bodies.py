@@ -10,6 +10,8 @@ from domain.limits import LIMITS
 from domain.workspace import ROLES
 from interfaces.rest.shapes import value
 
+TAG_CHARS = 255
+
 
 @dataclass(frozen=True, slots=True)
 class NoQuery:
@@ -109,7 +111,7 @@ class Push:
 class Tags:
     """The tags of a flow."""
 
-    tags: list[str] = value(most=50)
+    tags: list[str] = value(most=50, each=TAG_CHARS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +123,7 @@ class RequestExecution:
     document: str | None = value(None, most=LIMITS.document_bytes)
     file: str | None = value(None, about="The document's file name, for messages", most=500)
     variables: dict[str, Any] = value({}, about="Variables; they win over the flow's own", most=500)
-    tags: list[str] = value([], most=50)
+    tags: list[str] = value([], most=50, each=TAG_CHARS)
     seed: str | None = value(None, about="Reproduce the random values of a run", least=1, most=64)
     trigger: str = value("api", most=64)
 

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
+
+import orjson
 
 from application.actions.registry import ACTIONS
 from application.executions import RunRequest, request_digest
 from application.flow_documents import read_flow
-from domain.errors import Invalid, NotFound, Refusal
+from domain.errors import Invalid, LimitExceeded, NotFound, Refusal
+from domain.limits import LIMITS
 from interfaces.reading import parse_position
 from interfaces.rest.call import Call, Reply, position_text
 from interfaces.rest.flows import flow_id
+from projections.live_feed import LiveFeed
 
 ROUTE = "POST /executions"
 
@@ -68,6 +73,7 @@ def _wanted(call: Call) -> RunRequest:
     body = call.body
     if (body.flow is None) == (body.document is None):
         raise Invalid("give `flow` (an id) or `document` (a text), one of them", code="invalid_body")
+    _check_size(body.variables)
     digest = request_digest(call.workspace, call.caller.key_id, ROUTE, _plain(body))
     more: dict[str, Any] = {
         "variables": body.variables,
@@ -84,6 +90,13 @@ def _wanted(call: Call) -> RunRequest:
         raise Invalid("`revision` belongs to `flow`; a `document` has none", code="invalid_body")
     definition, _ = read_flow(body.document, file=body.file or "<document>", actions=ACTIONS)
     return RunRequest(call.workspace, definition, body.document, **more)
+
+
+def _check_size(variables: dict[str, Any]) -> None:
+    """Variables stand in the first event, which has its limit."""
+    size, most = len(orjson.dumps(variables)), LIMITS.event_bytes * 3 // 4
+    if size > most:
+        raise LimitExceeded(f"the variables may have {most} bytes, these have {size}", remedy="put large data into a file")
 
 
 def _plain(body: Any) -> dict[str, Any]:
@@ -112,9 +125,19 @@ async def cancel(call: Call) -> Reply:
 async def events(call: Call) -> Reply:
     """The events of one execution after a position."""
     id = execution_id(call.path["execution"])
-    if await call.run(call.reading.execution_list.get, call.workspace, id) is None:
+    row = await call.run(call.reading.execution_list.get, call.workspace, id)
+    if row is None:
         raise NotFound(f"there is no execution {id} in this workspace")
+    if not feed_position(call.query.after):
+        await call.run(check_kept, call.reading.live_feed, call.workspace, row)
     return await _events(call, id)
+
+
+def check_kept(feed: LiveFeed, workspace: str, row: Mapping[str, Any]) -> None:
+    """Raise Resync unless the feed still has the execution of this row from its first event on."""
+    first = feed.after(workspace, 0, execution=row["id"], limit=1)
+    if first[0]["version"] != 1 if first else feed.expired(int(row["position"]) - 1):
+        raise Resync("the first events of this execution are not kept in the feed any more; read the execution itself")
 
 
 async def feed(call: Call) -> Reply:
@@ -128,8 +151,6 @@ async def _events(call: Call, execution: UUID | None) -> Reply:
     if after and await call.run(live.expired, after):
         raise Resync("events this old are not kept in the feed any more; read the executions, then follow from now")
     found = await call.run(live.after, call.workspace, after, execution=execution, limit=call.query.limit)
-    if execution is not None and not after and found and found[0]["version"] != 1:
-        raise Resync("the first events of this execution are not kept in the feed any more; read the execution itself")
     items = [{"position": position_text("executions", row["feed_id"]), **row} for row in found]
     return Reply({"items": items, "next": items[-1]["position"] if items else call.query.after})
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from typing import Any
 from uuid import UUID
 
-from application.flows import Document
-from domain.errors import Invalid, NotFound
-from interfaces.rest.call import Call, Reply
+from application.flows import Document, Pushed
+from domain.errors import Conflict, Invalid, NotFound
+from interfaces.rest.call import Call, Reply, position_text
 
 
 def flow_id(text: str) -> UUID:
@@ -58,36 +60,49 @@ async def source(call: Call) -> Reply:
 
 
 async def push(call: Call) -> Reply:
-    """Store a bundle of flows."""
+    """Store a bundle of flows; with `prune`, archive those of the project that it does not bring."""
     documents = [Document(checked_path(document.path), document.text) for document in call.body.documents]
-    gone = await call.run(_gone, call, {document.path for document in documents}) if call.body.prune else []
-    pushed, position = await call.run(
-        call.platform.flows.push, call.by, call.workspace, call.body.project, documents, prune=gone
-    )
-    items = [
-        {
-            "id": str(done.id),
-            "path": done.path,
-            "name": done.name,
-            "revision": done.revision,
-            "outcome": done.outcome,
-            "warnings": [str(warning) for warning in done.warnings],
-        }
-        for done in pushed
-    ]
-    return Reply({"items": items, "archived": [str(id) for id in gone]}, position=("flows", position))
+    if call.body.prune:
+        head = await call.run(call.platform.flows.log.head)
+        await call.reading.wait(position_text("flows", head))
+    pushed, position = await call.run(call.platform.flows.push, call.by, call.workspace, call.body.project, documents)
+    gone: list[UUID] = []
+    if call.body.prune:
+        gone = await call.run(_gone, call, {done.id for done in pushed})
+        position = await call.run(_archive_all, call, gone, position)
+    body = {"items": [_pushed(done) for done in pushed], "archived": [str(id) for id in gone]}
+    return Reply(body, position=("flows", position))
 
 
-def _gone(call: Call, kept: set[str]) -> list[UUID]:
-    """Flows of the project that a push with `prune` does not bring."""
+def _pushed(done: Pushed) -> dict[str, Any]:
+    return {
+        "id": str(done.id),
+        "path": done.path,
+        "name": done.name,
+        "revision": done.revision,
+        "outcome": done.outcome,
+        "warnings": [str(warning) for warning in done.warnings],
+    }
+
+
+def _gone(call: Call, kept: set[UUID]) -> list[UUID]:
+    """Flows of the project in use that a push did not bring, wherever their files were moved."""
     gone: list[UUID] = []
     cursor = None
     while True:
         found = call.reading.flow_list.page(call.workspace, project=call.body.project, cursor=cursor, limit=200)
-        gone += [UUID(row["id"]) for row in found.items if row["path"] not in kept]
+        gone += [id for row in found.items if (id := UUID(row["id"])) not in kept]
         cursor = found.next_cursor
         if cursor is None:
             return gone
+
+
+def _archive_all(call: Call, ids: list[UUID], position: int) -> int:
+    """Archive flows, those left out that somebody else has archived meanwhile; the position after the last."""
+    for id in ids:
+        with suppress(Conflict):
+            position = call.platform.flows.archive(call.by, call.workspace, id)
+    return position
 
 
 def checked_path(path: str) -> str:
@@ -102,10 +117,9 @@ def checked_path(path: str) -> str:
 
 async def tag(call: Call) -> Reply:
     """Replace the tags."""
-    position = await call.run(
-        call.platform.flows.tag, call.by, call.workspace, flow_id(call.path["flow"]), list(dict.fromkeys(call.body.tags))
-    )
-    return Reply({"tags": call.body.tags}, position=("flows", position))
+    tags = list(dict.fromkeys(call.body.tags))
+    position = await call.run(call.platform.flows.tag, call.by, call.workspace, flow_id(call.path["flow"]), tags)
+    return Reply({"tags": tags}, position=("flows", position))
 
 
 async def archive(call: Call) -> Reply:

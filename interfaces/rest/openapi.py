@@ -93,7 +93,8 @@ def _responses(route: Route) -> dict[str, Any]:
     statuses = set(route.errors)
     if route.access == "key":
         statuses |= {401, 404, 422, 503} | ({403} if route.scope else set()) | ({400, 413, 415} if route.body else set())
-    content = {"application/json": {"schema": {"type": "object"}}}
+    kind = "object" if route.media == "application/json" else "string"
+    content = {route.media: {"schema": {"type": kind}}}
     found: dict[str, Any] = {str(route.status): {"description": route.summary, "content": content}}
     for status in sorted(statuses):
         problem = {CONTENT_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}

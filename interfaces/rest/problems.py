@@ -17,7 +17,13 @@ STATUSES = {
     "too_large": 413,
 }
 CONTENT_TYPE = "application/problem+json"
-_CODES = {"invalid_body": 400, "idempotency_key_reused": 422, "position_not_reached": 409, "resync": 410}
+_CODES = {
+    "invalid_body": 400,
+    "idempotency_key_reused": 422,
+    "position_not_reached": 409,
+    "resync": 410,
+    "upgrade_required": 426,
+}
 
 
 def status_of(refusal: Refusal) -> int:

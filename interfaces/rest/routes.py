@@ -46,6 +46,7 @@ class Route:
     errors: tuple[int, ...] = ()
     idempotent: bool = False
     body_limit: int = LIMITS.request_body_bytes
+    media: str = "application/json"
 
     @property
     def name(self) -> str:
@@ -57,7 +58,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/health", operations.health, "Whether the process lives.", access="anonymous"),
     Route("GET", "/ready", operations.ready, "Whether it can serve; 503 when not.", access="anonymous", errors=(503,)),
     Route("GET", HOME + "/openapi.json", operations.openapi, "This description.", access="anonymous"),
-    Route("GET", HOME + "/docs", operations.docs, "This description as a page.", access="anonymous"),
+    Route("GET", HOME + "/docs", operations.docs, "This description as a page.", access="anonymous", media="text/html"),
     Route("GET", HOME + "/whoami", identity.whoami, "The key's workspace, user and scopes."),
     Route("GET", ROOM, identity.workspace, "The workspace."),
     Route("GET", ROOM + "/members", identity.members, "Who belongs to it.", scope="admin"),
@@ -93,6 +94,7 @@ ROUTES: tuple[Route, ...] = (
         "The exact text of a revision.",
         scope="flows:read",
         query=SourceQuery,
+        media="application/yaml",
     ),
     Route("PUT", ROOM + "/flows/<flow>/tags", flows.tag, "Replace its tags.", scope="flows:write", body=Tags),
     Route("POST", ROOM + "/flows/<flow>/archive", flows.archive, "Take it out of use.", scope="flows:write", errors=(409,)),
@@ -110,7 +112,14 @@ ROUTES: tuple[Route, ...] = (
         errors=(409,),
     ),
     Route("GET", ROOM + "/executions/<execution>", executions.one, "One execution in full.", scope="runs:read"),
-    Route("GET", ROOM + "/executions/<execution>/source", executions.source, "The text that it ran.", scope="runs:read"),
+    Route(
+        "GET",
+        ROOM + "/executions/<execution>/source",
+        executions.source,
+        "The text that it ran.",
+        scope="runs:read",
+        media="application/yaml",
+    ),
     Route(
         "GET",
         ROOM + "/executions/<execution>/events",

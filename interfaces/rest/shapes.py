@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import types
 from collections.abc import Mapping
 from dataclasses import MISSING, field, fields
@@ -14,11 +15,28 @@ from domain.errors import Invalid, LimitExceeded
 from domain.limits import LIMITS
 
 
+_WHOLE = re.compile(r"-?[0-9]{1,18}")
+_BOUNDS = {
+    "string": ("minLength", "maxLength"),
+    "integer": ("minimum", "maximum"),
+    "array": ("minItems", "maxItems"),
+    "object": ("minProperties", "maxProperties"),
+}
+"""The words of JSON Schema for the least and the most of a type."""
+
+
 def value(
-    default: Any = MISSING, *, about: str = "", most: int | None = None, choices: tuple[str, ...] = (), least: int = 0
+    default: Any = MISSING,
+    *,
+    about: str = "",
+    most: int | None = None,
+    choices: tuple[str, ...] = (),
+    least: int = 0,
+    each: int | None = None,
 ) -> Any:
-    """A field with its bounds: `most` characters, items or (for numbers) size; `choices` are all that is allowed."""
-    metadata = {"about": about, "most": most, "least": least, "choices": choices}
+    """A field with its bounds: `most` characters, items or (for numbers) size, `each` characters of a list's item;
+    `choices` are all that is allowed."""
+    metadata = {"about": about, "most": most, "least": least, "choices": choices, "each": each}
     if isinstance(default, dict | list):
         return field(default_factory=lambda: type(default)(default), metadata=metadata)
     return field(default=default, metadata=metadata)
@@ -74,17 +92,22 @@ def build_query(cls: type[Any], query: Mapping[str, str]) -> Any:
     """As `build`, from the text of a URL's query."""
     hints = get_type_hints(cls)
     data: dict[str, Any] = dict(query)
+    if any("\x00" in text for text in query.values()):
+        raise Invalid("the query has a NUL character, which no text here has", code="invalid_query")
     for name in data:
         kind = _bare(hints[name])[0] if name in hints else str
         if kind is int:
             data[name] = _number(name, data[name])
         elif kind is bool:
             data[name] = _truth(name, data[name])
-    return build(cls, data, "query")
+    try:
+        return build(cls, data, "query")
+    except LimitExceeded as error:
+        raise Invalid(error.message, code="invalid_query") from error
 
 
 def _number(name: str, text: str) -> int:
-    if not text.lstrip("-").isdigit() or len(text) > 19:
+    if not _WHOLE.fullmatch(text):
         raise Invalid(f"query.{name} must be a whole number", code="invalid_query")
     return int(text)
 
@@ -125,7 +148,13 @@ def _items(kind: Any, data: Any, metadata: Mapping[str, Any], where: str) -> lis
     if not isinstance(data, list):
         raise Invalid(f"{where} must be a list", code="invalid_field")
     _bounded(data, {**metadata, "choices": ()}, where)
-    return [_typed(kind, item, {"choices": metadata.get("choices", ())}, f"{where}[{i}]") for i, item in enumerate(data)]
+    inner = _inner(metadata)
+    return [_typed(kind, item, inner, f"{where}[{number}]") for number, item in enumerate(data)]
+
+
+def _inner(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """The bounds of a list's items."""
+    return {"choices": metadata.get("choices", ()), "most": metadata.get("each")}
 
 
 def _bounded(data: Any, metadata: Mapping[str, Any], where: str) -> None:
@@ -164,9 +193,8 @@ def _schema_of(hint: Any, metadata: Mapping[str, Any]) -> dict[str, Any]:
     if dataclasses.is_dataclass(kind):
         made = schema(kind)  # type: ignore[arg-type]
     elif get_origin(kind) is list:
-        made = {"type": "array", "items": _schema_of(get_args(kind)[0], {"choices": metadata.get("choices", ())})}
-        if metadata.get("most"):
-            made["maxItems"] = metadata["most"]
+        made = {"type": "array", "items": _schema_of(get_args(kind)[0], _inner(metadata))}
+        _schema_bounds(made, {**metadata, "choices": ()})
     else:
         names = {str: "string", int: "integer", bool: "boolean"}
         origin = get_origin(kind) or kind
@@ -183,7 +211,7 @@ def _schema_bounds(made: dict[str, Any], metadata: Mapping[str, Any]) -> None:
     if metadata.get("choices"):
         made["enum"] = list(metadata["choices"])
     most, least = metadata.get("most"), metadata.get("least")
-    names = {"string": ("minLength", "maxLength"), "integer": ("minimum", "maximum")}.get(made.get("type", ""))
+    names = _BOUNDS.get(made.get("type", ""))
     if names and most is not None:
         made[names[1]] = most
     if names and least:

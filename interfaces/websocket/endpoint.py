@@ -8,25 +8,30 @@ from collections import Counter
 from typing import Any
 
 from sanic import Request, Sanic, Websocket
+from sanic.exceptions import RequestCancelled, WebsocketClosed
 from sanic.response import HTTPResponse
 from websockets.exceptions import ConnectionClosed
 
 from domain.errors import Forbidden, Refusal
-from interfaces.rest.app import _refused, authenticate
+from interfaces.authentication import Authenticator, Caller
+from interfaces.rest.app import authenticate, refused
 from interfaces.websocket.hub import Hub
-from interfaces.websocket.watching import TooSlow, Watching
+from interfaces.websocket.watching import Patience, TooSlow, Watching
 
 PATH = "/ws"
 MOST_CONNECTIONS = 20
 """Of one user at a time, in one process."""
-TRY_AGAIN_LATER, POLICY, UNAUTHENTICATED = 1013, 1008, 4401
+SCOPE = "runs:read"
+TRY_AGAIN_LATER, UNAUTHENTICATED = 1013, 4401
+CLOSE_SECONDS = 1.0
 logger = logging.getLogger("testmesh.websocket")
 
 
-def add_websocket(app: Sanic[Any, Any], hub: Hub) -> None:
+def add_websocket(app: Sanic[Any, Any], hub: Hub, patience: Patience | None = None) -> None:
     """Add the route. The handshake carries `Authorization: Bearer`; one with an Origin is a browser's and is refused
     until browsers can have tickets."""
     app.ctx.hub = hub
+    app.ctx.patience = patience or Patience()
     app.ctx.connections = Counter()
     app.on_request(_admit)
     app.add_websocket_route(_serve, PATH, name="websocket")
@@ -37,35 +42,59 @@ async def _admit(request: Request) -> HTTPResponse | None:
     if request.path != PATH:
         return None
     try:
+        if request.headers.get("upgrade", "").lower() != "websocket":
+            raise UpgradeRequired("this address speaks WebSocket")
         if "origin" in request.headers:
             raise Forbidden("browsers may not connect here", code="origin_refused")
         caller = await authenticate(request)
-        if not caller.may("runs:read"):
-            raise Forbidden("this key does not have the scope runs:read", code="missing_scope")
+        if not caller.may(SCOPE):
+            raise Forbidden(f"this key does not have the scope {SCOPE}", code="missing_scope")
         if request.app.ctx.connections[caller.user] >= MOST_CONNECTIONS:
             raise Forbidden(f"a user may have {MOST_CONNECTIONS} connections", code="too_many_connections")
         request.ctx.caller = caller
     except Refusal as refusal:
-        return _refused(refusal, request)
+        return refused(refusal, request)
     return None
 
 
+class UpgradeRequired(Refusal):
+    """A plain request where a WebSocket handshake is needed."""
+
+    code = "upgrade_required"
+
+
 async def _serve(request: Request, socket: Websocket) -> None:
-    caller = request.ctx.caller
-    connections: Counter[str] = request.app.ctx.connections
-    connections[caller.user] += 1
-    watching = Watching(request.app.ctx.reading, request.app.ctx.hub, caller, socket.send)
+    caller, ctx = request.ctx.caller, request.app.ctx
+    ctx.connections[caller.user] += 1
+    watching = Watching(ctx.reading, ctx.hub, caller, socket.send, ctx.patience)
+    guarding = asyncio.create_task(_guard(ctx.authenticate, caller, ctx.patience.again))
     receiving = asyncio.create_task(_receive(socket, watching))
     try:
-        either: set[asyncio.Future[Any]] = {receiving, watching.failure}
-        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-        if watching.failure.done():
-            await _let_go(socket, watching.failure.result())
+        tasks: set[asyncio.Future[Any]] = {receiving, guarding, watching.failure}
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        await _let_go(socket, next((found for task in done if (found := _failure(task)) is not None), None))
     finally:
+        guarding.cancel()
         receiving.cancel()
-        await asyncio.gather(receiving, return_exceptions=True)
+        await asyncio.gather(receiving, guarding, return_exceptions=True)
         await watching.close()
-        connections[caller.user] -= 1
+        ctx.connections -= Counter({caller.user: 1})
+
+
+def _failure(done: asyncio.Future[Any]) -> BaseException | None:
+    """Why a part of the connection ended; None when the client has left."""
+    error = done.exception()
+    found = done.result() if error is None else error
+    return found if isinstance(found, BaseException) else None
+
+
+async def _guard(authenticator: Authenticator, caller: Caller, seconds: float) -> None:
+    """Raise PermissionError once the key or its user may not watch any more."""
+    while True:
+        await asyncio.sleep(seconds)
+        now = await asyncio.to_thread(authenticator.renewed, caller)
+        if now is None or not now.may(SCOPE):
+            raise PermissionError("this caller may not watch any more")
 
 
 async def _receive(socket: Websocket, watching: Watching) -> None:
@@ -76,12 +105,22 @@ async def _receive(socket: Websocket, watching: Watching) -> None:
         return
 
 
-async def _let_go(socket: Websocket, error: BaseException) -> None:
+async def _let_go(socket: Websocket, error: BaseException | None) -> None:
     """Close with the reason that helps the client."""
+    if error is None or isinstance(error, ConnectionClosed | WebsocketClosed | RequestCancelled):
+        return
     if isinstance(error, TooSlow):
-        await socket.close(TRY_AGAIN_LATER, str(error))
+        socket.fail_connection(TRY_AGAIN_LATER, str(error))
     elif isinstance(error, PermissionError):
-        await socket.close(UNAUTHENTICATED, str(error))
-    elif not isinstance(error, ConnectionClosed):
-        logger.error("a subscription failed", exc_info=error)
-        await socket.close(TRY_AGAIN_LATER, "try again")
+        await _close(socket, UNAUTHENTICATED, str(error))
+    else:
+        logger.error("a connection failed", exc_info=error)
+        await _close(socket, TRY_AGAIN_LATER, "try again")
+
+
+async def _close(socket: Websocket, code: int, reason: str) -> None:
+    """Say why, without waiting long for a client that does not read."""
+    try:
+        await asyncio.wait_for(socket.close(code, reason), CLOSE_SECONDS)
+    except TimeoutError:
+        socket.fail_connection(code, reason)

@@ -18,18 +18,23 @@ KEPT = 20_000
 """Events in memory; a watcher that is further behind reads the database until it has caught up."""
 POLL_SECONDS = 1.0
 BATCH = 1000
+Rows = list[dict[str, Any]]
 logger = logging.getLogger("testmesh.websocket")
 
 
 class Hub:
     """The tail of the feed. `tail` reads from the database, so a watcher can be at any position and miss nothing."""
 
-    def __init__(self, feed: LiveFeed, connect: Callable[[], psycopg.Connection[Any]]) -> None:
+    def __init__(self, feed: LiveFeed, connect: Callable[[], psycopg.Connection[Any]], *, kept: int = KEPT) -> None:
+        """`kept` is how many events stay in memory."""
         self.feed = feed
         self._connect = connect
-        self._ring: deque[dict[str, Any]] = deque(maxlen=KEPT)
+        self._kept = kept
+        self._ring: deque[dict[str, Any]] = deque()
         self._start = 0
         """Everything above this position, up to the newest, is in the ring."""
+        self._read = 0
+        """Up to where the thread has read; the ring may not have it yet."""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._wake = asyncio.Event()
         self._stop = threading.Event()
@@ -52,34 +57,27 @@ class Hub:
         """The newest position that is known here."""
         return int(self._ring[-1]["feed_id"]) if self._ring else self._start
 
-    async def news(self, seen: int, seconds: float) -> bool:
-        """Wait until there is something above the position, or for some seconds; whether there is."""
+    async def news(self, seen: int, seconds: float) -> None:
+        """Return when there is something above the position, at the latest after some seconds."""
         if self.head > seen:
-            return True
+            return
         try:
             await asyncio.wait_for(self._wake.wait(), seconds)
         except TimeoutError:
-            return self.head > seen
-        return True
+            return
 
-    async def after(self, workspace: str, position: int, execution: str | None, limit: int) -> tuple[list[dict[str, Any]], int]:
+    async def after(self, workspace: str, position: int, execution: str | None, limit: int) -> tuple[Rows, int]:
         """Events above the position that the watcher may see, and the position that it has then seen."""
-        if position >= self._start and (not self._ring or position >= int(self._ring[0]["feed_id"]) - 1 or self._whole()):
+        if position >= self._start:
             return self._from_memory(workspace, position, execution, limit)
         head = self.head
         found = await asyncio.to_thread(self.feed.after, workspace, position, execution=execution, limit=limit)
-        reached = found[-1]["feed_id"] if len(found) == limit else max([head, *(row["feed_id"] for row in found)])
-        return found, max(position, int(reached))
+        last = int(found[-1]["feed_id"]) if found else position
+        return found, last if len(found) == limit else max(head, last)
 
-    def _whole(self) -> bool:
-        """Whether nothing has fallen out of the ring yet."""
-        return len(self._ring) < KEPT
-
-    def _from_memory(
-        self, workspace: str, position: int, execution: str | None, limit: int
-    ) -> tuple[list[dict[str, Any]], int]:
-        found: list[dict[str, Any]] = []
-        fresh: list[dict[str, Any]] = []
+    def _from_memory(self, workspace: str, position: int, execution: str | None, limit: int) -> tuple[Rows, int]:
+        found: Rows = []
+        fresh: Rows = []
         for row in reversed(self._ring):
             if row["feed_id"] <= position:
                 break
@@ -107,19 +105,20 @@ class Hub:
         if self._loop is None:
             return
         if not self._begun.is_set():
-            self._start = self.feed.head()
+            self._start = self._read = self.feed.head()
             self._loop.call_soon_threadsafe(self._begun.set)
-        position = self.head
         while not self._stop.is_set():
-            rows = self.feed.tail(position, BATCH)
+            rows = self.feed.tail(self._read, BATCH)
             if rows:
-                position = rows[-1]["feed_id"]
+                self._read = int(rows[-1]["feed_id"])
                 self._loop.call_soon_threadsafe(self._take, rows)
                 continue
             for _ in connection.notifies(timeout=POLL_SECONDS, stop_after=1):
                 pass
 
-    def _take(self, rows: list[dict[str, Any]]) -> None:
+    def _take(self, rows: Rows) -> None:
         self._ring.extend(rows)
+        while len(self._ring) > self._kept:
+            self._start = int(self._ring.popleft()["feed_id"])
         self._wake.set()
         self._wake = asyncio.Event()

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -15,27 +15,49 @@ from domain.errors import Invalid, NotFound, Refusal
 from interfaces.authentication import Caller
 from interfaces.reading import Reading
 from interfaces.rest.call import position_text
-from interfaces.rest.executions import Resync, feed_position
+from interfaces.rest.executions import Resync, check_kept, feed_position
 from interfaces.rest.problems import problem
 from interfaces.websocket.hub import Hub
 
 MOST_TOPICS = 100
-HEARTBEAT_SECONDS = 15.0
 BATCH = 200
-SEND_SECONDS = 10.0
-"""A client that does not take a message for this long is told where to resume, and let go."""
-AGAIN_SECONDS = 5.0
-"""How often it is checked that the caller may still watch."""
 Send = Callable[[str], Awaitable[None]]
-logger = logging.getLogger("testmesh.websocket")
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long the parts of a connection wait, in seconds."""
+
+    send: float = 10.0
+    """A client that does not take a message for this long is told where to resume, and let go."""
+    again: float = 3.0
+    """How often it is checked that the caller may still watch."""
+    heartbeat: float = 15.0
+    """A subscription without events says this often where it stands."""
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """What a subscription is about. `row` is the execution as it was read, None for the whole workspace."""
+
+    row: Mapping[str, Any] | None
+
+    @property
+    def execution(self) -> str | None:
+        """The execution's id."""
+        return None if self.row is None else str(self.row["id"])
+
+    @property
+    def ended(self) -> int | None:
+        """The position of the last event, None when more may come."""
+        return int(self.row["position"]) if self.row is not None and self.row["status"] == "finished" else None
 
 
 class TooSlow(Exception):
-    """The client does not take what it asked for; `position` is where to resume."""
+    """The client does not take what it asked for; `position` is where to resume, where one is known."""
 
-    def __init__(self, position: int) -> None:
-        super().__init__(f"resume from {position_text('executions', position)}")
-        self.position = position
+    def __init__(self, position: int | None) -> None:
+        super().__init__("too slow" if position is None else f"resume from {position_text('executions', position)}")
 
 
 class Watching:
@@ -46,7 +68,8 @@ class Watching:
     (after an execution's terminal event, when the stored state is readable), heartbeat, pong, error.
     """
 
-    def __init__(self, reading: Reading, hub: Hub, caller: Caller, send: Send) -> None:
+    def __init__(self, reading: Reading, hub: Hub, caller: Caller, send: Send, patience: Patience) -> None:
+        self._patience = patience
         self._reading = reading
         self._hub = hub
         self._caller = caller
@@ -93,18 +116,18 @@ class Watching:
             raise Invalid("a subscription needs an `id` of its own, of at most 64 characters", code="invalid_message")
         if len(self._tasks) >= MOST_TOPICS:
             raise Invalid(f"a connection may have {MOST_TOPICS} subscriptions", code="too_many_subscriptions")
-        execution = await self._topic(topic)
-        position = await self._begin(begin)
-        await self._send({"type": "subscribed", "id": id, "position": position_text("executions", position)})
-        task = asyncio.create_task(self._watch(id, execution, position))
+        found = await self._topic(topic)
+        position = await self._begin(begin, found)
+        await self._send({"type": "subscribed", "id": id, "position": position_text("executions", position)}, position)
+        task = asyncio.create_task(self._watch(id, found, position))
         self._tasks[id] = task
         task.add_done_callback(self._ended)
 
-    async def _topic(self, topic: Any) -> str | None:
-        """The execution of a topic, None for the whole workspace; what is not there and what is not yours look alike."""
+    async def _topic(self, topic: Any) -> Topic:
+        """What is meant; what is not there and what is not yours look alike."""
         if topic == "workspace":
-            return None
-        kind, _, id = str(topic).partition(":")
+            return Topic(None)
+        kind, _, id = topic.partition(":") if isinstance(topic, str) else ("", "", "")
         if kind != "execution":
             raise Invalid("a topic is `workspace` or `execution:<id>`", code="invalid_message")
         missing = NotFound(f"there is no execution {id[:64]} in this workspace")
@@ -112,56 +135,56 @@ class Watching:
             key = UUID(id)
         except ValueError:
             raise missing from None
-        if await asyncio.to_thread(self._reading.execution_list.get, self._caller.workspace, key) is None:
+        row = await asyncio.to_thread(self._reading.execution_list.get, self._caller.workspace, key)
+        if row is None:
             raise missing
-        return str(key)
+        return Topic(row)
 
-    async def _begin(self, begin: Any) -> int:
+    async def _begin(self, begin: Any, topic: Topic) -> int:
         if begin is None:
             return self._hub.head
-        if begin == "start":
-            return 0
         if not isinstance(begin, str):
             raise Invalid("`from` is a position, or `start`", code="invalid_message")
-        position = feed_position(begin)
+        position = 0 if begin == "start" else feed_position(begin)
         if position and await asyncio.to_thread(self._hub.feed.expired, position):
             raise Resync("events this old are not kept in the feed any more; read the executions, then subscribe from now")
+        if not position and topic.row is not None:
+            await asyncio.to_thread(check_kept, self._hub.feed, self._caller.workspace, topic.row)
         return position
 
-    async def _watch(self, id: str, execution: str | None, position: int) -> None:
-        beaten = checked = time.monotonic()
-        while True:
-            rows, reached = await self._hub.after(self._caller.workspace, position, execution, BATCH)
+    async def _watch(self, id: str, topic: Topic, position: int) -> None:
+        """Send what there is and what comes, up to the end of an execution. What has ended already ends at once."""
+        ended, told = topic.ended, time.monotonic()
+        while ended is None or position < ended:
+            rows, reached = await self._hub.after(self._caller.workspace, position, topic.execution, BATCH)
             for row in rows:
                 await self._send_event(id, row)
-                if execution is not None and row["topic"] == "execution.finished":
-                    await self._send({"type": "end", "id": id, "position": position_text("executions", row["feed_id"])})
-                    return
+                if topic.row is not None and row["topic"] == "execution.finished":
+                    ended = reached = int(row["feed_id"])
             position = reached
-            if not rows and not await self._hub.news(position, 1.0) and time.monotonic() - beaten > HEARTBEAT_SECONDS:
-                beaten = time.monotonic()
-                await self._send({"type": "heartbeat", "id": id, "position": position_text("executions", position)})
-            if time.monotonic() - checked > AGAIN_SECONDS:
-                checked = time.monotonic()
-                await asyncio.to_thread(self._check_again)
+            quiet = self._patience.heartbeat - (time.monotonic() - told)
+            if not rows and quiet > 0:
+                await self._hub.news(position, quiet)
+                continue
+            if not rows:
+                await self._tell("heartbeat", id, position)
+            told = time.monotonic()
+        await self._tell("end", id, ended)
 
-    def _check_again(self) -> None:
-        """A member who was sent out, or a key that was revoked, watches no longer."""
-        row = self._reading.api_keys.find(self._caller.key_id)
-        role = self._reading.members.role(self._caller.workspace, self._caller.user)
-        if row is None or row["revoked"] or role is None:
-            raise PermissionError("this caller may not watch any more")
+    async def _tell(self, kind: str, id: str, position: int) -> None:
+        await self._send({"type": kind, "id": id, "position": position_text("executions", position)}, position)
 
     async def _send_event(self, id: str, row: Mapping[str, Any]) -> None:
         event = {name: row[name] for name in ("feed_id", "topic", "execution", "version", "at", "event")}
         message = {"type": "event", "id": id, "position": position_text("executions", row["feed_id"]), **event}
-        try:
-            await asyncio.wait_for(self._send(message), SEND_SECONDS)
-        except TimeoutError:
-            raise TooSlow(int(row["feed_id"]) - 1) from None
+        await self._send(message, int(row["feed_id"]) - 1)
 
-    async def _send(self, message: Mapping[str, Any]) -> None:
-        await self._send_text(orjson.dumps(message).decode())
+    async def _send(self, message: Mapping[str, Any], resume: int | None = None) -> None:
+        """Raises TooSlow, with the position to resume from, when the client does not take it."""
+        try:
+            await asyncio.wait_for(self._send_text(orjson.dumps(message).decode()), self._patience.send)
+        except TimeoutError:
+            raise TooSlow(resume) from None
 
     async def _error(self, id: Any, refusal: Refusal) -> None:
         await self._send({"type": "error", "id": id if isinstance(id, str) else None, "problem": problem(refusal, "")})

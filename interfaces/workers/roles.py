@@ -7,13 +7,13 @@ import contextlib
 import logging
 import signal
 import sys
-import threading
 from collections.abc import Iterator
 
 import orjson
 
 from interfaces.bootstrap import Platform
 from interfaces.settings import Settings
+from interfaces.signals import StopSignal
 
 
 def configure_logging(settings: Settings, role: str) -> None:
@@ -110,6 +110,7 @@ def run_projector(settings: Settings) -> None:
     from interfaces.workers.followers import Followers
 
     configure_logging(settings, "projector")
+    stop = StopSignal()
     platform = Platform(settings, pool_size=8)
     queue = RedisCommandQueue(settings.redis_url)
     followers = Followers(platform, queue)
@@ -120,16 +121,8 @@ def run_projector(settings: Settings) -> None:
 
                 watch_followers(platform, followers)
             followers.start()
-            wait_for_signal()
+            stop.wait()
             followers.close()
     finally:
         queue.close()
         platform.close()
-
-
-def wait_for_signal() -> None:
-    """Return at SIGTERM or SIGINT."""
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    stop.wait()

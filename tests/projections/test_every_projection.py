@@ -12,7 +12,7 @@ from projections.rebuild import checksum
 from projections.registry import LOGS, PROJECTIONS, for_log
 from projections.rows import Pool
 from projections.view import Projection
-from tests.support.events import MemoryLog, histories
+from tests.support.events import MemoryLog, Move, moves_of, play
 
 pytestmark = pytest.mark.servers
 SETTINGS = settings(
@@ -38,8 +38,9 @@ def rows_after(pool: Pool, projection: Projection, log: MemoryLog, cuts: list[in
 @pytest.mark.parametrize("log_name", LOGS)
 def test_any_cut_of_a_history_gives_the_same_rows(pool: Pool, log_name: str):
     @SETTINGS
-    @given(histories(log_name), st.lists(st.integers(0, 1000), max_size=6))
-    def check(log: MemoryLog, cuts: list[int]) -> None:
+    @given(moves_of(log_name), st.lists(st.integers(0, 1000), max_size=6))
+    def check(moves: list[Move], cuts: list[int]) -> None:
+        log = play(moves)
         for projection in for_log(log_name):
             whole = rows_after(pool, projection, log, [])
             assert rows_after(pool, projection, log, cuts) == whole

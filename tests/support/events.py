@@ -202,17 +202,21 @@ _KINDS: dict[str, tuple[Callable[[int], Any], dict[str, Callable[[Any, str], obj
 _LOGS = {"executions": ("execution",), "flows": ("flow",), "identity": ("workspace", "user", "key")}
 
 
-def histories(log: str, size: int = 36) -> st.SearchStrategy[MemoryLog]:
-    """Histories of a log: commands on a few aggregates, mixed."""
+Move = tuple[str, int, int, str]
+"""Kind of aggregate, which one, number of the command to try first, a word."""
+
+
+def moves_of(log: str, size: int = 36) -> st.SearchStrategy[list[Move]]:
+    """Commands on a few aggregates of a log, mixed."""
     moves = [
         st.tuples(st.just(kind), st.integers(0, 2), st.integers(0, len(_KINDS[kind][1]) - 1), st.sampled_from("abc"))
         for kind in _LOGS[log]
     ]
-    return st.lists(st.one_of(moves), min_size=size // 3, max_size=size).map(play)
+    return st.lists(st.one_of(moves), min_size=size // 3, max_size=size)
 
 
-def play(moves: Sequence[tuple[str, int, int, str]]) -> MemoryLog:
-    """Make the moves (kind, which one, command, word); instead of a command that is refused, the next one that is not."""
+def play(moves: Sequence[Move]) -> MemoryLog:
+    """The history of these moves; instead of a command that is refused, the next one that is not."""
     log, known = MemoryLog(), dict[tuple[str, int], Aggregate]()
     for kind, number, first, word in moves:
         make, commands = _KINDS[kind]

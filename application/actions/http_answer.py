@@ -1,0 +1,123 @@
+"""What an HTTP answer is to a flow: status, body, headers, cookies, times; and the excerpt that reports show."""
+
+from __future__ import annotations
+
+import codecs
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+from application.actions.http_headers import readable, shown
+
+if TYPE_CHECKING:
+    import httpx
+
+    from application.actions.http_client import Answer
+    from application.engine.action import ActionContext
+
+_JSON = re.compile(r"\s*(application/json|text/json|[a-z0-9.!#$&^_-]+/[a-z0-9.!#$&^_-]+\+json)\s*(;|$)", re.IGNORECASE)
+_LONG_NUMBER = re.compile(rb"\d{17}")
+_CHARSET = re.compile(
+    r"(utf-?(8|16|32)|us-ascii|ascii|latin|iso|windows|cp|koi8|mac|euc|shift|big5|gb|hz|tis).*", re.IGNORECASE
+)
+"""Character sets of the web; Python knows codecs that are slow on purpose (punycode) or no text at all (hex)."""
+
+
+def result_of(answer: Answer, context: ActionContext) -> dict[str, Any]:
+    """The result of the action; the response part of the exchange is filled in."""
+    response, body = answer.response, answer.body
+    text = _text(response, bytes(body.kept))
+    if body.truncated:
+        context.log("warning", f"the answer has {body.size} bytes, {len(body.kept)} are kept; its body is text")
+    result = {
+        "status": response.status_code,
+        "body": text if body.truncated else _parsed(response, bytes(body.kept), text, context.limits.json_depth),
+        "text": text,
+        "headers": readable(response.headers),
+        "cookies": dict(answer.cookies),
+        "time": answer.timings["total"],
+        "size": body.size,
+        "url": str(answer.url),
+        "timings": dict(answer.timings),
+        "http_version": response.extensions["http_version"].decode(),
+        "truncated": body.truncated,
+        "sha256": body.digest.hexdigest(),
+    }
+    context.exchange["response"] = {
+        "status": response.status_code,
+        "headers": shown([(name.decode("latin-1"), value.decode("utf-8", "replace")) for name, value in response.headers.raw]),
+        "body": excerpt(text, context.limits.excerpt_bytes),
+        "time": answer.timings["total"],
+    }
+    return result
+
+
+def show_request(request: httpx.Request, context: ActionContext) -> None:
+    """Fill in the request part of the exchange, before anything can fail."""
+    pairs = [(name.decode(), value.decode("utf-8", "replace")) for name, value in request.headers.raw]
+    context.exchange["request"] = {
+        "method": request.method,
+        "url": str(request.url),
+        "headers": shown(pairs),
+        "body": excerpt(request.content.decode("utf-8", "replace"), context.limits.excerpt_bytes),
+    }
+
+
+def excerpt(text: str, limit: int) -> str:
+    """The text, shortened to about `limit` bytes with a mark."""
+    if len(text) <= limit // 4 or len(text.encode("utf-8", "replace")) <= limit:
+        return text
+    return text.encode("utf-8", "replace")[:limit].decode("utf-8", "ignore") + f"... ({len(text)} characters)"
+
+
+def _text(response: httpx.Response, content: bytes) -> str:
+    charset = response.charset_encoding or "utf-8"
+    if not _CHARSET.fullmatch(charset):
+        charset = "utf-8"
+    try:
+        return codecs.decode(content, charset, "replace")
+    except (LookupError, ValueError):
+        return content.decode("utf-8", "replace")
+
+
+def _parsed(response: httpx.Response, content: bytes, text: str, depth: int) -> Any:
+    """The JSON value, if the content type says JSON and it is; else the text."""
+    if not content or not _JSON.match(response.headers.get("content-type", "")):
+        return text
+    try:
+        value = _load(content, text)
+    except (ValueError, RecursionError):
+        return text
+    return value if _is_flat(content, depth) or not _deeper(value, depth) else text
+
+
+def _load(content: bytes, text: str) -> Any:
+    """orjson, except where it would turn a long integer into a float."""
+    if _LONG_NUMBER.search(content):
+        return json.loads(text, parse_constant=_no_constant)
+    import orjson
+
+    return orjson.loads(content if text.isascii() else text)
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _is_flat(content: bytes, depth: int) -> bool:
+    """Too few brackets for too much depth: true for most answers, and cheap."""
+    return content.count(b"[") + content.count(b"{") <= depth
+
+
+def _deeper(value: Any, depth: int) -> bool:
+    level = [value]
+    for _ in range(depth + 1):
+        level = [
+            item
+            for holder in level
+            if isinstance(holder, dict | list)
+            for item in (holder.values() if isinstance(holder, dict) else holder)
+        ]
+        if not level:
+            return False
+    return True

@@ -1,0 +1,128 @@
+"""Bodies of HTTP requests: body, json, form, multipart and graphql as bytes with their content type."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import secrets
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote_plus, urlencode
+
+from application.actions.http_url import query_pairs, value_text
+from application.engine.action import ActionError
+
+_KEYS = ("body", "json", "form", "multipart", "graphql")
+_JSON = "application/json"
+_PART = {"name", "value", "content", "base64", "filename", "content_type"}
+_GRAPHQL = {"query", "variables", "operation_name", "operationName", "extensions"}
+
+
+@dataclass(frozen=True, slots=True)
+class RequestBody:
+    """The bytes that are sent, and the content type that they have unless the step sets one; empty = none."""
+
+    content: bytes = b""
+    content_type: str = ""
+
+
+def read_body(config: Mapping[str, Any]) -> RequestBody:
+    """The body that the config describes; one key at most. ActionError `config` for what cannot be a body."""
+    given = [key for key in _KEYS if config.get(key) is not None]
+    if len(given) > 1:
+        raise ActionError("config", f"{' and '.join(given)} are both a body; keep one")
+    if not given:
+        return RequestBody(b"null", _JSON) if "json" in config else RequestBody()
+    return _READERS[given[0]](config[given[0]])
+
+
+def _body(value: Any) -> RequestBody:
+    return RequestBody(value.encode("utf-8", "replace")) if isinstance(value, str) else _json(value)
+
+
+def _json(value: Any) -> RequestBody:
+    try:
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    except (TypeError, ValueError) as error:
+        raise ActionError("config", f"the body is not JSON: {error}") from None
+    return RequestBody(text.encode("utf-8", "replace"), _JSON)
+
+
+def _form(value: Any) -> RequestBody:
+    if isinstance(value, str):
+        return RequestBody(value.encode(), "application/x-www-form-urlencoded")
+    content = urlencode(list(query_pairs(value)), quote_via=quote_plus, errors="replace")
+    return RequestBody(content.encode(), "application/x-www-form-urlencoded")
+
+
+def _graphql(value: Any) -> RequestBody:
+    if isinstance(value, str):
+        return _json({"query": value})
+    if not isinstance(value, Mapping) or not isinstance(value.get("query"), str) or value.keys() - _GRAPHQL:
+        raise ActionError("config", "graphql is an object of query, variables and operation_name")
+    sent = {"query": value["query"]}
+    for key, name in (("variables", "variables"), ("operation_name", "operationName"), ("extensions", "extensions")):
+        given = value.get(key, value.get(name))
+        if given is not None:
+            sent[name] = given
+    return _json(sent)
+
+
+def _multipart(value: Any) -> RequestBody:
+    """RFC 7578, the boundary chosen so that no part holds it."""
+    parts = list(_parts(value))
+    boundary = f"testmesh-{secrets.token_hex(12)}"
+    content = b"".join(f"--{boundary}\r\n{head}\r\n".encode() + data + b"\r\n" for head, data in parts)
+    return RequestBody(content + f"--{boundary}--\r\n".encode(), f"multipart/form-data; boundary={boundary}")
+
+
+def _parts(value: Any) -> Iterator[tuple[str, bytes]]:
+    if isinstance(value, Mapping):
+        pairs = [(str(name), item) for name, given in value.items() for item in (given if isinstance(given, list) else [given])]
+    elif isinstance(value, list) and all(isinstance(item, Mapping) and "name" in item for item in value):
+        pairs = [(str(item["name"]), item) for item in value]
+    else:
+        raise ActionError("config", "multipart is an object of names and values, or a list of parts with a name")
+    for name, item in pairs:
+        if item is not None:
+            yield _part(name, item if isinstance(item, Mapping) else {"value": item})
+
+
+def _part(name: str, part: Mapping[str, Any]) -> tuple[str, bytes]:
+    if part.keys() - _PART:
+        raise ActionError("config", f"the part {name} has unknown keys", hint=f"known: {', '.join(sorted(_PART))}")
+    filename, kind = part.get("filename"), part.get("content_type")
+    head = f'Content-Disposition: form-data; name="{_quoted(name)}"'
+    if filename is not None:
+        head += f'; filename="{_quoted(str(filename))}"'
+        kind = kind or "application/octet-stream"
+    content = part.get("content", part.get("value"))
+    if isinstance(content, Mapping | list):
+        content, kind = _json(content).content.decode(), kind or _JSON
+    if kind is not None:
+        head += f"\r\nContent-Type: {_one_line(str(kind))}"
+    return f"{head}\r\n", _data(name, part, content)
+
+
+def _data(name: str, part: Mapping[str, Any], content: Any) -> bytes:
+    if "base64" in part:
+        try:
+            return base64.b64decode(str(part["base64"]), validate=True)
+        except (binascii.Error, ValueError):
+            raise ActionError("config", f"the part {name} is not base64") from None
+    return value_text("" if content is None else content).encode("utf-8", "replace")
+
+
+def _quoted(text: str) -> str:
+    return text.replace('"', "%22").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _one_line(text: str) -> str:
+    if "\r" in text or "\n" in text:
+        raise ActionError("config", "a content_type is one line")
+    return text
+
+
+_READERS = {"body": _body, "json": _json, "form": _form, "multipart": _multipart, "graphql": _graphql}

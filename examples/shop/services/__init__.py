@@ -1,0 +1,1 @@
+"""The example shop: users, products, orders and notifications, over HTTP, PostgreSQL and Redis."""

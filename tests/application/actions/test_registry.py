@@ -1,0 +1,128 @@
+"""The table of actions: complete, unambiguous, light, and understood by documents and engine."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from application.actions.registry import ACTIONS, ALL
+from application.documents.actions import config_record, find_action
+from application.engine.action import Action
+from domain.errors import InvalidFlow
+from tests.support.local import Local, finished, flow, outcomes
+
+CLIENTS = ("psycopg", "redis", "httpx", "aiohttp", "httpcore", "h2", "cryptography")
+
+
+def test_no_name_or_alias_means_two_actions() -> None:
+    names = Counter(name for action in ALL for name in (action.name, *action.aliases))
+
+    assert names.most_common(1)[0][1] == 1
+    assert set(names) == set(ACTIONS)
+
+
+@pytest.mark.parametrize(
+    ("name", "action"),
+    [
+        ("http_request", "http_request"),
+        ("http", "http_request"),
+        ("wait_for", "wait_for"),
+        ("database_query", "database_query"),
+        ("postgresql.query", "database_query"),
+        ("postgresql.insert", "database_query"),
+        ("redis.get", "redis.get"),
+        ("redis_set", "redis.set"),
+        ("redis.delete", "redis.del"),
+        ("redis_exists", "redis.exists"),
+        ("redis.command", "redis.command"),
+        ("assert", "assert"),
+        ("log", "log"),
+        ("delay", "delay"),
+    ],
+)
+def test_every_documented_name_is_found(name: str, action: str) -> None:
+    found = find_action(name, ACTIONS)
+
+    assert found is not None
+    assert found.name == action
+
+
+@pytest.mark.parametrize("name", ["mysql.query", "sqlite.query", "redis.flush", "shell"])
+def test_a_name_of_no_action_is_not_found(name: str) -> None:
+    assert find_action(name, ACTIONS) is None
+
+
+@pytest.mark.parametrize("action", ALL, ids=lambda action: action.name)
+def test_an_action_describes_itself_its_keys_and_its_result(action: Action) -> None:
+    assert action.description.endswith(".")
+    assert action.result
+    assert all(text.strip() for text in action.result.values())
+    assert set(action.unresolved) <= set(action.keys)
+    assert config_record(action).schema()["type"] == "object"
+
+
+def test_the_table_loads_no_client_library() -> None:
+    code = f"import sys, application.actions.registry; print([name for name in {CLIENTS!r} if name in sys.modules])"
+    root = Path(__file__).parents[3]
+    loaded = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True).stdout
+
+    assert loaded.strip() == "[]"
+
+
+@pytest.mark.servers
+async def test_a_flow_uses_them_together_and_no_password_is_recorded(postgres_url: str, valkey_url: str) -> None:
+    local = Local(actions=ACTIONS)
+    steps = """
+- id: rows
+  action: postgresql.select
+  config:
+    connection: ${database}
+    query: SELECT n, 'number ' || n AS name FROM generate_series(1, $1) n
+    params: ["${most}"]
+  assert: [count == 3, "rows[2].name == 'number 3'", not truncated]
+  output: {last: "rows[-1].name"}
+- id: keep
+  action: redis_set
+  config: {url: "${cache}", key: "${EXECUTION_ID}", value: "${last}", ttl: 1m}
+  assert: ok
+- id: kept
+  action: redis.get
+  config: {url: "${cache}", key: "${EXECUTION_ID}"}
+  assert: value == last
+- id: wait
+  action: delay
+  config: {duration: 1ms}
+- id: told
+  action: log
+  config: {message: "kept ${kept.value} in ${cache} of ${database}"}
+- id: sure
+  action: assert
+  config: {assertions: ["rows.count == 3 && kept.exists", {expression: "most < limit"}], data: {limit: "${most + 1}"}}
+- id: gone
+  action: redis.del
+  config: {url: "${cache}", key: "${EXECUTION_ID}"}
+  assert: deleted == 1
+"""
+    variables = {"database": postgres_url, "cache": valkey_url, "most": 3}
+    events = await local.run(flow(steps), variables=variables)
+
+    assert {id: outcome["verdict"] for id, outcome in outcomes(events).items()} == dict.fromkeys(
+        ("rows", "keep", "kept", "wait", "told", "sure", "gone"), "passed"
+    )
+    assert finished(events).verdict == "passed"
+    recorded = repr([event.__dict__ for event in events if "Requested" not in type(event).__name__])
+    assert recorded.count("[secret:") >= 2
+    for url in (postgres_url, valkey_url):
+        assert url.split("@")[0].rsplit(":", 1)[1] not in recorded
+
+
+def test_a_wrong_key_of_a_real_action_is_told_with_what_was_meant() -> None:
+    steps = "- action: database_query\n  config: {conection: x, query: SELECT 1}"
+    with pytest.raises(InvalidFlow) as invalid:
+        Local(actions=ACTIONS).request(flow(steps))
+
+    assert 'did you mean "connection"?' in str(invalid.value)

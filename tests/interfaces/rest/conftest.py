@@ -1,0 +1,7 @@
+"""The served application for tests of this face."""
+
+from __future__ import annotations
+
+from tests.support.served import foreign, room, server, settings
+
+__all__ = ["foreign", "room", "server", "settings"]
