@@ -178,7 +178,9 @@ class Attempt:
             "EXECUTION_ID": str(execution.id),
         }
         clock = _no_time if frozen else time.monotonic
-        return Builtins(execution.request.seed, execution.attempt, started, clock, identity)
+        # Flows of one run share its --seed; their values must differ all the same.
+        seed = f"{execution.request.seed}|{execution.request.flow_name}"
+        return Builtins(seed, execution.attempt, started, clock, identity)
 
 
 def _no_time() -> float:

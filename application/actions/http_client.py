@@ -14,7 +14,7 @@ from application.actions.http_errors import http2_missing
 from application.actions.http_headers import Pairs
 from application.actions.http_one import HttpOne
 from application.actions.http_reading import Body, read_body
-from application.actions.http_tls import MARKS, Marks
+from application.actions.http_tls import MARKS, Contexts, Marks
 from application.actions.http_url import bare, checked_url, judge_number, judge_target, origin_of, user_of
 from application.engine.action import ActionContext, ActionError
 
@@ -64,6 +64,7 @@ class HttpClient:
         self._one = HttpOne(context.egress, context.limits)
         self._two: HttpTwo | None = None
         self._cookies = httpx.Cookies()
+        self.contexts = Contexts()
         self.tokens: dict[tuple[str, ...], tuple[str, float]] = {}
 
     async def close(self) -> None:

@@ -104,8 +104,8 @@ def _common(
     config: Mapping[str, Any], context: ActionContext, method: str, url: httpx.URL, headers: Pairs, content: bytes
 ) -> Ask:
     """A request over the step's TLS, proxy and version."""
-    from application.actions.http_client import Ask
-    from application.actions.http_tls import read_certificate, tls_context
+    from application.actions.http_client import Ask, client_of
+    from application.actions.http_tls import read_certificate
 
     two, proxy = _truth(config, "http2", False), _proxy(config, context)
     if two and proxy is not None:
@@ -114,7 +114,8 @@ def _common(
     for secret in (certificate.key, certificate.password):
         if secret:
             context.secrets(secret)
-    tls = tls_context(_truth(config, "verify_ssl", True), certificate, ("h2", "http/1.1") if two else ("http/1.1",))
+    protocols = ("h2", "http/1.1") if two else ("http/1.1",)
+    tls = client_of(context).contexts.get(_truth(config, "verify_ssl", True), certificate, protocols)
     return Ask(method, url, headers, content, tls=tls, proxy=proxy, http2=two)
 
 

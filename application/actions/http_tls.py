@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 from application.engine.action import ActionError
@@ -65,9 +65,32 @@ class Certificate:
     authorities: str = ""
 
 
-@lru_cache(maxsize=64)
-def tls_context(verify: bool, certificate: Certificate, protocols: tuple[str, ...]) -> ssl.SSLContext:
-    """The context for these choices. ActionError `config` for a certificate that cannot be used."""
+NO_CERTIFICATE = Certificate()
+
+
+class Contexts:
+    """The TLS contexts of one execution. Those without a certificate are built once a process (25 ms each); a key that a step
+    gives is forgotten with its execution."""
+
+    def __init__(self) -> None:
+        self._own: dict[tuple[bool, Certificate, tuple[str, ...]], ssl.SSLContext] = {}
+
+    def get(self, verify: bool, certificate: Certificate, protocols: tuple[str, ...]) -> ssl.SSLContext:
+        """The context for these choices. ActionError `config` for a certificate that cannot be used."""
+        if certificate == NO_CERTIFICATE:
+            return _shared(verify, protocols)
+        choice = (verify, certificate, protocols)
+        if choice not in self._own:
+            self._own[choice] = _built(*choice)
+        return self._own[choice]
+
+
+@cache
+def _shared(verify: bool, protocols: tuple[str, ...]) -> ssl.SSLContext:
+    return _built(verify, NO_CERTIFICATE, protocols)
+
+
+def _built(verify: bool, certificate: Certificate, protocols: tuple[str, ...]) -> ssl.SSLContext:
     context = TimedContext(ssl.PROTOCOL_TLS_CLIENT)
     context.set_alpn_protocols(list(protocols))
     try:
@@ -88,7 +111,7 @@ def tls_context(verify: bool, certificate: Certificate, protocols: tuple[str, ..
 def read_certificate(value: Any) -> Certificate:
     """`cert` as written: PEM text with certificate and key, or an object: certificate, key, password, ca."""
     if value is None:
-        return Certificate()
+        return NO_CERTIFICATE
     if isinstance(value, str):
         return Certificate(_pem(value), value)
     if not isinstance(value, Mapping) or value.keys() - {"certificate", "cert", "key", "password", "ca"}:

@@ -47,6 +47,8 @@ class _Lexer:
         self.at = start
         self.closer = closer
         self.braces: list[str] = []
+        self.templates: list[bool] = []
+        """Of each open brace, whether it opened a template (and no map or predicate)."""
         self.found: list[Token] = []
         self.scanned = 0
 
@@ -95,10 +97,12 @@ class _Lexer:
                 self._add("default", default.group(), default.end())
                 return False
             self.braces.append("}")
+            self.templates.append(True)
             self._add("op", "${", at + 2)
         elif character == "{":
             double = text.startswith("{{", at)
             self.braces.append("}}" if double else "}")
+            self.templates.append(double)
             self._add("op", "{{" if double else "{", at + 1 + double)
         else:
             return self._close()
@@ -114,11 +118,12 @@ class _Lexer:
         if not self.braces:
             return True
         self.braces.pop()
+        self.templates.pop()
         return False
 
     def _string(self, quote: str) -> None:
         match = _QUOTED[quote].match(self.text, self.at)
-        if self.closer or self.braces:
+        if self.closer or any(self.templates):
             plain = True  # inside a template a string is plain: {{ '{{' }} is the literal
         else:
             body = match.group() if match else self.text[self.at :]

@@ -16,11 +16,12 @@ from application.sweeper import Sweeper
 from interfaces.adapters.redis_execution_queue import RedisCommandQueue
 from interfaces.bootstrap import Platform
 from projections.execution_list import ExecutionList
+from projections.live_feed import LiveFeed
 from projections.positions import position
 from projections.projector import Projector
 from projections.registry import for_log
 
-DISPATCHER_LOCK, SWEEPER_LOCK = 7_303_014_602, 7_303_014_603
+DISPATCHER_LOCK, SWEEPER_LOCK, PRUNER_LOCK = 7_303_014_602, 7_303_014_603, 7_303_014_604
 PRUNE_SECONDS = 3600.0
 logger = logging.getLogger("testmesh.followers")
 
@@ -65,7 +66,7 @@ class Single:
 
 
 class Followers:
-    """Projectors of every log, the dispatcher and the sweeper, each in a thread."""
+    """Projectors of every log, the dispatcher, the sweeper and the pruner of the feed, each in a thread."""
 
     def __init__(self, platform: Platform, queue: RedisCommandQueue) -> None:
         self._platform = platform
@@ -82,12 +83,20 @@ class Followers:
         connect = self._platform.database("executions").connect
         self._thread("dispatcher", Single(connect, DISPATCHER_LOCK, "dispatcher", Dispatcher(log, self._queue).run).run)
         self._thread("sweeper", Single(connect, SWEEPER_LOCK, "sweeper", self._sweeper().run).run)
+        self._thread("pruner", Single(connect, PRUNER_LOCK, "pruner", self._prune).run)
 
     def close(self) -> None:
         """Stop at a batch's end."""
         self._stop.set()
         for thread in self._threads:
             thread.join(timeout=15)
+
+    def _prune(self, stop: threading.Event) -> None:
+        """Keep the live feed to its retention."""
+        feed = LiveFeed(self._platform.readers("executions").pool)
+        while not stop.is_set():
+            feed.prune()
+            stop.wait(PRUNE_SECONDS)
 
     def _thread(self, name: str, run: Callable[[threading.Event], None]) -> None:
         thread = threading.Thread(target=run, args=(self._stop,), name=name, daemon=True)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import datetime
+import ipaddress
 import json
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 
@@ -171,7 +174,8 @@ async def _serve_http2(server: HttpServer, reader: asyncio.StreamReader, writer:
     while data := await reader.read(65536):
         for event in talk.receive_data(data):
             if isinstance(event, events.RequestReceived):
-                heads[event.stream_id], bodies[event.stream_id] = dict(event.headers), b""
+                heads[event.stream_id] = {str(name): str(value) for name, value in event.headers}
+                bodies[event.stream_id] = b""
             elif isinstance(event, events.DataReceived):
                 bodies[event.stream_id] += event.data
                 talk.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
@@ -182,3 +186,48 @@ async def _serve_http2(server: HttpServer, reader: asyncio.StreamReader, writer:
                 talk.send_data(event.stream_id, str(len(body)).encode(), end_stream=True)
         writer.write(talk.data_to_send())
         await writer.drain()
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A certificate for 127.0.0.1 that signs itself, and its key, as PEM text and as a file of both."""
+
+    certificate: str
+    key: str
+    file: Path
+
+    def server(self, *protocols: str, client: str = "") -> ssl.SSLContext:
+        """The context of a server; with `client`, only those with this certificate may enter."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.file)
+        if protocols:
+            context.set_alpn_protocols(list(protocols))
+        if client:
+            context.verify_mode = ssl.CERT_REQUIRED
+            context.load_verify_locations(cadata=client)
+        return context
+
+
+def new_identity(folder: Path) -> Identity:
+    """An identity that is good for an hour, its file in this folder."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "test")])
+    now = datetime.datetime.now(datetime.UTC)
+    hour = datetime.timedelta(hours=1)
+    here = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), now - hour, now + hour)
+        .add_extension(here, critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    pem, plain = serialization.Encoding.PEM, serialization.NoEncryption()
+    text = certificate.public_bytes(pem).decode()
+    secret = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain).decode()
+    file = folder / "both.pem"
+    file.write_text(text + secret)
+    return Identity(text, secret, file)

@@ -3,70 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import datetime
-import ipaddress
-import ssl
 import subprocess
 import sys
 import time
 from contextlib import suppress
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from application.actions.http_request import HTTP_REQUEST
 from application.engine.egress import WorkerPolicy
 from tests.support.action_context import bench
-from tests.support.http_server import Received, always, http2_server, http_server, listening, reply
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """A certificate for 127.0.0.1 that signs itself, and its key, as PEM text and as a file of both."""
-
-    certificate: str
-    key: str
-    file: Path
-
-    def server(self, *protocols: str, client: str = "") -> ssl.SSLContext:
-        """The context of a server; with `client`, only those with this certificate may enter."""
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(self.file)
-        if protocols:
-            context.set_alpn_protocols(list(protocols))
-        if client:
-            context.verify_mode = ssl.CERT_REQUIRED
-            context.load_verify_locations(cadata=client)
-        return context
+from tests.support.http_server import Identity, Received, always, http2_server, http_server, listening, new_identity, reply
 
 
 @pytest.fixture(scope="module")
 def identity(tmp_path_factory: pytest.TempPathFactory) -> Identity:
     """A new identity."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])
-    now = datetime.datetime.now(datetime.UTC)
-    certificate = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(hours=1))
-        .not_valid_after(now + datetime.timedelta(hours=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .sign(key, hashes.SHA256())
-        .public_bytes(serialization.Encoding.PEM)
-        .decode()
-    )
-    plain = serialization.NoEncryption()
-    secret = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain).decode()
-    file = tmp_path_factory.mktemp("tls") / "both.pem"
-    file.write_text(certificate + secret)
-    return Identity(certificate, secret, file)
+    return new_identity(tmp_path_factory.mktemp("tls"))
 
 
 async def kind_of(config: dict[str, Any], **options: Any) -> str:

@@ -216,3 +216,11 @@ def test_names_are_known_before_evaluation():
     assert parse("filter(items, .x == limit)").names() == {"items", "limit"}
     assert is_template("a ${b}")
     assert not is_template("a $b")
+
+
+def test_a_template_in_a_text_inside_a_map_is_resolved() -> None:
+    scope = Scope({"email": "ada@example.com"}, {"body": {"m": "ada@example.com is taken"}})
+    assert evaluate('body == {"m": "${email} is taken"}', scope) is True
+    assert evaluate('[{"m": ["{{ email }} is taken"]}][0].m[0]', scope) == "ada@example.com is taken"
+    assert evaluate('any([email], { # == "${email}" })', scope) is True
+    assert evaluate("${ {'m': '{{'}.m }", scope) == "{{"
