@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from interfaces.adapters.embedded_valkey import EmbeddedValkey
 from interfaces.cli.reports.events import normalised
 from tests.examples.conftest import SHOP, shop, shop_command, shop_database, shop_variables
 from tests.support.program import Program
@@ -18,6 +19,12 @@ pytestmark = pytest.mark.system
 __all__ = ["shop", "shop_command", "shop_database", "shop_variables"]
 # Nothing listens on port 9 in a local run; on a worker the egress policy does not even try. Both are an error.
 DIFFERENT_KIND = {"flows/missing_service.yaml"}
+
+
+@pytest.fixture(scope="session")
+def valkey_url(valkey_server: EmbeddedValkey) -> str:
+    """A Valkey database apart: two shops must not share one."""
+    return valkey_server.url.removesuffix("/0") + "/1"
 
 
 def _events(program: Program, report: Path, variables: dict[str, str], *options: str) -> dict[str, list[dict[str, Any]]]:

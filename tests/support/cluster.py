@@ -33,7 +33,8 @@ class Cluster:
     def __init__(self, database_url: str, redis_url: str, actions: Mapping[str, Action] | None = None) -> None:
         self.redis_url = redis_url
         with redis.Redis.from_url(redis_url) as client:
-            client.flushall()
+            for key in client.scan_iter("testmesh:*"):
+                client.delete(key)
         self.calls = Calls([])
         self.actions = actions or small_actions(self.calls)
         self.database = Database(database_url, size=8)
