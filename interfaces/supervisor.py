@@ -38,11 +38,12 @@ class Server(Protocol):
 
 @dataclass(slots=True)
 class Role:
-    """One role process: `arguments` of the program, and how many seconds it may take to stop."""
+    """One role process: `arguments` of the program, how many seconds it may take to stop, and its own environment."""
 
     name: str
     arguments: Sequence[str]
     patience: float = 10.0
+    environ: Mapping[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
     started_at: float = 0.0
     failures: int = 0
@@ -112,15 +113,16 @@ class Supervisor:
                     os._exit(1)
 
         argv = [sys.executable, "-m", "interfaces.cli.main", *role.arguments]
+        environ = {**self._environ, **role.environ}
         role.started_at = time.monotonic()
         if self._logs is None:
-            role.process = subprocess.Popen(argv, env=self._environ, preexec_fn=die_with_parent, start_new_session=True)
+            role.process = subprocess.Popen(argv, env=environ, preexec_fn=die_with_parent, start_new_session=True)
             return
         self._logs.mkdir(parents=True, exist_ok=True)
         with (self._logs / f"{role.name}.log").open("ab") as output:
             role.process = subprocess.Popen(
                 argv,
-                env=self._environ,
+                env=environ,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,

@@ -110,13 +110,17 @@ def announce(settings: Settings) -> None:
 
 
 def roles(workers: int, settings: Settings) -> list[Role]:
-    """The processes, in the order in which they stop."""
+    """The processes, in the order in which they stop. Their metrics ports follow one another from the one that is set."""
     drain = settings.worker_drain + 15.0
-    return [
+    made = [
         Role("server", ["server"]),
         *(Role(f"worker-{number + 1}", ["worker"], patience=drain) for number in range(workers)),
         Role("projector", ["projector"], patience=20.0),
     ]
+    if settings.metrics_port:
+        for number, role in enumerate(made):
+            role.environ = {"TESTMESH_METRICS_PORT": str(settings.metrics_port + number)}
+    return made
 
 
 def environment(settings: Settings) -> dict[str, str]:

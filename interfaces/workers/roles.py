@@ -52,14 +52,14 @@ class _Json(logging.Formatter):
 
 
 @contextlib.contextmanager
-def metrics_port(settings: Settings, offset: int = 0) -> Iterator[None]:
+def metrics_port(settings: Settings) -> Iterator[None]:
     """The Prometheus metrics of this process on their own port, while the block runs; closed when the setting is 0."""
     if not settings.metrics_port:
         yield
         return
     from prometheus_client import start_http_server
 
-    server, thread = start_http_server(settings.metrics_port + offset, settings.metrics_host)
+    server, thread = start_http_server(settings.metrics_port, settings.metrics_host)
     try:
         yield
     finally:
@@ -73,7 +73,7 @@ def run_worker(settings: Settings) -> None:
     configure_logging(settings, "worker")
     platform = Platform(settings)
     try:
-        with metrics_port(settings, 2):
+        with metrics_port(settings):
             asyncio.run(_work(platform))
     finally:
         platform.close()
@@ -115,7 +115,7 @@ def run_projector(settings: Settings) -> None:
     queue = RedisCommandQueue(settings.redis_url)
     followers = Followers(platform, queue)
     try:
-        with metrics_port(settings, 1):
+        with metrics_port(settings):
             if settings.metrics_port:
                 from interfaces.metrics import watch_followers
 
