@@ -47,3 +47,7 @@ class CommandQueue(Protocol):
     def commit_epoch(self, nonce: str) -> bool:
         """Make the mark valid if nothing was lost meanwhile."""
         ...
+
+    def forget_receivers(self, idle_seconds: float) -> int:
+        """Forget receivers that hold nothing and have been silent for long; how many."""
+        ...

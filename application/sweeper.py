@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 import uuid
 from collections.abc import Callable, Sequence
 from uuid import UUID
@@ -17,6 +18,7 @@ from domain.events import Actor
 from domain.execution import AttemptNotMine, Execution, ExecutionFinished
 
 RESEND_SECONDS = 120.0
+FORGET_EVERY_SECONDS, SILENT_SECONDS = 60.0, 600.0
 BY = Actor("sweeper")
 logger = logging.getLogger("testmesh.sweeper")
 
@@ -44,11 +46,12 @@ class Sweeper:
         self._caught_up = caught_up
         self._lease = lease_seconds
         self._resend = resend_seconds
+        self._forget_at = 0.0
 
     def run(self, stop: threading.Event, pause: float = 1.0) -> None:
         """Sweep until stopped."""
         while not stop.wait(pause):
-            for duty in (self.sweep_leases, self.restore_queue, self.resend_forgotten):
+            for duty in (self.sweep_leases, self.restore_queue, self.resend_forgotten, self.forget_receivers):
                 try:
                     duty()
                 except Unavailable as error:
@@ -101,6 +104,13 @@ class Sweeper:
         if self._queue.commit_epoch(nonce):
             logger.warning("the queue had lost its data; %s commands were sent again", len(commands))
         return len(commands)
+
+    def forget_receivers(self) -> int:
+        """Once a minute: forget workers that ended without a word."""
+        if time.monotonic() < self._forget_at:
+            return 0
+        self._forget_at = time.monotonic() + FORGET_EVERY_SECONDS
+        return self._queue.forget_receivers(SILENT_SECONDS)
 
     def resend_forgotten(self) -> int:
         """What has waited long is sent again; when it was last sent is kept in the database, not here."""

@@ -85,6 +85,19 @@ class RedisCommandQueue(CommandQueue):
             raise Unavailable(f"Redis does not answer: {error}") from error
         return True
 
+    def forget_receivers(self, idle_seconds: float) -> int:
+        """Take consumers of workers that are gone out of the group; what they held was adopted before."""
+        try:
+            consumers: Any = self._redis.xinfo_consumers(STREAM, GROUP)
+            gone = [c["name"] for c in consumers if c["pending"] == 0 and c["idle"] > idle_seconds * 1000]
+            for name in gone:
+                self._redis.xgroup_delconsumer(STREAM, GROUP, name)
+        except ResponseError:
+            return 0  # no stream or no group: there is nobody to forget
+        except RedisError as error:
+            raise Unavailable(f"Redis does not answer: {error}") from error
+        return len(gone)
+
     def close(self) -> None:
         """Close the connections."""
         self._redis.close()
