@@ -168,7 +168,7 @@ class Log:
         application = type(name, (_Application,), {"name": name})
         self.application: Application[UUID] = application(env)
         self._committer = GroupCommitter(name, database.connect) if database is not None else None
-        self._last: OrderedDict[UUID, StoredEvent] = OrderedDict()
+        self._last: OrderedDict[UUID | str, StoredEvent] = OrderedDict()
 
     def load(self, kind: type[A], id: UUID) -> A:
         """The aggregate as it is now; NotFound when there is none."""
@@ -231,13 +231,12 @@ class Log:
 
     def _fence(self, first: StoredEvent) -> StoredEvent | None:
         """The event before the first, when this process appended it."""
-        last = self._last.get(UUID(str(first.originator_id)))
+        last = self._last.get(first.originator_id)
         return last if last is not None and last.originator_version == first.originator_version - 1 else None
 
     def _remember(self, event: StoredEvent) -> None:
-        id = UUID(str(event.originator_id))
-        self._last[id] = event
-        self._last.move_to_end(id)
+        self._last[event.originator_id] = event
+        self._last.move_to_end(event.originator_id)
         if len(self._last) > REMEMBERED:
             self._last.popitem(last=False)
 

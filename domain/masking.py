@@ -8,15 +8,17 @@ import hmac
 import html
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import quote, quote_plus
 
-from domain.limits import LIMITS
+from domain.limits import LIMITS, MIB
 
 SENSITIVE_HEADERS = frozenset({"authorization", "cookie", "set-cookie", "proxy-authorization", "x-api-key"})
 _SENSITIVE_KEY = re.compile(r"password|passwd|secret|token|api[_-]?key|authorization", re.IGNORECASE)
 MASKED = "[masked]"
+AUTOMATON_BYTES = 128 * MIB
+"""What the automaton of all secrets may grow to, as it meets text; beyond that it becomes slow."""
 
 
 class Masker:
@@ -25,7 +27,7 @@ class Masker:
     def __init__(self, key: bytes) -> None:
         self._key = key
         self._tokens: dict[str, str] = {}
-        self._pattern: re.Pattern[str] | None = None
+        self._finder: _Finder | None = None
         self.refused: list[str] = []
         """Secrets too short to be masked without ruining everything."""
 
@@ -38,15 +40,15 @@ class Masker:
         for form in _forms(secret):
             if len(form) >= LIMITS.secret_min_chars:
                 self._tokens.setdefault(form, token)
-        self._pattern = None
+        self._finder = None
 
     def mask_text(self, text: str) -> str:
         """The text without secrets; the longest secret wins where one is a part of another."""
         if not self._tokens:
             return text
-        if self._pattern is None:
-            self._pattern = re.compile("|".join(map(re.escape, sorted(self._tokens, key=len, reverse=True))))
-        return self._pattern.sub(lambda found: self._tokens[found[0]], text)
+        if self._finder is None:
+            self._finder = _Finder(self._tokens)
+        return self._finder.replace(text)
 
     def mask(self, value: Any, *, sensitive_keys: bool = False) -> Any:
         """The value without secrets, keys included; with `sensitive_keys`, values under telling names go too."""
@@ -66,6 +68,50 @@ class Masker:
         if sensitive_keys and isinstance(key, str) and isinstance(item, str) and item and _SENSITIVE_KEY.search(key):
             return MASKED
         return self.mask(item, sensitive_keys=sensitive_keys)
+
+
+class _Finder:
+    """All forms as one automaton over UTF-8, which reads a text once however many forms there are."""
+
+    def __init__(self, tokens: Mapping[str, str], memory: int = AUTOMATON_BYTES) -> None:
+        self._shortest = min(map(len, tokens))
+        self._tokens = {_utf8(form): token.encode() for form, token in tokens.items()}
+        self._pattern = _compiled(self._tokens, memory)
+
+    def replace(self, text: str) -> str:
+        """The text with a token at each place where a form begins, the longest first."""
+        if len(text) < self._shortest:
+            return text
+        raw, end, parts = _utf8(text), 0, list[bytes]()
+        for found in self._pattern.finditer(raw):
+            parts += (raw[end : found.start()], self._tokens[found[0]])
+            end = found.end()
+        return b"".join((*parts, raw[end:])).decode("utf-8", "surrogatepass") if parts else text
+
+
+def _compiled(forms: Iterable[bytes], memory: int) -> Any:
+    """A pattern of literals, the longest of which wins. Secrets of megabytes are too much for RE2; `re` takes them, slowly.
+
+    RE2 makes a trie of literals that stand in alphabetic order: without it, its states would be a hundred times larger.
+    """
+    import re2  # loaded only when there is a secret
+
+    options = re2.Options()
+    options.encoding = re2.Options.Encoding.LATIN1
+    options.max_mem = memory
+    options.longest_match = True
+    options.never_capture = True
+    options.log_errors = False
+    try:
+        # Not re2.compile: its cache would keep the secrets of executions that ended long ago.
+        return re2._Regexp(b"|".join(map(re2.escape, sorted(forms))), options)
+    except re2.error:
+        return re.compile(b"|".join(map(re.escape, sorted(forms, key=len, reverse=True))))
+
+
+def _utf8(text: str) -> bytes:
+    """Lone surrogates included, and back again with the same error handler."""
+    return text.encode("utf-8", "surrogatepass")
 
 
 def _forms(secret: str) -> Iterator[str]:

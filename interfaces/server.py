@@ -6,12 +6,13 @@ import asyncio
 import errno
 import logging
 import signal
+import socket
 import time
 from typing import Any
 
 from sanic import Sanic
 
-from domain.errors import Conflict
+from domain.errors import Conflict, Invalid
 from interfaces.bootstrap import Platform
 from interfaces.reading import WAIT_SECONDS, Reading
 from interfaces.rest.app import BODY_SECONDS, make_app
@@ -22,6 +23,7 @@ from interfaces.websocket.hub import KEPT, Hub
 from interfaces.websocket.watching import Patience
 from interfaces.workers.roles import configure_logging, metrics_port
 
+BACKLOG = 100
 GRACE_SECONDS = 5.0
 """What requests that are under way when the server stops may still take."""
 logger = logging.getLogger("testmesh.server")
@@ -49,6 +51,25 @@ async def _serve(platform: Platform) -> None:
     await served.close()
 
 
+def _bound(settings: Settings) -> socket.socket:
+    """A socket of the first address that the host's name has (Sanic itself takes port 0 for 8000)."""
+    try:
+        family, *_, address = socket.getaddrinfo(
+            settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        return socket.create_server(address[:2], family=family, backlog=BACKLOG)
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise Invalid(
+                f"{settings.host}:{settings.port} cannot be listened on: {error.strerror}",
+                code="invalid_settings",
+                remedy="choose another address with --host or TESTMESH_HOST",
+            ) from error
+        raise Conflict(
+            f"port {settings.port} is taken by {holder_of(settings.port)}; choose another with --port or TESTMESH_PORT"
+        ) from error
+
+
 class Served:
     """The application on its port. `port` may be 0 for a free one."""
 
@@ -73,6 +94,11 @@ class Served:
         self._server: Any = None
         self.port = platform.settings.port
 
+    @property
+    def listening(self) -> bool:
+        """Whether it has a port and is not closed."""
+        return self._server is not None
+
     async def start(self) -> None:
         """Listen; Conflict names who holds the port, Unavailable or Invalid says what is wrong with the key file."""
         _ = self._platform.key
@@ -95,22 +121,20 @@ class Served:
         logger.info("listening on http://%s:%s", settings.host, self.port)
 
     async def _listen(self, app: Sanic[Any, Any]) -> None:
-        settings = self._platform.settings
+        sock = _bound(self._platform.settings)
         try:
-            self._server = await app.create_server(
-                settings.host, settings.port, return_asyncio_server=True, asyncio_server_kwargs={"start_serving": False}
+            server: Any = await app.create_server(
+                sock=sock, return_asyncio_server=True, asyncio_server_kwargs={"start_serving": False}
             )
-            await self._server.startup()
-            await self._server.before_start()
-            await self._server.start_serving()
-            await self._server.after_start()
-        except OSError as error:
-            if error.errno != errno.EADDRINUSE:
-                raise
-            raise Conflict(
-                f"port {settings.port} is taken by {holder_of(settings.port)}; choose another with --port or TESTMESH_PORT"
-            ) from error
-        self.port = self._server.server.sockets[0].getsockname()[1]
+            await server.startup()
+            await server.before_start()
+            await server.start_serving()
+            await server.after_start()
+        except BaseException:
+            sock.close()
+            raise
+        self.port = sock.getsockname()[1]
+        self._server = server
 
     async def close(self) -> None:
         """Take no new requests, let watchers go, finish the requests under way within GRACE_SECONDS, close."""
@@ -125,6 +149,7 @@ class Served:
         for connection in list(self._server.connections):
             connection.abort()
         await self._server.after_stop()
+        self._server = None
         await self._hub.close()
         self._forget()
 

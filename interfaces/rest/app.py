@@ -59,6 +59,8 @@ def make_app(reading: Reading, *, name: str = "testmesh", body_seconds: float = 
         ACCESS_LOG=False,
         MOTD=False,
         FALLBACK_ERROR_FORMAT="json",
+        # It would rewrite Sanic's classes for the whole process, so that a second application could not start.
+        TOUCHUP=False,
         WEBSOCKET_MAX_SIZE=64 * 1024,
         WEBSOCKET_PING_INTERVAL=20,
     )
@@ -93,16 +95,17 @@ async def _before_body(request: Request, route: Any, **_: Any) -> None:
         return
     if row.access == "key":
         request.ctx.caller = await authenticate(request)
-    if request.stream is None or not request.stream.request_body:
+    stream: Any = request.stream
+    if stream is None or not stream.request_body:
         return
     if request.headers.get("content-encoding", "identity") != "identity":
         raise UnsupportedBody("compressed requests are not read; send the body as it is")
-    request.stream.request_max_size = row.body_limit
+    stream.request_max_size = row.body_limit
     try:
         async with asyncio.timeout(request.app.ctx.body_seconds):
-            await request.receive_body()
+            await request.receive_body()  # type: ignore[no-untyped-call]
     except TimeoutError:
-        request.stream.keep_alive, request.stream.request_body = False, None
+        stream.keep_alive, stream.request_body = False, None
         raise RequestTimeout("the body did not arrive in time") from None
 
 

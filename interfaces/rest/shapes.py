@@ -14,7 +14,6 @@ import orjson
 from domain.errors import Invalid, LimitExceeded
 from domain.limits import LIMITS
 
-
 _WHOLE = re.compile(r"-?[0-9]{1,18}")
 _BOUNDS = {
     "string": ("minLength", "maxLength"),

@@ -54,7 +54,7 @@ class Topic:
 
 
 class TooSlow(Exception):
-    """The client does not take what it asked for; `position` is where to resume, where one is known."""
+    """The client does not take what it asked for; `position` is where every subscription can resume."""
 
     def __init__(self, position: int | None) -> None:
         super().__init__("too slow" if position is None else f"resume from {position_text('executions', position)}")
@@ -75,6 +75,7 @@ class Watching:
         self._caller = caller
         self._send_text = send
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._seen: dict[str, int] = {}
         self.failure: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
 
     async def receive(self, text: str | bytes) -> None:
@@ -104,6 +105,7 @@ class Watching:
         elif kind == "unsubscribe":
             task = self._tasks.pop(str(id), None)
             if task is not None:
+                del self._seen[str(id)]
                 task.cancel()
         elif kind == "subscribe":
             await self._subscribe(message)
@@ -118,7 +120,8 @@ class Watching:
             raise Invalid(f"a connection may have {MOST_TOPICS} subscriptions", code="too_many_subscriptions")
         found = await self._topic(topic)
         position = await self._begin(begin, found)
-        await self._send({"type": "subscribed", "id": id, "position": position_text("executions", position)}, position)
+        self._seen[id] = position
+        await self._tell("subscribed", id, position)
         task = asyncio.create_task(self._watch(id, found, position))
         self._tasks[id] = task
         task.add_done_callback(self._ended)
@@ -161,7 +164,7 @@ class Watching:
                 await self._send_event(id, row)
                 if topic.row is not None and row["topic"] == "execution.finished":
                     ended = reached = int(row["feed_id"])
-            position = reached
+            self._seen[id] = position = reached
             quiet = self._patience.heartbeat - (time.monotonic() - told)
             if not rows and quiet > 0:
                 await self._hub.news(position, quiet)
@@ -172,19 +175,20 @@ class Watching:
         await self._tell("end", id, ended)
 
     async def _tell(self, kind: str, id: str, position: int) -> None:
-        await self._send({"type": kind, "id": id, "position": position_text("executions", position)}, position)
+        await self._send({"type": kind, "id": id, "position": position_text("executions", position)})
 
     async def _send_event(self, id: str, row: Mapping[str, Any]) -> None:
         event = {name: row[name] for name in ("feed_id", "topic", "execution", "version", "at", "event")}
         message = {"type": "event", "id": id, "position": position_text("executions", row["feed_id"]), **event}
-        await self._send(message, int(row["feed_id"]) - 1)
+        await self._send(message)
+        self._seen[id] = int(row["feed_id"])
 
-    async def _send(self, message: Mapping[str, Any], resume: int | None = None) -> None:
-        """Raises TooSlow, with the position to resume from, when the client does not take it."""
+    async def _send(self, message: Mapping[str, Any]) -> None:
+        """Raises TooSlow when the client does not take it."""
         try:
             await asyncio.wait_for(self._send_text(orjson.dumps(message).decode()), self._patience.send)
         except TimeoutError:
-            raise TooSlow(resume) from None
+            raise TooSlow(min(self._seen.values(), default=None)) from None
 
     async def _error(self, id: Any, refusal: Refusal) -> None:
         await self._send({"type": "error", "id": id if isinstance(id, str) else None, "problem": problem(refusal, "")})
@@ -192,6 +196,6 @@ class Watching:
     def _ended(self, task: asyncio.Task[None]) -> None:
         for id, known in list(self._tasks.items()):
             if known is task:
-                del self._tasks[id]
+                del self._tasks[id], self._seen[id]
         if not task.cancelled() and (error := task.exception()) is not None and not self.failure.done():
             self.failure.set_result(error)

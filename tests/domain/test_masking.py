@@ -10,7 +10,7 @@ from urllib.parse import quote, quote_plus
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.masking import Masker
+from domain.masking import AUTOMATON_BYTES, Masker, _Finder
 
 SECRETS = st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"]), min_size=8, max_size=40)
 
@@ -38,6 +38,40 @@ def test_a_secret_is_found_in_every_form(secret: str, lead: int):
         assert form not in mask.mask_text(f"before {form} after")
     longer = base64.b64encode(b"x" * lead + secret.encode() + b"y").decode()
     assert mask.mask_text(longer) != longer
+
+
+def test_text_around_secrets_stays_as_it_is():
+    mask = masker("pässwörd", "nul\x00inside", "a.b*c|d")
+    text = "ä\ud800{}€{}\x00{}𝄞"
+    masked = mask.mask_text(text.format("pässwörd", "nul\x00inside", "a.b*c|d"))
+    tokens = [mask.mask_text(secret) for secret in ("pässwörd", "nul\x00inside", "a.b*c|d")]
+    assert masked == text.format(*tokens)
+    assert mask.mask_text(text) == text
+    assert mask.mask_text("aXbbc") == "aXbbc"
+
+
+@given(st.lists(st.text("ab", min_size=4, max_size=7), max_size=4), st.text("ab", max_size=40))
+def test_the_first_and_longest_form_is_replaced(secrets: list[str], text: str):
+    expected, rest = "", text
+    token = {secret: masker(secret).mask_text(secret) for secret in secrets}
+    while rest:
+        found = max((secret for secret in secrets if rest.startswith(secret)), key=len, default="")
+        expected += token[found] if found else rest[0]
+        rest = rest[len(found) or 1 :]
+    mask = Masker(b"key")
+    mask._tokens = token
+    assert mask.mask_text(text) == expected
+
+
+def test_long_secrets_are_masked_too():
+    long = "0123456789abcdef" * 1000
+    assert long not in masker(long, "another one").mask_text(f"before {long} after")
+
+
+def test_what_is_too_much_for_the_automaton_is_masked_all_the_same():
+    tokens = {"secret": "[1]", "secret of mine": "[2]"}
+    for memory in (AUTOMATON_BYTES, 100):
+        assert _Finder(tokens, memory).replace("a secret of mine, a secret") == "a [2], a [1]"
 
 
 def test_keys_values_and_lists_are_masked():

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import itertools
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -16,6 +16,7 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 
+from application.actions.registry import ACTIONS
 from application.executions import RunRequest
 from application.flow_documents import read_flow
 from domain.api_key import SCOPES
@@ -26,6 +27,7 @@ from interfaces.bootstrap import Platform, make_key
 from interfaces.rest.call import position_text
 from interfaces.server import Served
 from interfaces.settings import Settings
+from interfaces.websocket.watching import Patience
 from projections.positions import wait_for
 from projections.projector import Projector
 from projections.registry import LOGS, for_log
@@ -76,7 +78,7 @@ class Room:
 
     def request(self, **more: Any) -> UUID:
         """Accept a run of a small document; its id, once it can be read."""
-        definition, _ = read_flow(FLOW, file="greet.yaml", actions=self.server.actions)
+        definition, _ = read_flow(FLOW, file="greet.yaml", actions=ACTIONS)
         id, position = self.server.platform.executions.request(BY, RunRequest(self.id, definition, FLOW, **more))
         self.server.wait("executions", position)
         return id
@@ -87,11 +89,9 @@ class Room:
         execution = log.load(Execution, id)
         if execution.status == "queued":
             events.started(execution)
-        for number in range(steps):
-            events.step(execution, f"step{execution.version}-{number}")
-        if finish:
-            events.finished(execution)
-        position = log.put(execution)
+        for _ in range(steps):
+            events.step(execution, f"step{execution.version}")
+        position = log.put(events.finished(execution) if finish else execution)
         self.server.wait("executions", position)
         return position
 
@@ -100,9 +100,6 @@ class Server:
     """One server process's worth of platform and faces, on a thread with its own event loop."""
 
     def __init__(self, settings: Settings, **options: Any) -> None:
-        from application.actions.registry import ACTIONS
-
-        self.actions = ACTIONS
         self.platform = Platform(settings, pool_size=10)
         self._options = options
         self._loop = asyncio.new_event_loop()
@@ -112,11 +109,6 @@ class Server:
     def url(self) -> str:
         """Where it listens."""
         return f"http://127.0.0.1:{self.served.port}"
-
-    @property
-    def socket_url(self) -> str:
-        """Where it takes WebSocket connections."""
-        return f"ws://127.0.0.1:{self.served.port}/ws"
 
     def start(self) -> None:
         """Listen on a free port."""
@@ -131,7 +123,9 @@ class Server:
     def close(self) -> None:
         """End the server, its loop and its connections."""
         try:
-            self.run(self.served.close())
+            if self.served.listening:
+                self.run(self.served.close())
+            self.run(_cancel_the_rest())
             self.run(self._loop.shutdown_default_executor())
         finally:
             self._loop.call_soon_threadsafe(self._loop.stop)
@@ -142,12 +136,11 @@ class Server:
     def client(self, key: str | None) -> httpx.Client:
         """A client; close it."""
         headers = {"Authorization": f"Bearer {key}"} if key is not None else {}
-        return httpx.Client(base_url=self.url, headers=headers, timeout=20, trust_env=False)
+        return httpx.Client(base_url=self.url, headers=headers, timeout=20, trust_env=False, verify=False)
 
     def wait(self, log: str, position: int) -> None:
         """Return when the read models of a log have reached a position."""
-        database = self.platform.database(log)
-        names = [projection.name for projection in for_log(log)]
+        database, names = self.platform.database(log), [projection.name for projection in for_log(log)]
         assert wait_for(database.pool, database.connect, log, names, position, 15), "the projector does not follow"
 
     def settled(self, log: str) -> str:
@@ -170,12 +163,20 @@ class Server:
             yield Room(self, str(workspace.id), user, issued.text, client, opened)
 
 
+async def _cancel_the_rest() -> None:
+    """What asyncio.run does at its end."""
+    rest = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in rest:
+        task.cancel()
+    await asyncio.gather(*rest, return_exceptions=True)
+
+
 @contextmanager
-def following(settings: Settings, logs: Sequence[str] = LOGS) -> Iterator[None]:
+def following(settings: Settings) -> Iterator[None]:
     """Projectors of the logs at work, with connections of their own as in the real system."""
     platform = Platform(settings, pool_size=3)
     stop = threading.Event()
-    projectors = [_projector(platform, log) for log in logs]
+    projectors = [_projector(platform, log) for log in LOGS]
     threads = [threading.Thread(target=projector.run, args=(stop,)) for projector in projectors]
     for thread in threads:
         thread.start()
@@ -197,8 +198,8 @@ def _projector(platform: Platform, log: str) -> Projector:
 def serving(settings: Settings, **options: Any) -> Iterator[Server]:
     """A server with other options than the session's; `options` are those of `Served`."""
     server = Server(settings, **options)
-    server.start()
     try:
+        server.start()
         yield server
     finally:
         server.close()
@@ -210,8 +211,7 @@ def settings(fresh_database: Callable[[], str]) -> Iterator[Settings]:
     with TemporaryDirectory() as folder:
         key_file = Path(folder) / "key"
         make_key(key_file)
-        made = Settings(database_url=fresh_database(), key_file=str(key_file), port=0)
-        platform = Platform(made)
+        platform = Platform(made := Settings(database_url=fresh_database(), key_file=str(key_file), port=0))
         platform.migrate()
         platform.identity.first_contact()
         platform.close()
@@ -223,6 +223,16 @@ def settings(fresh_database: Callable[[], str]) -> Iterator[Settings]:
 def server(settings: Settings) -> Iterator[Server]:
     """The session's server."""
     with serving(settings) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def impatient(settings: Settings) -> Iterator[Server]:
+    """A second server of the same system that waits for nobody, keeps few events in memory, and whose identity has a
+    pool of connections of its own."""
+    apart = replace(settings, log_urls={"identity": f"{settings.database_url}?application_name=apart"})
+    patience = Patience(send=0.5, again=0.2, heartbeat=0.2)
+    with serving(apart, wait_seconds=0.3, body_seconds=0.4, kept=5, patience=patience) as server:
         yield server
 
 

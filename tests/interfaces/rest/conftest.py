@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.support.served import foreign, room, server, settings
+from tests.support.served import foreign, impatient, room, server, settings
 
-__all__ = ["foreign", "room", "server", "settings"]
+__all__ = ["foreign", "impatient", "room", "server", "settings"]
