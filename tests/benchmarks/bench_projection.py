@@ -105,6 +105,6 @@ BENCHMARK = Benchmark(
     "projection",
     "Projecting",
     "The projector takes in a log of finished runs of ten steps (23 events each) from its beginning. The other way is that of"
-    " the library's runner: the same projections over the same events, but a transaction for each event, with the position in it.",
+    " the library's runner: the same projections over the same events, but a transaction for each event, the position in it.",
     measure,
 )
