@@ -94,7 +94,7 @@ def measure(quick: bool) -> Iterator[Row]:
 BENCHMARK = Benchmark(
     "dispatch",
     "Dispatch",
-    "An idle system in one process: log, dispatcher, queue and worker. The time runs from the durable answer to the request to the"
-    " start of the first step; two commits and the queue lie between.",
+    "An idle system in one process: log, dispatcher, queue and worker. The time runs from the durable answer to the request to"
+    " the start of the first step; two commits and the queue lie between.",
     measure,
 )

@@ -72,7 +72,7 @@ def measure(quick: bool) -> Iterator[Row]:
 BENCHMARK = Benchmark(
     "local_run",
     "Local runs",
-    "Each step has two assertions and one extraction. Whole processes, start-up included, both pinned to one core; the server has"
-    " the other.",
+    "Each step has two assertions and one extraction. Whole processes, start-up included, both pinned to one core; the"
+    " server has the other.",
     measure,
 )
