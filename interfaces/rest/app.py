@@ -20,7 +20,8 @@ from interfaces.authentication import Authenticator, Caller
 from interfaces.reading import Reading
 from interfaces.rest.call import Call, Reply, position_text
 from interfaces.rest.problems import CONTENT_TYPE, other_problem, problem, status_of
-from interfaces.rest.routes import ROUTES, Route
+from interfaces.rest.route import Route
+from interfaces.rest.routes import ROUTES
 from interfaces.rest.shapes import build, build_query, read_json
 
 _SAFE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")

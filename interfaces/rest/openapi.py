@@ -9,7 +9,7 @@ from html import escape
 from typing import Any
 
 from interfaces.rest.problems import CONTENT_TYPE
-from interfaces.rest.routes import ROUTES, Route
+from interfaces.rest.route import Route
 from interfaces.rest.shapes import schema
 
 _PROBLEM = {
@@ -40,10 +40,10 @@ _REASONS = {
 
 
 @cache
-def document(version: str) -> dict[str, Any]:
+def document(routes: tuple[Route, ...], version: str) -> dict[str, Any]:
     """The OpenAPI document."""
     paths: dict[str, dict[str, Any]] = {}
-    for route in ROUTES:
+    for route in routes:
         paths.setdefault(_path(route.path), {})[route.method.lower()] = _operation(route)
     return {
         "openapi": "3.1.0",
@@ -103,12 +103,12 @@ def _responses(route: Route) -> dict[str, Any]:
 
 
 @cache
-def page(version: str) -> str:
+def page(routes: tuple[Route, ...], version: str) -> str:
     """The description for people: a table without scripts or foreign resources."""
     rows = "\n".join(
         f"<tr><td><code>{route.method}</code></td><td><code>{escape(_path(route.path))}</code></td>"
         f"<td>{escape(route.summary)}</td><td>{escape(route.scope or route.access)}</td></tr>"
-        for route in ROUTES
+        for route in routes
     )
     return (
         f"<!doctype html><html lang=en><meta charset=utf-8><title>TestMesh API</title><h1>TestMesh API {escape(version)}</h1>"

@@ -1,8 +1,6 @@
-"""Health, readiness, the API's own description, and the positions of read models."""
+"""Health, readiness, and the positions of read models."""
 
 from __future__ import annotations
-
-from importlib.metadata import version
 
 from domain.errors import Refusal, Unavailable
 from interfaces.rest.call import Call, Reply
@@ -29,20 +27,6 @@ async def ready(call: Call) -> Reply:
     except Exception as error:
         raise Unavailable("not ready") from error
     return Reply({"status": "ready"})
-
-
-async def openapi(call: Call) -> Reply:
-    """The description, made from the table of routes."""
-    from interfaces.rest.openapi import document
-
-    return Reply(document(version("testmesh")))
-
-
-async def docs(call: Call) -> Reply:
-    """The description as a page without scripts."""
-    from interfaces.rest.openapi import page
-
-    return Reply(page(version("testmesh")), content_type="text/html; charset=utf-8")
 
 
 async def projections(call: Call) -> Reply:

@@ -14,7 +14,8 @@ import pytest
 
 from domain.api_key import SCOPES, ApiKey, KeyText
 from domain.user import User
-from interfaces.rest.routes import ROUTES, Route
+from interfaces.rest.route import Route
+from interfaces.rest.routes import ROUTES
 from tests.support.events import BY
 from tests.support.served import FLOW, Room, Server
 
@@ -22,8 +23,8 @@ TABLE = """
 route                  nobody flows:read flows:write runs:read runs:write admin viewer stranger theirs
 operations_health         200        200         200       200        200   200    200      200      -
 operations_ready          200        200         200       200        200   200    200      200      -
-operations_openapi        200        200         200       200        200   200    200      200      -
-operations_docs           200        200         200       200        200   200    200      200      -
+routes_openapi            200        200         200       200        200   200    200      200      -
+routes_docs               200        200         200       200        200   200    200      200      -
 identity_whoami           401        200         200       200        200   200    200      200      -
 identity_workspace        401        200         200       200        200   200    200      404      -
 identity_members          401        403         403       403        403   200    403      404      -

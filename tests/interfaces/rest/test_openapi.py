@@ -12,7 +12,8 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from domain.errors import Refusal
 from interfaces.rest import bodies
-from interfaces.rest.routes import ROUTES, Route
+from interfaces.rest.route import Route
+from interfaces.rest.routes import ROUTES
 from interfaces.rest.shapes import build, schema
 from tests.support.served import FLOW, Room, Server
 
