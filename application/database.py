@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import psycopg
-from psycopg_pool import ConnectionPool
+if TYPE_CHECKING:
+    import psycopg
+    from psycopg_pool import ConnectionPool
 
 _OPTIONS = {
     "connect_timeout": "5",
@@ -33,12 +34,16 @@ class Database:
 
     def connect(self) -> psycopg.Connection[Any]:
         """A connection of one's own, in autocommit mode."""
+        import psycopg  # local runs need none
+
         options: dict[str, Any] = dict(self._options)
         return psycopg.connect(self.url, autocommit=True, **options)
 
     @property
     def pool(self) -> ConnectionPool[psycopg.Connection[Any]]:
         """The shared pool, opened when first used (after any fork)."""
+        from psycopg_pool import ConnectionPool
+
         with self._opening:
             if self._pool is None:
                 options: dict[str, Any] = {**self._options, "autocommit": True}

@@ -8,13 +8,14 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import psycopg
 from eventsourcing.persistence import StoredEvent
-from psycopg import errors
 
 from domain.errors import Conflict, Unavailable
+
+if TYPE_CHECKING:
+    import psycopg
 
 MAX_BATCH = 256
 
@@ -53,6 +54,9 @@ class Append:
 
 def is_connection_error(error: BaseException) -> bool:
     """Whether the outcome of the statement is unknown or the server was away."""
+    import psycopg
+    from psycopg import errors
+
     if isinstance(error, errors.IdleInTransactionSessionTimeout):
         return True
     return isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
@@ -139,6 +143,8 @@ class GroupCommitter:
 
     def _persist(self, append: Append, *, ambiguous: bool) -> int:
         """Append once, whatever the connection does: after a broken commit look first, then send the same bytes again."""
+        from psycopg import errors
+
         deadline = time.monotonic() + append.patience
         pause = 0.05
         while True:

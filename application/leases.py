@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-import psycopg
-
 from application.group_commit import SideWrite
+
+if TYPE_CHECKING:
+    import psycopg
 
 LEASE_SECONDS = 15.0
 HEARTBEAT_SECONDS = 5.0

@@ -43,7 +43,7 @@ def test_validate_and_local_runs_import_no_server(tmp_path: Path) -> None:
     (tmp_path / "f.yaml").write_text("flow:\n  name: x\n  steps:\n    - {action: log, config: {message: x}}\n")
     clients = {"sanic", "psycopg", "httpx", "aiohttp", "redis", "cryptography"}
     assert _imported("validate", "f.yaml", cwd=tmp_path).isdisjoint(clients)
-    assert _imported("run", "f.yaml", cwd=tmp_path).isdisjoint({"sanic", "redis", "httpx", "aiohttp"})
+    assert _imported("run", "f.yaml", cwd=tmp_path).isdisjoint(clients)
 
 
 @pytest.mark.parametrize("verb", list(VERBS))
