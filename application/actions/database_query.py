@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -62,6 +61,8 @@ class _Query:
 
 
 async def _until_a_row(query: _Query, times: Mapping[str, float]) -> dict[str, Any]:
+    import asyncio  # loaded when first used: validating needs none
+
     end = time.monotonic() + times["timeout"]
     tries = 0
     while True:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -13,6 +12,8 @@ from domain.duration import parse_duration
 
 async def run(config: Mapping[str, Any], context: ActionContext) -> Mapping[str, Any]:
     """Wait; the step's time-out and a cancel end it early."""
+    import asyncio  # loaded when first used: validating needs none
+
     try:
         seconds = parse_duration(config["duration"])
     except ValueError as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -33,6 +32,8 @@ async def run(config: Mapping[str, Any], context: ActionContext) -> Mapping[str,
 
 async def within(seconds: float, answer: Any, context: ActionContext) -> Answer:
     """The answer, or ActionError `timeout`; the whole of it counts: connecting, redirects and the body."""
+    import asyncio  # loaded when first used: validating needs none
+
     limit = min(seconds, context.remaining())
     try:
         async with asyncio.timeout(limit):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -26,6 +25,8 @@ Look = Callable[[], Awaitable[str]]
 
 async def run(config: Mapping[str, Any], context: ActionContext) -> Mapping[str, Any]:
     """Wait until it is ready; ActionFailed names the last thing seen when it never is."""
+    import asyncio  # loaded when first used: validating needs none
+
     seconds = read_seconds(config.get("timeout"), _SECONDS)
     interval = max(_SHORTEST_INTERVAL, read_seconds(config.get("interval"), _INTERVAL))
     look = _look(config, context)
@@ -43,6 +44,8 @@ async def run(config: Mapping[str, Any], context: ActionContext) -> Mapping[str,
 
 
 async def _try(look: Look, limit: float, before: str) -> str:
+    import asyncio  # loaded when first used: validating needs none
+
     try:
         async with asyncio.timeout(limit):
             return await look()
@@ -155,6 +158,8 @@ def _same(value: Any, wanted: Any) -> bool:
 
 
 async def _connect(address: str, port: int) -> None:
+    import asyncio  # loaded when first used: validating needs none
+
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as made:
         made.setblocking(False)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import ipaddress
 import re
-import socket
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -194,6 +192,9 @@ def _public(address: Address) -> bool:
 
 async def checked_addresses(policy: EgressPolicy, host: str, port: int) -> list[str]:
     """The addresses of a host, in order, every one of them judged. ActionError `dns` when there is none."""
+    import asyncio  # validating a flow connects to nothing
+    import socket
+
     try:
         found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:

@@ -60,8 +60,14 @@ async def _seen_when_stalled(local: Local, text: str, slow_from: int) -> list[An
     attempt = local.attempt(text)
     log.slow_from = log.appends + slow_from
     task = asyncio.create_task(attempt.run())
-    await asyncio.sleep(0.05)
-    seen = list(local.calls.seen)
+    while not log.waiting:
+        await asyncio.sleep(0.001)
+    seen: list[Any] = []
+    quiet = 0
+    while quiet < 5:  # what may still begin has begun when nothing moved for a while
+        await asyncio.sleep(0.02)
+        quiet = quiet + 1 if seen == local.calls.seen else 0
+        seen = list(local.calls.seen)
     log.let_through()
     await task
     assert finished(local.events()).verdict == "passed"
