@@ -114,6 +114,13 @@ class PostgresRecorder(ApplicationRecorder):
             row = connection.execute(f"SELECT max(notification_id) FROM {self._table}").fetchone()
         return row[0] if row else None
 
+    def position_of(self, id: UUID, version: int) -> int | None:
+        """Where one event stands."""
+        sql = f"SELECT notification_id FROM {self._table} WHERE originator_id = %s AND originator_version = %s"
+        with self._database.pool.connection() as connection:
+            row = connection.execute(sql, (id, version)).fetchone()
+        return row[0] if row else None
+
     def subscribe(self, gt: int | None = None, topics: Sequence[str] = ()) -> Subscription[Any]:
         """Refused: the library's subscription can sleep through an event; followers poll (projections.follower)."""
         raise NotImplementedError("follow the log with its own pull loop")
@@ -218,6 +225,18 @@ class Log:
         """Decoded events with a position above `after`, in order."""
         found = self.application.recorder.select_notifications(after, limit, topics=topics, inclusive_of_start=False)
         return [Recorded(n.id, self.application.mapper.to_domain_event(n), n.topic) for n in found]
+
+    def position_of(self, id: UUID, version: int = 1) -> int:
+        """Where an event of an aggregate stands; NotFound when there is none."""
+        recorder = self.application.recorder
+        if isinstance(recorder, PostgresRecorder):
+            found = recorder.position_of(id, version)
+        else:
+            events = ((r.position, r.event) for r in self.read(0, 1_000_000))
+            found = next((at for at, e in events if (e.originator_id, e.originator_version) == (id, version)), None)
+        if found is None:
+            raise NotFound(f"there is no event {version} of {id}")
+        return found
 
     def head(self) -> int:
         """The position of the newest event; 0 in an empty log."""

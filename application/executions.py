@@ -100,7 +100,12 @@ class Executions:
         try:
             return id, self.log.put(execution, side=side)
         except VersionConflict:
-            return id, self._accepted_before(id, request)
+            return self._same(self.log.load(Execution, id), request.workspace, request.digest)
+
+    def accepted(self, workspace: str, idempotency_key: str, digest: str) -> tuple[UUID, int] | None:
+        """What this key was answered before; None for a new key. Refused when the request was another."""
+        stored = self.log.find(Execution, execution_uuid(workspace, idempotency_key))
+        return None if stored is None else self._same(stored, workspace, digest)
 
     def cancel(self, by: Actor, workspace: str, id: UUID, reason: str = "") -> int:
         """Ask an execution to stop; the position of the event. Refused when it has finished."""
@@ -126,12 +131,11 @@ class Executions:
     def _document(self, request: RunRequest) -> tuple[Reference, list[SideWrite]]:
         return self.payloads.seal(request.workspace, request.source.encode())
 
-    def _accepted_before(self, id: UUID, request: RunRequest) -> int:
+    def _same(self, stored: Execution, workspace: str, digest: str) -> tuple[UUID, int]:
         """The same key again: the same answer for the same request, a refusal for another."""
-        stored = self.log.load(Execution, id)
-        if stored.workspace != request.workspace or stored.request.request_digest != request.digest:
+        if stored.workspace != workspace or stored.request.request_digest != digest:
             raise IdempotencyKeyReused("this Idempotency-Key was used for another request; use a new key for a new request")
-        return self.log.head()
+        return stored.id, self.log.position_of(stored.id)
 
 
 def _cancel_hint(id: UUID) -> list[SideWrite]:

@@ -70,15 +70,20 @@ class Workspace(RecordedAggregate):
         return workspace
 
     def add_member(self, by: Actor, user: str, role: Role) -> None:
-        """Let a user in, or change the role."""
+        """Let a user in, or change the role; the last owner stays one."""
         if self.members.get(user) == role:
             return
+        if role != "owner":
+            self._keep_an_owner(user)
         self._record(self.MemberAdded, by, user=user, role=role)
 
     def remove_member(self, by: Actor, user: str) -> None:
         """Send a user out; the last owner stays."""
         if user not in self.members:
             raise NotFound(f"user {user} is not a member of workspace {self.name}")
-        if [u for u, role in self.members.items() if role == "owner"] == [user]:
-            raise Conflict("the last owner cannot be removed; make somebody else an owner first", code="last_owner")
+        self._keep_an_owner(user)
         self._record(self.MemberRemoved, by, user=user)
+
+    def _keep_an_owner(self, user: str) -> None:
+        if [u for u, role in self.members.items() if role == "owner"] == [user]:
+            raise Conflict("the last owner stays an owner; make somebody else an owner first", code="last_owner")

@@ -63,18 +63,28 @@ async def one(call: Call) -> Reply:
 
 async def request(call: Call) -> Reply:
     """Accept a run. Durable when this answers; the same Idempotency-Key again gives the same answer."""
-    wanted = await call.run(_wanted, call)
-    id, position = await call.run(call.platform.executions.request, call.by, wanted)
+    id, position = await call.run(_accept, call)
     body = {"id": str(id), "position": position_text("executions", position)}
     return Reply(body, 202, ("executions", position), {"Location": f"/api/v1/workspaces/{call.workspace}/executions/{id}"})
 
 
-def _wanted(call: Call) -> RunRequest:
+def _accept(call: Call) -> tuple[UUID, int]:
+    """What was accepted before stays accepted, even if the flow could not be run any more."""
+    executions = call.platform.executions
+    digest = request_digest(call.workspace, call.caller.key_id, ROUTE, _plain(call.body))
+    if call.idempotency_key is not None:
+        before: tuple[UUID, int] | None = executions.accepted(call.workspace, call.idempotency_key, digest)
+        if before is not None:
+            return before
+    accepted: tuple[UUID, int] = executions.request(call.by, _wanted(call, digest))
+    return accepted
+
+
+def _wanted(call: Call, digest: str) -> RunRequest:
     body = call.body
     if (body.flow is None) == (body.document is None):
         raise Invalid("give `flow` (an id) or `document` (a text), one of them", code="invalid_body")
     _check_size(body.variables)
-    digest = request_digest(call.workspace, call.caller.key_id, ROUTE, _plain(body))
     more: dict[str, Any] = {
         "variables": body.variables,
         "tags": body.tags,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from domain.errors import NotFound
+from domain.errors import Forbidden, NotFound
 from interfaces.rest.call import Call, Reply
 
 
@@ -35,8 +35,10 @@ async def members(call: Call) -> Reply:
 
 
 async def put_member(call: Call) -> Reply:
-    """Let somebody in."""
+    """Let somebody in. Only an owner makes owners."""
     body = call.body
+    if body.role == "owner" and await call.run(call.reading.members.role, call.workspace, call.caller.user) != "owner":
+        raise Forbidden("only an owner can make an owner", code="owner_only")
     position = await call.run(call.platform.identity.add_member, call.by, call.workspace, body.login, body.role)
     return Reply({"login": body.login, "role": body.role}, position=("identity", position))
 

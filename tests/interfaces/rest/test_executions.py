@@ -164,3 +164,14 @@ def test_events_that_are_not_kept_any_more_are_answered_with_resync(room: Room, 
         finally:
             connection.execute("UPDATE executions.live_feed_pruned SET feed_id = %s", mark)
             connection.commit()
+
+
+def test_an_accepted_request_is_answered_the_same_after_its_flow_was_archived(room: Room) -> None:
+    flow = room.push()
+    headers = {"Idempotency-Key": "again"}
+    first = room.http.post(room.path("/executions"), json={"flow": flow}, headers=headers)
+    assert room.http.post(room.path(f"/flows/{flow}/archive")).status_code == 200
+    again = room.http.post(room.path("/executions"), json={"flow": flow}, headers=headers)
+    assert (again.status_code, again.json()) == (202, first.json())
+    assert again.headers["X-Event-Position"] == first.headers["X-Event-Position"]
+    assert room.http.post(room.path("/executions"), json={"flow": flow}).status_code == 409

@@ -139,3 +139,12 @@ def test_readiness_and_lag_are_told(room: Room) -> None:
     rows = room.http.get(room.path("/projections")).json()["items"]
     assert {row["log"] for row in rows} == {"identity", "flows", "executions"}
     assert [row["behind"] for row in rows if row["log"] == "identity"] == [0, 0]
+
+
+def test_only_an_owner_makes_owners_and_the_last_one_stays(room: Room) -> None:
+    admin = room.client(room.issue(user=room.member("an-admin", "admin")))
+    answer = admin.put(room.path("/members"), json={"login": "an-admin", "role": "owner"})
+    assert (answer.status_code, answer.json()["code"]) == (403, "owner_only")
+    assert admin.put(room.path("/members"), json={"login": "somebody", "role": "editor"}).status_code == 200
+    assert room.http.put(room.path("/members"), json={"login": "second", "role": "owner"}).status_code == 200
+    assert room.http.put(room.path("/members"), json={"login": "second", "role": "viewer"}).status_code == 200
