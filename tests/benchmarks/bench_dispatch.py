@@ -218,8 +218,8 @@ def measure(quick: bool) -> Iterator[Row]:
 BENCHMARK = Benchmark(
     "dispatch",
     "From request to start",
-    "Log, queue, dispatcher and one worker in one process over real servers, one run at a time with nothing else to do. A commit"
-    " is a bare INSERT of one row of 600 bytes, the median of five beside each run. The moment of a record is that of its"
+    "Log, queue, dispatcher and one worker in one process over real servers, one run at a time with nothing else to do."
+    " A commit is a bare INSERT of one row of 600 bytes, the median of five beside each run. The moment of a record is that of its"
     " notification. The bare queue is redis-py's asynchronous client with one reader waiting.",
     measure,
 )
