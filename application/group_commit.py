@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -182,7 +181,11 @@ class GroupCommitter:
         )
         side = [write for append in batch for write in append.side]
         if side:
-            row = _together(connection, SideWrite(statement, params), side)
+            with connection.pipeline(), connection.transaction():
+                cursor = connection.execute(statement, params)
+                for write in side:
+                    connection.execute(write.sql, write.params)
+            row = cursor.fetchone()
         else:
             row = connection.execute(statement, params).fetchone()
         positions: list[int] = row[0] if row else []
@@ -232,20 +235,3 @@ class GroupCommitter:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
-
-
-def _together(connection: psycopg.Connection[Any], first: SideWrite, side: Sequence[SideWrite]) -> Any:
-    """The first row of the first statement, which takes effect with all others: one transaction in one round trip."""
-    try:
-        with connection.pipeline():
-            # Not connection.transaction(): it waits for the server's answer twice more, with the log's lock held.
-            connection.execute("BEGIN")
-            cursor = connection.execute(first.sql, first.params)
-            for write in side:
-                connection.execute(write.sql, write.params)
-            connection.execute("COMMIT")
-    except BaseException:
-        with suppress(psycopg.Error):
-            connection.rollback()
-        raise
-    return cursor.fetchone()
