@@ -80,7 +80,7 @@ def revoke_key(key: str, url: str | None) -> int:
     from interfaces.cli.client import connect_client
 
     with connect_client(url) as client:
-        client.call("DELETE", client.room(f"/keys/{key}"))
+        client.remove(client.room("/keys", key))
     print(f"{key} works no more", file=sys.stderr)
     return ExitCode.PASSED
 
@@ -129,7 +129,7 @@ def remove_user(user: str, url: str | None) -> int:
     from interfaces.cli.client import connect_client
 
     with connect_client(url) as client:
-        client.call("DELETE", client.room(f"/members/{user}"))
+        client.remove(client.room("/members", user))
     print(f"{user} is out", file=sys.stderr)
     return ExitCode.PASSED
 

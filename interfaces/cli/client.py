@@ -1,31 +1,22 @@
-"""The API as the command line uses it: one HTTP client, errors as refusals, and the event stream."""
+"""The API as the command line uses it: one HTTP client, and errors as refusals."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import httpx
 import orjson
 
-from domain.errors import Conflict, Forbidden, Invalid, NotFound, Refusal, Unavailable
+from domain.errors import Unavailable
 from interfaces.cli.credentials import Credentials, find
+from interfaces.cli.refused import of_answer
+
+if TYPE_CHECKING:
+    from interfaces.cli.stream import Stream
 
 TIMEOUT = 30.0
-TRIES = 4
-_KINDS: Mapping[int, type[Refusal]] = {
-    400: Invalid,
-    401: Forbidden,
-    403: Forbidden,
-    404: NotFound,
-    409: Conflict,
-    410: Conflict,
-    413: Invalid,
-    415: Invalid,
-    422: Invalid,
-    503: Unavailable,
-}
 
 
 class Client:
@@ -56,9 +47,10 @@ class Client:
             self._workspace = str(self.get("/api/v1/whoami")["workspace"])
         return self._workspace
 
-    def room(self, path: str = "") -> str:
-        """A path below the workspace."""
-        return f"/api/v1/workspaces/{self.workspace}{path}"
+    def room(self, path: str = "", name: str | None = None, rest: str = "") -> str:
+        """A path below the workspace; `name` is what people typed, as one segment of it, with `rest` behind it."""
+        typed = "" if name is None else f"/{quote(name, safe='').replace('.', '%2E') or '%20'}"
+        return f"/api/v1/workspaces/{self.workspace}{path}{typed}{rest}"
 
     def get(self, path: str, **query: Any) -> Any:
         """Read something; `query` without its None values."""
@@ -73,6 +65,12 @@ class Client:
         options = {"content": orjson.dumps(body), "headers": {"Content-Type": "application/json", **headers}}
         response = self._send(method, path, options)
         return self._read(response), response.headers.get("X-Event-Position")
+
+    def remove(self, path: str) -> None:
+        """Delete something, and wait until every answer of the server knows."""
+        response = self._send("DELETE", path, {})
+        self._read(response)
+        self.get(self.room(), min_position=response.headers.get("X-Event-Position"))
 
     def pages(self, path: str, limit: int, **query: Any) -> list[dict[str, Any]]:
         """The first `limit` items of a list."""
@@ -100,51 +98,13 @@ class Client:
             if response.headers.get("content-type", "").startswith("application/json"):
                 return orjson.loads(response.content)
             return response.text
-        raise self._refusal(response)
+        raise of_answer(self.url, response.status_code, response.content)
 
-    def _refusal(self, response: httpx.Response) -> Refusal:
-        try:
-            found = orjson.loads(response.content)
-            title, code, remedy = found["title"], found["code"], found.get("remedy")
-            problems = found.get("problems") or []
-        except (orjson.JSONDecodeError, KeyError, TypeError):
-            title, code, remedy, problems = f"{self.url} answered {response.status_code}", "http", "is this a TestMesh?", []
-        kind = _KINDS.get(response.status_code, Unavailable)
-        text = "\n".join([title, *(f"{p['file']}:{p['line']}:{p['column']}: {p['title']}" for p in problems)])
-        return kind(text, code=code, remedy=remedy)
+    def stream(self, topics: Sequence[str], **options: Any) -> Stream:
+        """The event stream of topics."""
+        from interfaces.cli.stream import Stream
 
-    async def events(self, topic: str, begin: str = "start") -> AsyncIterator[dict[str, Any]]:
-        """Events of a topic from a position on, across lost connections, until its end. Unavailable after some tries."""
-        from websockets.asyncio.client import connect
-        from websockets.exceptions import InvalidHandshake, WebSocketException
-
-        failures = 0
-        while True:
-            try:
-                headers = {"Authorization": f"Bearer {self._key}"}
-                address = self.url.replace("http", "ws", 1) + "/ws"
-                async with connect(address, additional_headers=headers, proxy=None, max_size=2**22) as socket:
-                    await socket.send(orjson.dumps({"type": "subscribe", "id": "1", "topic": topic, "from": begin}).decode())
-                    async for text in socket:
-                        message = orjson.loads(text)
-                        failures = 0
-                        begin = message.get("position", begin)
-                        if message["type"] == "error":
-                            raise _refused(message["problem"])
-                        if message["type"] == "event":
-                            yield message
-                        if message["type"] == "end":
-                            return
-            except (OSError, WebSocketException) as error:
-                failures += 1
-                if failures >= TRIES or (isinstance(error, InvalidHandshake) and failures > 1):
-                    raise Unavailable(f"the event stream of {self.url} is not there: {error}") from error
-                await asyncio.sleep(0.5 * failures)
-
-
-def _refused(problem: Mapping[str, Any]) -> Refusal:
-    kind = _KINDS.get(problem["status"], Unavailable)
-    return kind(problem["title"], code=problem["code"], remedy=problem.get("remedy"))
+        return Stream(self.url, self._key, topics, **options)
 
 
 def _text(value: Any) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import orjson
 
-from domain.errors import Unavailable
+from domain.errors import Invalid, Unavailable
 
 DEFAULT_URL = "http://127.0.0.1:8080"
 
@@ -46,16 +46,36 @@ def find(url: str | None = None) -> Credentials:
 
     saved = _saved()
     project, _ = find_project(Path.cwd())
-    chosen = url or os.environ.get("TESTMESH_URL") or project.url or saved.get("url") or DEFAULT_URL
-    key = os.environ.get("TESTMESH_API_KEY") or _key_file()
-    if not key and saved.get("url", "").rstrip("/") == chosen.rstrip("/"):
+    chosen = _address(url or os.environ.get("TESTMESH_URL") or project.url or saved.get("url") or DEFAULT_URL)
+    key = os.environ.get("TESTMESH_API_KEY", "").strip() or _key_file()
+    if not key and saved.get("url", "").rstrip("/") == chosen:
         key = saved.get("key", "")
     if not key:
         raise Unavailable(
             f"no API key for {chosen}",
             remedy="set TESTMESH_API_KEY (or TESTMESH_API_KEY_FILE), or start a server here with `testmesh up`",
         )
-    return Credentials(chosen.rstrip("/"), key)
+    return Credentials(chosen, _sendable(key))
+
+
+def _address(url: str) -> str:
+    """The URL as it is used; Invalid when it is none."""
+    from urllib.parse import urlsplit
+
+    try:
+        parts = urlsplit(url)
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        good = False
+    if not good or not url.isprintable() or parts.query or parts.fragment:
+        raise Invalid(f"{url!r} is not the URL of a server", remedy="write it like http://127.0.0.1:8080")
+    return url.rstrip("/")
+
+
+def _sendable(key: str) -> str:
+    if not key.isascii() or not key.isprintable() or " " in key:
+        raise Invalid("the API key has characters that no key has", remedy="it begins with tmk_; copy it as it was shown")
+    return key
 
 
 def _key_file() -> str:
@@ -64,8 +84,9 @@ def _key_file() -> str:
         return ""
     try:
         return Path(path).read_text().strip()
-    except OSError as error:
-        raise Unavailable(f"TESTMESH_API_KEY_FILE {path} cannot be read: {error.strerror}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or "it is not text"
+        raise Unavailable(f"TESTMESH_API_KEY_FILE {path} cannot be read: {why}") from error
 
 
 def _saved() -> dict[str, str]:

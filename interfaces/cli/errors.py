@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from enum import IntEnum
 
 from domain.errors import InvalidFlow, Refusal
+from interfaces.cli.terminal import printable
 
 
 class ExitCode(IntEnum):
@@ -57,12 +58,12 @@ def worst(codes: Iterable[ExitCode]) -> ExitCode:
 def fail(error: Exception) -> int:
     """Show an error on stderr; the exit code that it means. What is not a refusal is a bug, with its trace."""
     if isinstance(error, InvalidFlow):
-        print(error.message, file=sys.stderr)
+        print(printable(error.message), file=sys.stderr)
         return ExitCode.USAGE
     if isinstance(error, Refusal):
-        print(f"error: {error.message}", file=sys.stderr)
+        print(printable(f"error: {error.message}"), file=sys.stderr)
         if error.remedy:
-            print(f"  = {error.remedy}", file=sys.stderr)
+            print(printable(f"  = {error.remedy}"), file=sys.stderr)
         return _KINDS.get(error.kind, ExitCode.USAGE)
     import traceback
 

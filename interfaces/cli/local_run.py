@@ -37,6 +37,7 @@ class LocalRun:
         fail_fast: bool = False,
         max_seconds: float | None = None,
         tick: Callable[[], None] = lambda: None,
+        note: Callable[[str], None] = lambda text: None,
     ) -> None:
         from application.actions.registry import ACTIONS
         from application.engine.egress import LocalPolicy
@@ -48,6 +49,7 @@ class LocalRun:
         self._fail_fast = fail_fast
         self._max_seconds = max_seconds
         self._tick = tick
+        self._note = note
         self._log = Log("executions")
         payloads = MemoryPayloads()
         self._executions = Executions(self._log, payloads)
@@ -106,6 +108,7 @@ class LocalRun:
             signal.signal(signal.SIGINT, signal.SIG_DFL)
             signal.raise_signal(signal.SIGINT)
         self._halt("interrupted")
+        self._note(f"interrupted: tearing down {len(self._running)} under way; Ctrl-C again ends at once, without teardown")
 
     def _halt(self, why: str) -> None:
         self._halted = why

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import difflib
+import errno
 import importlib
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
 
+from domain.errors import Refusal, Unavailable
 from interfaces.cli.errors import ExitCode, fail
+from interfaces.cli.terminal import patient, prepare_streams, silence
 
 VERBS: Mapping[str, tuple[str, str]] = {
     "run": ("run:run", "Run flows here, or on a server with --remote."),
@@ -68,8 +70,16 @@ def testmesh(context: click.Context) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run a command line; ends the process with the command's exit code."""
-    sys.exit(run(arguments))
+    """Run a command line; ends the process with the command's exit code, also when nobody reads its output any more."""
+    prepare_streams()
+    code = run(arguments)
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            with patient(stream):
+                pass
+        except Refusal as refusal:
+            code = fail(refusal)
+    sys.exit(code)
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
@@ -86,10 +96,13 @@ def run(arguments: Sequence[str] | None = None) -> int:
         error.show()
         return ExitCode.USAGE
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        silence(sys.stdout)
         return ExitCode.PASSED
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        return fail(Unavailable(f"something cannot be written: {error.strerror}") if full else error)
     except Exception as error:
         return fail(error)
     return outcome if isinstance(outcome, int) else ExitCode.PASSED

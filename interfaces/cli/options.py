@@ -1,7 +1,9 @@
-"""Kinds of option values."""
+"""Kinds of option values, and options that come from the environment."""
 
 from __future__ import annotations
 
+import difflib
+import os
 from typing import Any
 
 import click
@@ -23,3 +25,26 @@ class Duration(click.ParamType[float]):
 
 
 DURATION = Duration()
+
+
+def from_environment(command: click.Command) -> click.Command:
+    """Let every option be given as TESTMESH_OPT_<OPTION> too, by the name that people type."""
+    for option in command.params:
+        if isinstance(option, click.Option):
+            spelled = max(option.opts, key=len).lstrip("-")
+            option.envvar = f"TESTMESH_OPT_{spelled.upper().replace('-', '_')}"
+    return command
+
+
+def unread_names(command: click.Command) -> list[str]:
+    """Warnings about TESTMESH_* names of this process that nothing reads, the command's options included."""
+    from interfaces.settings import unknown_names
+
+    known = [str(option.envvar) for option in command.params if option.envvar]
+    warnings = [f"warning: {text}" for text in unknown_names(os.environ)]
+    for name in sorted(os.environ):
+        if name.startswith("TESTMESH_OPT_") and name not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            warnings.append(f"warning: {name} is not an option of `testmesh {command.name}`{hint}")
+    return warnings

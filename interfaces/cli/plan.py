@@ -53,8 +53,14 @@ def plan(
             problems.extend(invalid.problems)
             continue
         warnings.extend(found)
-        if _selected(definition, options):
+        if not _selected(definition, options):
+            continue
+        try:
             planned.append(Planned(definition, text, _variables(definition, file, layers)))
+        except NotFound as missing:
+            at = definition.position(("env_file",))
+            remedy = "env_file is taken from the folder of the flow"
+            problems.append(Problem(missing.message, file.file, at.line, at.column, remedy=remedy))
     if problems:
         raise InvalidFlow(tuple(problems))
     return planned, warnings
@@ -84,12 +90,19 @@ def in_project(file: str, home: Path) -> str:
 def _read(file: FlowFile, known: set[str], strict: bool) -> tuple[FlowDefinition, str, tuple[Problem, ...]]:
     if file.line is not None:
         raise Invalid(f"{file.file}:{file.line}: running one step alone is not possible yet; leave out the line")
+    if not _is_text(file.file):
+        raise InvalidFlow((Problem("The name of this file is not UTF-8", file.file, remedy="rename it"),))
     try:
         content = file.read()
     except OSError as error:
         raise InvalidFlow((Problem(f"The file cannot be read: {error.strerror}", file.file),)) from error
     definition, warnings = read_flow(content, file=file.file, actions=ACTIONS, known_variables=known, strict=strict)
     return definition, content.decode(), warnings
+
+
+def _is_text(text: str) -> bool:
+    """Whether it came as UTF-8: other bytes of names and arguments arrive as lone surrogates, which no record takes."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _selected(definition: FlowDefinition, options: Mapping[str, Any]) -> bool:
@@ -127,7 +140,11 @@ def _variables(definition: FlowDefinition, file: FlowFile, layers: Mapping[str, 
     own: dict[str, Any] = {}
     for path in definition.env_file:
         own.update(_env_file(folder / path))
-    return dict(resolve(by_precedence({**layers, "env_file": own})).values)
+    values = dict(resolve(by_precedence({**layers, "env_file": own})).values)
+    for name, value in values.items():
+        if not _is_text(name) or (isinstance(value, str) and not _is_text(value)):
+            raise Invalid(f"the variable {name} is not UTF-8", remedy="give bytes as base64 text")
+    return values
 
 
 def _env_file(path: Path) -> dict[str, str]:

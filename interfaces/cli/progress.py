@@ -3,52 +3,16 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 import time
 from typing import Literal, TextIO
 
 from interfaces.cli.reports.model import Execution, Step
+from interfaces.cli.terminal import Paint, cut, one_line, say, size_of
 
 Style = Literal["auto", "tree", "plain", "none"]
 REDRAW_SECONDS = 0.1
 _SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
-_SYMBOLS = {
-    "passed": ("✓", "32"),
-    "passed_on_retry": ("✓", "33"),
-    "tolerated": ("!", "33"),
-    "skipped": ("-", "2"),
-    "failed": ("✗", "31"),
-    "error": ("✗", "31"),
-    "timed_out": ("✗", "31"),
-    "cancelled": ("✗", "33"),
-    "lost": ("✗", "33"),
-    "queued": ("·", "2"),
-}
-
-
-class Paint:
-    """Colours where they are wanted; words and symbols say the same without."""
-
-    def __init__(self, stream: TextIO, wanted: bool | None = None) -> None:
-        self.on = colour_wanted(stream) if wanted is None else wanted
-
-    def __call__(self, text: str, code: str) -> str:
-        return f"\x1b[{code}m{text}\x1b[0m" if self.on else text
-
-    def verdict(self, verdict: str) -> str:
-        """Symbol and word."""
-        symbol, code = _SYMBOLS.get(verdict, ("?", "0"))
-        return self(f"{symbol} {verdict.replace('_', ' ')}", code)
-
-
-def colour_wanted(stream: TextIO) -> bool:
-    """NO_COLOR, FORCE_COLOR, TERM=dumb and the kind of stream, in that order (no-color.org, force-color.org)."""
-    if os.environ.get("NO_COLOR"):
-        return False
-    if os.environ.get("FORCE_COLOR"):
-        return True
-    return stream.isatty() and os.environ.get("TERM") != "dumb"
 
 
 def live_view(style: Style, total: int, *, colour: bool | None = None, quiet: bool = False) -> View:
@@ -68,6 +32,9 @@ class View:
 
     def changed(self, execution: Execution) -> None:
         """An event of the execution came."""
+
+    def note(self, text: str) -> None:
+        """Something about the run itself happened."""
 
     def tick(self) -> None:
         """Time has passed."""
@@ -90,7 +57,11 @@ class Plain(View):
         if execution.verdict is None or execution.id in self._shown:
             return
         self._shown.add(execution.id)
-        print(f"[{len(self._shown)}/{self._total}] {finished_line(execution, self._paint)}", file=self._stream, flush=True)
+        say(f"[{len(self._shown)}/{self._total}] {finished_line(execution, self._paint)}", self._stream)
+
+    def note(self, text: str) -> None:
+        """A line of its own."""
+        say(one_line(text), self._stream)
 
 
 class Tree(View):
@@ -101,8 +72,7 @@ class Tree(View):
         self._paint = paint
         self._total = total
         self._live: dict[str, Execution] = {}
-        self._done: list[str] = []
-        self._ended = 0
+        self._done: set[str] = set()
         self._height = 0
         self._drawn = 0.0
 
@@ -110,68 +80,64 @@ class Tree(View):
         """Take it into the picture."""
         if execution.verdict is None:
             self._live[execution.id] = execution
-        elif self._live.pop(execution.id, None) is not None or execution.id not in self._done:
-            self._ended += 1
-            self._done.append(execution.id)
-            self._erase()
-            print(finished_line(execution, self._paint), file=self._stream)
-            self._draw()
+        elif execution.id not in self._done:
+            self._live.pop(execution.id, None)
+            self._done.add(execution.id)
+            self._show(finished_line(execution, self._paint))
         self.tick()
+
+    def note(self, text: str) -> None:
+        """A line above the picture."""
+        self._show(one_line(text))
 
     def tick(self) -> None:
         """Draw again when it is time."""
         if time.monotonic() - self._drawn >= REDRAW_SECONDS:
-            self._erase()
-            self._draw()
+            self._show()
 
     def close(self) -> None:
         """Leave only the finished lines."""
-        self._erase()
-        self._stream.flush()
+        say(self._erasure(), self._stream, end="")
 
-    def _erase(self) -> None:
-        if self._height:
-            self._stream.write(f"\x1b[{self._height}F\x1b[0J")
-        self._height = 0
-
-    def _draw(self) -> None:
+    def _show(self, *finished: str) -> None:
+        """One write a picture, so that it does not flicker."""
         self._drawn = time.monotonic()
-        width, height = shutil.get_terminal_size()
+        erasure, picture = self._erasure(), self._picture()
+        self._height = len(picture)
+        say(erasure + "\n".join([*finished, *picture]), self._stream)
+
+    def _erasure(self) -> str:
+        height, self._height = self._height, 0
+        return f"\x1b[{height}F\x1b[0J" if height else ""
+
+    def _picture(self) -> list[str]:
+        width, height = size_of(self._stream)
         lines = [line for execution in self._live.values() for line in self._execution(execution)]
         lines = lines[: max(1, height - 3)]
-        lines.append(self._paint(f"  {self._ended}/{self._total} finished", "2"))
-        for line in lines:
-            self._stream.write(_cut(line, width) + "\n")
-        self._height = len(lines)
-        self._stream.flush()
+        lines.append(self._paint(f"  {len(self._done)}/{self._total} finished", "2"))
+        return [cut(line, width) for line in lines]
 
     def _execution(self, execution: Execution) -> list[str]:
         spin = _SPINNER[int(time.monotonic() * 10) % len(_SPINNER)]
         attempt = f", attempt {execution.attempt}" if execution.attempt > 1 else ""
-        lines = [f"{spin} {execution.name}  ({execution.seconds:.1f} s, {execution.status}{attempt})"]
+        lines = [f"{spin} {one_line(execution.name)}  ({execution.seconds:.1f} s, {execution.status}{attempt})"]
         return lines + [self._step(step) for step in execution.last_steps[-4:]]
 
     def _step(self, step: Step) -> str:
         depth = "  " * (2 + step.path.count("/"))
         if step.verdict == "running":
-            return f"{depth}… {step.name}  [{step.action}]"
-        return f"{depth}{self._paint.verdict(step.verdict)}  {step.name}  {step.duration_ms:.0f} ms"
+            return f"{depth}… {one_line(step.name)}  [{step.action}]"
+        return f"{depth}{self._paint.verdict(step.verdict)}  {one_line(step.name)}  {step.duration_ms:.0f} ms"
 
 
 def finished_line(execution: Execution, paint: Paint) -> str:
     """One line that says how a flow ended."""
-    notes = [f"{execution.seconds:.2f} s", f"{len(execution.last_steps)} steps"]
+    notes = [f"{execution.seconds:.2f} s", "1 step" if len(execution.last_steps) == 1 else f"{len(execution.last_steps)} steps"]
     if execution.attempt > 1:
         notes.append(f"attempt {execution.attempt}")
     if execution.tolerated:
         notes.append(f"{execution.tolerated} tolerated")
     why = f"  {execution.message}" if execution.message and execution.verdict not in ("passed", "passed_on_retry") else ""
     place = f"  {execution.file}" if execution.file else ""
-    return f"{paint.verdict(str(execution.verdict))}  {execution.name}{place}  ({', '.join(notes)}){why}"
-
-
-def _cut(line: str, width: int) -> str:
-    """The line within the terminal's width, colours not counted."""
-    if "\x1b" in line or len(line) < width:
-        return line
-    return line[: width - 1] + "…"
+    said = one_line(f"{execution.name}{place}  ({', '.join(notes)}){why}")
+    return f"{paint.verdict(str(execution.verdict))}  {said}"

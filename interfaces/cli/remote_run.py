@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from application.flow_documents import digest
-from domain.errors import Conflict
+from domain.errors import Conflict, Refusal
 from interfaces.cli.client import Client, connect_client
 from interfaces.cli.plan import Planned, find_project, in_project
 
@@ -32,6 +31,7 @@ class RemoteRun:
         idempotency_key: str | None = None,
         max_seconds: float | None = None,
         tick: Callable[[], None] = lambda: None,
+        note: Callable[[str], None] = lambda text: None,
     ) -> None:
         self._flows = flows
         self._on_event = on_event
@@ -41,6 +41,8 @@ class RemoteRun:
         self._key = idempotency_key
         self._max_seconds = max_seconds
         self._tick = tick
+        self._note = note
+        self._cancelling: asyncio.Task[None] | None = None
         project, self._home = find_project(Path.cwd())
         self._project = project.project or ""
         self._halted: str | None = None
@@ -52,14 +54,24 @@ class RemoteRun:
         return self._halted
 
     def run(self) -> None:
-        """Request, and follow to the last verdict."""
+        """Request, and follow to the last verdict. What was requested before a refusal is named."""
         with connect_client(self._url) as client:
-            ids = [self._request(client, flow, number) for number, flow in enumerate(self._flows)]
-            if not self._follow:
-                for id, _ in ids:
-                    print(id)
-                return
-            asyncio.run(self._follow_all(client, ids))
+            ids = self._request_all(client)
+            if self._follow:
+                asyncio.run(self._follow_all(client, ids))
+
+    def _request_all(self, client: Client) -> list[tuple[str, str]]:
+        ids: list[tuple[str, str]] = []
+        try:
+            for number, flow in enumerate(self._flows):
+                ids.append(self._request(client, flow, number))
+                if not self._follow:
+                    print(ids[-1][0], flush=True)
+        except BaseException:
+            if ids and self._follow:
+                self._note(f"requested already, and not followed: {' '.join(id for id, _ in ids)}")
+            raise
+        return ids
 
     def _request(self, client: Client, flow: Planned, number: int) -> tuple[str, str]:
         body: dict[str, Any] = {"variables": dict(flow.variables), "trigger": "cli", **self._what(client, flow)}
@@ -84,7 +96,8 @@ class RemoteRun:
 
     async def _follow_all(self, client: Client, ids: Sequence[tuple[str, str]]) -> None:
         loop = asyncio.get_running_loop()
-        following = asyncio.gather(*(self._follow_one(client, id, position) for id, position in ids))
+        self._open = {id for id, _ in ids}
+        following = asyncio.create_task(self._take_all(client, dict(ids)))
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._halt, "interrupted", client, following)
         limit = loop.call_later(self._max_seconds, self._halt, "time_limit", client, following) if self._max_seconds else None
@@ -94,30 +107,40 @@ class RemoteRun:
         except asyncio.CancelledError:
             if self._halted is None:
                 raise
+            self._note(f"left to the server: {' '.join(sorted(self._open))}; see `testmesh runs follow ID`")
         finally:
             ticking.cancel()
             if limit is not None:
                 limit.cancel()
 
-    async def _follow_one(self, client: Client, id: str, position: str) -> None:
-        self._open.add(id)
-        await asyncio.to_thread(client.get, client.room(f"/executions/{id}"), min_position=position)
-        async for event in client.events(f"execution:{id}"):
-            self._on_event(event)
-        self._open.discard(id)
+    async def _take_all(self, client: Client, positions: Mapping[str, str]) -> None:
+        async def ready(topic: str) -> None:
+            id = topic.partition(":")[2]
+            await asyncio.to_thread(client.get, client.room("/executions", id), min_position=positions[id])
 
-    def _halt(self, why: str, client: Client, following: asyncio.Future[Any]) -> None:
+        stream = client.stream([f"execution:{id}" for id in positions], note=self._note, ready=ready)
+        async for event in stream.events():
+            self._on_event(event)
+            if event["topic"] == "execution.finished":
+                self._open.discard(event["execution"])
+
+    def _halt(self, why: str, client: Client, following: asyncio.Task[None]) -> None:
         """The first time: cancel what runs and wait for its teardown. The second time: leave it."""
         if self._halted is not None:
             following.cancel()
             return
         self._halted = why
-        print(f"{why.replace('_', ' ')}: cancelling {len(self._open)} executions", file=sys.stderr)
-        for id in list(self._open):
+        self._note(f"{why.replace('_', ' ')}: cancelling {len(self._open)}, teardown still runs; Ctrl-C now leaves them alone")
+        self._cancelling = asyncio.create_task(self._cancel(client, why))
+
+    async def _cancel(self, client: Client, why: str) -> None:
+        for id in sorted(self._open):
             try:
-                client.command("POST", client.room(f"/executions/{id}/cancel"), {"reason": why})
+                await asyncio.to_thread(client.command, "POST", client.room(f"/executions/{id}/cancel"), {"reason": why})
             except Conflict:
                 continue
+            except Refusal as refusal:
+                self._note(f"{id} could not be cancelled: {refusal.message}")
 
     async def _ticks(self) -> None:
         while True:

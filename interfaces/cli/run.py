@@ -9,17 +9,22 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from interfaces.cli.errors import ExitCode, of_verdicts, worst
-from interfaces.cli.options import DURATION
+from interfaces.cli.errors import ExitCode, fail, of_verdicts, worst
+from interfaces.cli.options import DURATION, from_environment, unread_names
+from interfaces.cli.terminal import patient, printable, say
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from domain.errors import Refusal
     from interfaces.cli.plan import Planned
     from interfaces.cli.reports.model import Execution
 
 _HALTS = {"interrupted": ExitCode.INTERRUPTED, "time_limit": ExitCode.TIME_LIMIT}
 
 
-@click.command(context_settings={"auto_envvar_prefix": "TESTMESH_OPT"})
+@from_environment
+@click.command()
 @click.argument("paths", nargs=-1)
 @click.option("--var", "variables", multiple=True, metavar="NAME=VALUE", help="A variable; wins over every other source.")
 @click.option("--env-file", "env_files", multiple=True, type=click.Path(dir_okay=False), help="A file of variables.")
@@ -52,34 +57,62 @@ def run(paths: tuple[str, ...], **options: Any) -> int:
 
     reports = [parse_report(report) for report in options["reports"]]
     environ = {} if options["remote"] else os.environ
+    jobs = _jobs(options["jobs"])
     flows, warnings = plan(paths, options, strict=True, environ=environ)
     if not options["quiet"]:
-        for warning in warnings:
-            print(warning, file=sys.stderr)
+        for warning in [*unread_names(run), *warnings]:
+            print(printable(str(warning)), file=sys.stderr)
     if not flows:
         print("no flow was selected", file=sys.stderr)
         return ExitCode.NOTHING
     collector = Collector()
     colour = False if options["no_color"] else None
     view = live_view(options["progress"], len(flows), colour=colour, quiet=options["quiet"])
-    runner = _remote(flows, options, collector, view) if options["remote"] else _local(flows, options, collector, view)
-    try:
-        runner.run()
-    finally:
-        view.close()
-    if options["remote"] and not options["follow"]:
+    runner = _remote(flows, options, collector, view) if options["remote"] else _local(flows, options, jobs, collector, view)
+    refusal = _driven(runner, collector, view)
+    if refusal is None and options["remote"] and not options["follow"]:
         return ExitCode.PASSED
     sources = {flow.definition.file: flow.text for flow in flows}
     executions = list(collector.executions.values())
-    _show(executions, sources, options, len(flows))
+    codes: list[ExitCode] = [_exit_code(executions, runner.halted, options), *_write(reports, executions, sources)]
+    with patient(sys.stdout):
+        _show(executions, sources, options, len(flows))
+    if refusal is not None:
+        codes.append(ExitCode(fail(refusal)))
+    return worst(codes)
+
+
+def _driven(runner: Any, collector: Any, view: Any) -> Refusal | None:
+    """Run to the end. What ended it before the end, if something has happened until then that must not be lost."""
+    from domain.errors import Refusal
+
+    try:
+        runner.run()
+    except Refusal as refusal:
+        if not collector.executions:
+            raise
+        return refusal
+    finally:
+        view.close()
+    return None
+
+
+def _write(reports: Sequence[tuple[str, Path]], executions: Sequence[Execution], sources: Mapping[str, str]) -> list[ExitCode]:
+    """Write every report, also after one that cannot be written."""
+    from domain.errors import Unavailable
+
+    codes = []
     for kind, path in reports:
         from interfaces.cli.reports.writers import write_report
 
-        write_report(kind, path, executions, sources)
-    return _exit_code(executions, runner.halted, options)
+        try:
+            write_report(kind, path, executions, sources)
+        except Unavailable as refusal:
+            codes.append(ExitCode(fail(refusal)))
+    return codes
 
 
-def _exit_code(executions: Sequence[Execution], halted: str | None, options: Mapping[str, Any]) -> int:
+def _exit_code(executions: Sequence[Execution], halted: str | None, options: Mapping[str, Any]) -> ExitCode:
     verdicts = [execution.verdict or "error" for execution in executions]
     if options["fail_on_flaky"]:
         verdicts = ["failed" if verdict == "passed_on_retry" else verdict for verdict in verdicts]
@@ -89,19 +122,20 @@ def _exit_code(executions: Sequence[Execution], halted: str | None, options: Map
     return worst(codes)
 
 
-def _local(flows: Sequence[Planned], options: Mapping[str, Any], collector: Any, view: Any) -> Any:
+def _local(flows: Sequence[Planned], options: Mapping[str, Any], jobs: int, collector: Any, view: Any) -> Any:
     from interfaces.cli.local_run import LocalRun
 
     return LocalRun(
         flows,
         _sink(collector, view, options),
-        jobs=_jobs(options["jobs"]),
+        jobs=jobs,
         seed=options["seed"],
         secret_names=options["secrets"],
         environ=os.environ,
         fail_fast=options["fail_fast"],
         max_seconds=options["max_duration"],
         tick=view.tick,
+        note=view.note,
     )
 
 
@@ -120,6 +154,7 @@ def _remote(flows: Sequence[Planned], options: Mapping[str, Any], collector: Any
         idempotency_key=options["idempotency_key"],
         max_seconds=options["timeout"] or options["max_duration"],
         tick=view.tick,
+        note=view.note,
     )
 
 
@@ -131,8 +166,7 @@ def _sink(collector: Any, view: Any, options: Mapping[str, Any]) -> Any:
         if options["form"] == "jsonl":
             import orjson
 
-            sys.stdout.write(orjson.dumps({"version": 1, **event}).decode() + "\n")
-            sys.stdout.flush()
+            say(orjson.dumps({"version": 1, **event}).decode(), sys.stdout)
 
     return take
 
@@ -156,6 +190,7 @@ def _show(executions: Sequence[Execution], sources: Mapping[str, str], options: 
         return
     if options["form"] == "jsonl":
         return
+    from interfaces.cli.again import repeated
     from interfaces.cli.summary import show_results
 
     show_results(
@@ -163,6 +198,6 @@ def _show(executions: Sequence[Execution], sources: Mapping[str, str], options: 
         sources,
         total,
         verbose=options["verbose"],
-        remote=options["remote"],
+        again=repeated(options),
         colour=False if options["no_color"] else None,
     )

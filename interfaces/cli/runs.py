@@ -58,7 +58,7 @@ def get(execution: str, url: str | None, form: str) -> int:
 
     with connect_client(url) as client:
         if form == "json":
-            show_json(client.get(client.room(f"/executions/{execution}")))
+            show_json(client.get(client.room("/executions", execution)))
             return ExitCode.PASSED
         _show(client, execution)
     return ExitCode.PASSED
@@ -69,7 +69,7 @@ def _show(client: Any, id: str) -> None:
     from interfaces.cli.reports.model import Collector
     from interfaces.cli.summary import show_results
 
-    row = client.get(client.room(f"/executions/{id}"))
+    row = client.get(client.room("/executions", id))
     collector = Collector()
     after = None
     while True:
@@ -82,7 +82,7 @@ def _show(client: Any, id: str) -> None:
     if row["status"] != "finished":
         click.echo(f"{row['status']}, attempt {row['attempt']}")
     sources = {row["file"]: client.get(client.room(f"/executions/{row['id']}/source"))}
-    show_results(list(collector.executions.values()), sources, 1, verbose=True, remote=True)
+    show_results(list(collector.executions.values()), sources, 1, verbose=True, again=["--remote"], under_way=True)
 
 
 @runs.command()
@@ -101,10 +101,10 @@ def follow(execution: str, url: str | None, quiet: bool) -> int:
     collector = Collector()
     view = live_view("auto", 1, quiet=quiet)
     with connect_client(url) as client:
-        row = client.get(client.room(f"/executions/{execution}"))
+        row = client.get(client.room("/executions", execution))
 
         async def watch() -> None:
-            async for event in client.events(f"execution:{row['id']}"):
+            async for event in client.stream([f"execution:{row['id']}"], note=view.note).events():
                 view.changed(collector.add(event))
 
         try:
@@ -113,7 +113,7 @@ def follow(execution: str, url: str | None, quiet: bool) -> int:
             view.close()
         sources = {row["file"]: client.get(client.room(f"/executions/{row['id']}/source"))}
     executions = list(collector.executions.values())
-    show_results(executions, sources, 1, remote=True)
+    show_results(executions, sources, 1, again=["--remote"])
     return of_verdicts(found.verdict or "error" for found in executions)
 
 
@@ -126,6 +126,6 @@ def cancel(execution: str, reason: str, url: str | None) -> int:
     from interfaces.cli.client import connect_client
 
     with connect_client(url) as client:
-        client.command("POST", client.room(f"/executions/{execution}/cancel"), {"reason": reason})
+        client.command("POST", client.room("/executions", execution, "/cancel"), {"reason": reason})
     print(f"{execution} was asked to stop", file=sys.stderr)
     return ExitCode.PASSED

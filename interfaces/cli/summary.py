@@ -6,9 +6,10 @@ import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from interfaces.cli.progress import Paint
-from interfaces.cli.reports.failure import again_command, failure_text
+from interfaces.cli.again import again_command
+from interfaces.cli.reports.failure import failure_text
 from interfaces.cli.reports.model import Execution
+from interfaces.cli.terminal import Paint, one_line, printable
 
 _GOOD = ("passed", "passed_on_retry")
 
@@ -19,18 +20,20 @@ def show_results(
     total: int,
     *,
     verbose: bool = False,
-    remote: bool = False,
+    again: Sequence[str] = (),
+    under_way: bool = False,
     colour: bool | None = None,
 ) -> None:
-    """Print them. `total` flows were selected, of which some may never have begun."""
+    """Print them. `total` flows were selected, of which some may never have begun; `again` are the options that the
+    command to run one again repeats. With `under_way`, one without a verdict is no failure: it is still running."""
     paint = Paint(sys.stdout, colour)
     if verbose:
         for execution in executions:
             _show_steps(execution, paint)
     for execution in executions:
-        if execution.verdict not in _GOOD:
-            _show_failure(execution, sources, paint, remote)
-    counts = Counter(execution.verdict or "unfinished" for execution in executions)
+        if execution.verdict not in _GOOD and not (under_way and execution.verdict is None):
+            _show_failure(execution, sources, paint, again)
+    counts = Counter(execution.verdict or ("under way" if under_way else "unfinished") for execution in executions)
     begun = len(executions)
     if total > begun:
         counts["not begun"] = total - begun
@@ -40,25 +43,28 @@ def show_results(
 
 
 def _show_steps(execution: Execution, paint: Paint) -> None:
-    print(f"{paint.verdict(execution.verdict or 'error')}  {execution.name}  ({execution.seconds:.2f} s)")
+    print(f"{paint.verdict(execution.verdict or execution.status)}  {one_line(execution.name)}  ({execution.seconds:.2f} s)")
     for step in execution.last_steps:
         depth = "  " * (1 + step.path.count("/"))
-        print(f"{depth}{paint.verdict(step.verdict)}  {step.phase}: {step.name}  [{step.action}]  {step.duration_ms:.0f} ms")
+        took = "" if step.verdict == "running" else f"  {step.duration_ms:.0f} ms"
+        said = f"{step.phase}: {one_line(step.name)}  [{step.action}]{took}"
+        print(f"{depth}{paint.verdict(step.verdict)}  {said}")
         for line in step.logs:
-            print(f"{depth}    [{line['level']}] {line['message']}")
+            print(f"{depth}    [{line['level']}] {one_line(line['message'])}")
 
 
-def _show_failure(execution: Execution, sources: Mapping[str, str], paint: Paint, remote: bool) -> None:
-    print(paint(f"━━ {execution.verdict or 'unfinished'}: {execution.name}  {execution.file}", "1;31"))
+def _show_failure(execution: Execution, sources: Mapping[str, str], paint: Paint, again: Sequence[str]) -> None:
+    heading = one_line(f"━━ {execution.verdict or 'unfinished'}: {execution.name}  {execution.file}")
+    print(paint(heading, "1;31"))
     shown = False
     for step in execution.last_steps:
         if step.bad:
-            print(failure_text(execution, step, sources.get(execution.file, "")))
+            print(printable(failure_text(execution, step, sources.get(execution.file, ""))))
             shown = True
     if execution.message and (not shown or execution.cause):
-        print(f"  {execution.cause or execution.verdict}: {execution.message}")
+        print(printable(f"  {execution.cause or execution.verdict}: {execution.message}"))
     print(f"  execution {execution.id}, seed {execution.seed}")
-    print(f"  run it again: {again_command(execution, remote=remote)}")
+    print(printable(f"  run it again: {again_command(execution, again)}"))
     print()
 
 

@@ -31,5 +31,7 @@ def _cell(value: Any, *, cut: bool) -> str:
         return "-"
     if isinstance(value, float):
         return f"{value:.1f}"
+    if isinstance(value, list):
+        value = ", ".join(map(str, value))
     text = "".join(character if character.isprintable() else " " for character in str(value))
     return text[: WIDEST - 1] + "…" if cut and len(text) > WIDEST else text

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from interfaces.cli.errors import ExitCode
+from interfaces.cli.terminal import printable
 
 if TYPE_CHECKING:
     from domain.errors import Problem
@@ -55,7 +56,7 @@ def _show(problems: list[Problem], form: str) -> None:
         click.echo(orjson.dumps([asdict(problem) for problem in problems]).decode())
         return
     for problem in problems:
-        click.echo(str(problem))
+        click.echo(printable(str(problem)))
 
 
 def _count(number: int, noun: str) -> str:

@@ -1,4 +1,4 @@
-"""The failure output: where, what was expected, what came, the exchange, a hint, and the command that runs it again."""
+"""The failure output: where, what was expected, what came, the exchange, and a hint."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from interfaces.cli.reports.model import Execution, Step
 
 BODY_SHOWN = 600
 VALUE_SHOWN = 200
+SOURCE_SHOWN = 160
+_QUIET_HEADERS = ("accept", "accept-encoding", "connection", "content-length", "host", "user-agent")
+_METHODS: Mapping[str, tuple[str, ...]] = {"GET": (), "HEAD": ("--head",)}
 
 
 def failure_text(execution: Execution, step: Step, source: str) -> str:
@@ -52,18 +55,29 @@ def _assertion(execution: Execution, check: Mapping[str, Any], source: str) -> I
     if check["expected"] is not None or check["actual"] is not None:
         yield f"    expected: {_short(check['expected'])}"
         yield f"      actual: {_short(check['actual'])}"
-    for text, value in check["values"]:
-        if text != check["expression"]:
-            yield f"    {text} = {_short(value)}"
+    for text, value in _values(check):
+        yield f"    {text} = {_short(value)}"
     for line in check["diff"]:
         yield f"    {line}"
+
+
+def _values(check: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """The parts of the expression, without what was said already; a record that was too big keeps not all of them."""
+    for pair in check["values"]:
+        if not isinstance(pair, list | tuple) or len(pair) != 2 or pair[0] == check["expression"]:
+            continue
+        if pair[1] != check["actual"] or not check["expression"].startswith(f"{pair[0]} == "):
+            yield str(pair[0]), pair[1]
 
 
 def _excerpt(source: str, line: int, column: int) -> Iterator[str]:
     lines = source.splitlines()
     if 0 < line <= len(lines):
-        yield f"  {line:>5} | {lines[line - 1]}"
-        yield f"        | {' ' * (column - 1)}^"
+        begin = max(0, column - SOURCE_SHOWN * 2 // 3) if len(lines[line - 1]) > SOURCE_SHOWN else 0
+        text, left = lines[line - 1][begin : begin + SOURCE_SHOWN], "..." if begin else ""
+        right = "..." if begin + SOURCE_SHOWN < len(lines[line - 1]) else ""
+        yield f"  {line:>5} | {left}{text}{right}"
+        yield f"        | {' ' * (len(left) + column - 1 - begin)}^"
 
 
 def _exchange(exchange: Mapping[str, Any] | None) -> Iterator[str]:
@@ -78,30 +92,33 @@ def _exchange(exchange: Mapping[str, Any] | None) -> Iterator[str]:
         time = f" in {response['time']:.0f} ms" if isinstance(response.get("time"), int | float) else ""
         yield f"  < {response['status']}{time}"
         if response.get("body"):
-            yield f"  < {_short(response['body'], BODY_SHOWN)}"
+            yield from (f"  < {line}" for line in _body(response["body"]).splitlines())
     elif response:
         yield f"  < {_short(response, BODY_SHOWN)}"
-    if "url" in request:
+    if "url" in request and len(str(request.get("body") or "")) <= BODY_SHOWN:
         yield f"  = {as_curl(request)}"
 
 
 def as_curl(request: Mapping[str, Any]) -> str:
     """The request as a curl command; masked values stay masked."""
-    words = ["curl", "-X", str(request.get("method", "GET"))]
+    method, body = str(request.get("method", "GET")), request.get("body")
+    words = ["curl", *_METHODS.get(method, ("-X", method))]
     for name, value in (request.get("headers") or {}).items():
-        if name.lower() not in ("content-length", "host", "accept-encoding", "connection"):
+        if name.lower() not in _QUIET_HEADERS and not name.lower().startswith("x-testmesh-"):
             words += ["-H", f"{name}: {value}"]
-    body = request.get("body")
     if body not in (None, ""):
-        words += ["--data-binary", body if isinstance(body, str) else json.dumps(body)]
+        words += ["-X", method] if method in _METHODS else []
+        words += ["--data-binary", body if isinstance(body, str) else json.dumps(body, ensure_ascii=False)]
     return shlex.join([*words, str(request["url"])])
+
+
+def _body(body: Any) -> str:
+    """The beginning of a body; of one that is not text, only its size."""
+    if isinstance(body, str) and sum(body[:BODY_SHOWN].count(sign) for sign in ("\x00", "\ufffd")) > 3:
+        return f"({len(body)} characters that are not text)"
+    return _short(body, BODY_SHOWN)
 
 
 def _short(value: Any, limit: int = VALUE_SHOWN) -> str:
     text = value if isinstance(value, str) and limit == BODY_SHOWN else json.dumps(value, ensure_ascii=False, default=str)
     return text if len(text) <= limit else f"{text[:limit]}... ({len(text)} characters)"
-
-
-def again_command(execution: Execution, *, remote: bool) -> str:
-    """The command that runs this flow again with the same seed."""
-    return shlex.join(["testmesh", "run", *(["--remote"] if remote else ["--seed", execution.seed]), execution.file])

@@ -204,3 +204,43 @@ def test_without_a_server_remote_says_what_to_do(testmesh: Testmesh, monkeypatch
     ran = testmesh("run", "--remote", "good.yaml", "--url", "http://127.0.0.1:9")
     assert ran.code == 3
     assert "testmesh up" in ran.err
+
+
+def test_every_report_is_written_also_after_one_that_cannot_be(testmesh: Testmesh, folder: Path) -> None:
+    (folder / "taken").mkdir()
+    ran = testmesh("run", "good.yaml", "--report", "junit=taken", "--report", "json=r.json")
+    assert ran.code == 3
+    assert "taken cannot be written" in ran.err
+    assert "1 flow: 1 passed" in ran.out
+    assert json.loads((folder / "r.json").read_text())["executions"]
+
+
+def test_a_missing_env_file_is_a_problem_with_its_place(testmesh: Testmesh, folder: Path) -> None:
+    (folder / "gone.yaml").write_text(
+        "flow:\n  name: x\n  env_file: gone.env\n  steps:\n    - {action: log, config: {message: x}}\n"
+    )
+    (folder / "broken.yaml").write_text(BROKEN)
+    ran = testmesh("run", "gone.yaml", "broken.yaml")
+    assert ran.code == 2
+    assert "gone.yaml:3:13: error: the file of variables" in ran.err
+    assert "broken.yaml:3:3" in ran.err
+
+
+def test_names_and_values_that_are_not_utf8_are_refused(testmesh: Testmesh, folder: Path) -> None:
+    assert "the variable who is not UTF-8" in testmesh("run", "good.yaml", "--var", "who=\udcff").err
+    (folder / "\udcff.yaml").write_text(GOOD)
+    ran = testmesh("run", "\udcff.yaml")
+    assert (ran.code, "rename it" in ran.err) == (2, True)
+
+
+@pytest.mark.parametrize("url", ["127.0.0.1:8080", "http://[::1", "http://h:99999", "ftp://h", "http://h/?a=b"])
+def test_what_is_no_url_of_a_server_is_said(testmesh: Testmesh, url: str) -> None:
+    ran = testmesh("runs", "ls", "--url", url)
+    assert (ran.code, "write it like http://127.0.0.1:8080" in ran.err) == (2, True)
+
+
+@pytest.mark.parametrize("key", ["tmk_ä", "tmk_a\nb", "tmk a"])
+def test_what_is_no_key_is_said_without_showing_it(testmesh: Testmesh, monkeypatch: pytest.MonkeyPatch, key: str) -> None:
+    monkeypatch.setenv("TESTMESH_API_KEY", key)
+    ran = testmesh("runs", "ls")
+    assert (ran.code, "characters that no key has" in ran.err, key in ran.err) == (2, True, False)

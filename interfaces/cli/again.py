@@ -1,0 +1,47 @@
+"""The command that runs a flow again: the same seed, variables and environment, without what must not be shown."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from interfaces.cli.reports.model import Execution
+
+_USERINFO = re.compile(r"(?<=://)[^/@\s]+(?=@)")
+
+
+def again_command(execution: Execution, options: Sequence[str] = ()) -> str:
+    """The command line. `options` are those of the run (see repeated)."""
+    file = "-" if execution.file == "<stdin>" else execution.file
+    return shlex.join(["testmesh", "run", *options, "--seed", execution.seed, file])
+
+
+def repeated(options: Mapping[str, Any]) -> list[str]:
+    """The options of a run that matter to one flow of it, such as `-e stage --var user=ada`. Values of secrets, and
+    those whose name or form says that they are one, are masked."""
+    return ["--remote"] * bool(options.get("remote")) + list(_words(options))
+
+
+def _words(options: Mapping[str, Any]) -> Iterator[str]:
+    for name, option in (("environment", "-e"), ("url", "--url")):
+        if options.get(name):
+            yield from (option, str(options[name]))
+    for path in options.get("env_files") or ():
+        yield from ("--env-file", str(path))
+    secret = tuple(options.get("secrets") or ())
+    for name in secret:
+        yield from ("--secret", name)
+    for assignment in options.get("variables") or ():
+        yield from ("--var", _shown(assignment, secret))
+
+
+def _shown(assignment: str, secret: Sequence[str]) -> str:
+    from domain.masking import MASKED, Masker
+
+    name, _, value = assignment.partition("=")
+    if name.strip() in secret:
+        return f"{name}={MASKED}"
+    shown = Masker(b"").mask({name: value}, sensitive_keys=True)[name]
+    return f"{name}={_USERINFO.sub(MASKED, shown)}"

@@ -1,0 +1,63 @@
+"""The failure output: excerpts of long lines, cut records, binary bodies, curl, and the command that runs it again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from interfaces.cli.again import again_command, repeated
+from interfaces.cli.reports.failure import as_curl, failure_text
+from interfaces.cli.reports.model import Execution, Step
+
+EXECUTION = Execution("1", name="f", file="f.yaml", seed="7")
+
+
+def text(check: dict[str, Any] | None = None, body: str = "", source: str = "x") -> str:
+    found = {"expression": "n == 2", "passed": False, "message": None, "error": None, "line": 1, "column": 1}
+    found |= {"expected": 2, "actual": 1, "values": [], "diff": [], **(check or {})}
+    exchange = {"request": {"method": "GET", "url": "http://h/"}, "response": {"status": 200, "body": body}}
+    outcome = {"verdict": "failed", "tries": [{"assertions": [found]}], "exchange": exchange}
+    return failure_text(EXECUTION, Step("s", "steps", 1, "s", "log", 1, "failed", outcome=outcome), source)
+
+
+def test_a_record_that_was_too_big_for_its_values_is_still_shown() -> None:
+    assert "expected: 2" in text({"values": ["... (2 items)"]})
+
+
+def test_a_value_that_is_the_actual_one_is_not_said_twice() -> None:
+    assert "n = 1" not in text({"values": [["n", 1]]})
+    assert "len(m) = 1" in text({"expression": "len(m) > 2", "values": [["len(m)", 1]]})
+
+
+def test_the_caret_stays_below_its_place_in_a_long_line() -> None:
+    lines = text({"column": 5001}, source="a" * 5000 + "B" + "a" * 5000).splitlines()
+    (number,) = [index for index, line in enumerate(lines) if "| ..." in line]
+    assert len(lines[number]) < 200
+    assert lines[number][lines[number + 1].index("^")] == "B"
+
+
+def test_a_body_that_is_no_text_is_only_counted() -> None:
+    assert "(40 characters that are not text)" in text(body="\x00\ufffd" * 20)
+    assert "  < a\n  < b" in text(body="a\nb")
+
+
+def test_curl_has_what_matters() -> None:
+    headers = {"Accept": "*/*", "User-Agent": "testmesh", "X-TestMesh-Step": "s", "X-A": "b c"}
+    assert as_curl({"method": "GET", "url": "http://h/", "headers": headers}) == "curl -H 'X-A: b c' http://h/"
+    assert as_curl({"method": "HEAD", "url": "http://h/"}) == "curl --head http://h/"
+    assert as_curl({"method": "GET", "url": "http://h/", "body": {"é": 1}}) == (
+        "curl -X GET --data-binary '{\"é\": 1}' http://h/"
+    )
+
+
+def test_the_command_repeats_the_options_without_secrets() -> None:
+    options = {
+        "remote": True,
+        "environment": "stage",
+        "env_files": ("a.env",),
+        "secrets": ("who",),
+        "variables": ("who=x", "password=y", "u=http://me:pw@h/", "n=1"),
+    }
+    assert again_command(EXECUTION, repeated(options)) == (
+        "testmesh run --remote -e stage --env-file a.env --secret who --var 'who=[masked]' --var 'password=[masked]'"
+        " --var 'u=http://[masked]@h/' --var n=1 --seed 7 f.yaml"
+    )
