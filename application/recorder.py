@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 
 from application.event_store import SNAPSHOT_EVERY, Log
+from application.excerpts import fit, fit_outcome, plain, shorten
 from application.group_commit import LostTail, SideWrite, VersionConflict
 from application.payloads import Payloads
 from domain.definition import Phase, Step
@@ -182,10 +183,10 @@ class AttemptRecorder:
         record = plain(asdict(outcome))
         body = orjson.dumps({"result": record["result"], "exchange": record["exchange"]})
         if len(body) <= LIMITS.excerpt_bytes:
-            return fit(record), None, []
+            return fit_outcome(record), None, []
         reference, side = self._payloads.seal(self.execution.workspace, body)
         record["result"], record["exchange"] = shorten(record["result"]), shorten(record["exchange"])
-        return fit(record), dict(reference), side
+        return fit_outcome(record), dict(reference), side
 
     def _kept(self, state: Mapping[str, Any]) -> tuple[dict[str, Any], list[SideWrite]]:
         """What teardown will read: small plain values as they are; secrets and big values sealed in a payload."""
@@ -218,47 +219,3 @@ def _lines(logs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     if len(logs) > len(kept):
         kept.append({"level": "warning", "message": f"{len(logs) - len(kept)} more lines were left out"})
     return plain(kept)  # type: ignore[no-any-return]
-
-
-def plain(value: Any) -> Any:
-    """The value as JSON that PostgreSQL and orjson can keep: no NUL, no lone surrogates, no huge integers."""
-    if isinstance(value, str):
-        text = value.replace("\x00", "\ufffd")
-        return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8", "replace")
-    if isinstance(value, bool) or value is None:
-        return value
-    if isinstance(value, int):
-        return value if -(2**63) <= value < 2**64 else str(value)
-    if isinstance(value, float):
-        return value if value == value and abs(value) != float("inf") else str(value)
-    if isinstance(value, Mapping):
-        return {str(plain(str(key))): plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        return [plain(item) for item in value]
-    if isinstance(value, bytes):
-        return plain(value.decode("utf-8", "replace"))
-    return plain(str(value))
-
-
-def shorten(value: Any, text: int = 500, items: int = 20, depth: int = 5) -> Any:
-    """An excerpt: long texts cut, long lists and objects cut, deep ones flattened, each cut said."""
-    if isinstance(value, str) and len(value) > text:
-        return f"{value[:text]}... ({len(value)} characters)"
-    if isinstance(value, dict | list) and depth == 0:
-        return f"... ({len(value)} items)"
-    if isinstance(value, dict):
-        kept = {key: shorten(item, text, items, depth - 1) for key, item in list(value.items())[:items]}
-        return kept if len(value) <= items else {**kept, "...": f"{len(value) - items} more"}
-    if isinstance(value, list):
-        some = [shorten(item, text, items, depth - 1) for item in value[:items]]
-        return some if len(value) <= items else [*some, f"... {len(value) - items} more"]
-    return value
-
-
-def fit(record: dict[str, Any]) -> dict[str, Any]:
-    """The record within the size of an event, shortened ever harder until it fits."""
-    for text, items in ((2000, 50), (500, 20), (100, 5), (40, 2)):
-        if len(orjson.dumps(record)) <= LIMITS.event_bytes * 3 // 4:
-            return record
-        record = {key: shorten(value, text, items) for key, value in record.items()}
-    return record

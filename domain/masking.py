@@ -120,6 +120,7 @@ def _forms(secret: str) -> Iterator[str]:
         yield value
         for encoded in (json.dumps(value), json.dumps(value, ensure_ascii=False)):
             yield encoded[1:-1]
+            yield json.dumps(encoded[1:-1])[1:-1]  # JSON that is a text inside JSON
         for percent in (
             quote(value, safe="", errors="replace"),
             quote_plus(value, errors="replace"),

@@ -9,12 +9,13 @@ from pathlib import Path
 from domain.errors import Conflict, NotFound
 from interfaces.adapters.embedded import RootLock
 from interfaces.adapters.embedded_postgres import EmbeddedPostgres
+from interfaces.adapters.embedded_valkey import EmbeddedValkey
 from interfaces.settings import Settings
 
 
 def embedded_settings(settings: Settings, root: Path) -> tuple[Settings, Callable[[], None]]:
-    """Settings with a database, and what to call afterwards. A running `up` keeps its PostgreSQL; else it is started
-    for this command alone. NotFound when there is no data folder yet."""
+    """Settings with a database, and what to call afterwards. A running `up` keeps its PostgreSQL, and its Valkey is found;
+    else PostgreSQL is started for this command alone. NotFound when there is no data folder yet."""
     if settings.database_url:
         return settings, lambda: None
     if not (root / "postgres" / "data").exists():
@@ -27,6 +28,7 @@ def embedded_settings(settings: Settings, root: Path) -> tuple[Settings, Callabl
         lock.take()
     except Conflict:
         url, stop = postgres.start(), lambda: None
+        settings = replace(settings, redis_url=settings.redis_url or EmbeddedValkey(root).running_url() or "")
     else:
         url = postgres.start()
 

@@ -108,9 +108,11 @@ class LiveFeed:
         return fetch(self._pool, sql, [*where.values, max(1, min(limit, MOST))])
 
     def tail(self, feed_id: int, limit: int = 500) -> list[Row]:
-        """The events of all workspaces above a feed id in order, with their `workspace`: for whoever serves many watchers."""
+        """The events of all workspaces above a feed id in order, with their `workspace` and `size` (bytes of
+        the event as JSON): for whoever serves many watchers."""
         sql = (
-            f"SELECT feed_id, workspace, topic, execution, version, at, event FROM {TABLE.name}"
+            "SELECT feed_id, workspace, topic, execution, version, at, event, octet_length(event::text) AS size"
+            f" FROM {TABLE.name}"
             " WHERE feed_id > %s ORDER BY feed_id LIMIT %s"
         )
         return fetch(self._pool, sql, [feed_id, max(1, limit)])

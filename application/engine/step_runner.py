@@ -139,17 +139,17 @@ class StepRunner:
             checks = check(self._step, self._around.definition, replace_names(scope, outputs), self._mask)
             verdict = "passed" if all(outcome.passed for outcome in checks) else "failed"
         except TimeoutError:
-            error = StepError("timeout", f"the step did not finish within {self._step.timeout:g} s", "raise its timeout")
+            error = self._failed("timeout", self._late(), "raise its timeout")
         except ActionFailed as failed:
             verdict, result = "failed", failed.result or {}
-            error = StepError("failed", self._text(failed.message))
+            error = self._failed("failed", failed.message)
         except ActionError as failure:
-            error = StepError(failure.kind, self._text(failure.message), failure.hint)
+            error = self._failed(failure.kind, failure.message, failure.hint)
         except ExpressionError as wrong:
             error = self._explained(wrong, (*self._step.path, "config"))
         except Exception as bug:
             logger.exception("action %s failed in a way that it does not know", self._step.action)
-            error = StepError("internal", self._text(f"{type(bug).__name__}: {bug}"), "report this as a bug of TestMesh")
+            error = self._failed("internal", f"{type(bug).__name__}: {bug}", "report this as a bug of TestMesh")
         duration = (time.monotonic() - begun) * 1000
         return _Made(Try(number, verdict, round(duration, 3), error, checks), result, outputs, context.exchange)
 
@@ -243,6 +243,15 @@ class StepRunner:
         place = place_in(self._around.definition, path, error.text, error.offset)
         message = self._text(f"{error.message} in `{error.text}`" if error.text else error.message)
         return StepError("expression", message, error.hint, place.line, place.column)
+
+    def _failed(self, kind: str, message: str, hint: str | None = None) -> StepError:
+        """An error of the action, shown where the step stands."""
+        at = self._around.definition.position(self._step.path)
+        return StepError(kind, self._text(message), hint, at.line, at.column)
+
+    def _late(self) -> str:
+        limit = self._step.timeout
+        return f"the step did not finish within {limit:g} s" if limit else "the action ran into a time limit of its own"
 
     def _log(self, level: str, message: str) -> None:
         self._logs.append({"level": level, "message": message})

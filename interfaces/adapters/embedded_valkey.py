@@ -51,6 +51,10 @@ class EmbeddedValkey:
             self._launch()
         return self.url
 
+    def running_url(self) -> str | None:
+        """Where it is, if it runs; it is not started."""
+        return self.url if self._home.exists() and self._adopt() else None
+
     def ensure(self) -> None:
         """Start it again if it died."""
         if not self.alive():

@@ -45,7 +45,7 @@ def find(url: str | None = None) -> Credentials:
     from interfaces.cli.plan import find_project
 
     saved = _saved()
-    project, _ = find_project(Path.cwd())
+    project, _ = find_project()
     chosen = _address(url or os.environ.get("TESTMESH_URL") or project.url or saved.get("url") or DEFAULT_URL)
     key = os.environ.get("TESTMESH_API_KEY", "").strip() or _key_file()
     if not key and saved.get("url", "").rstrip("/") == chosen:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import Any
 
 import click
@@ -33,7 +32,7 @@ def push(paths: tuple[str, ...], project: str | None, prune: bool, url: str | No
     from interfaces.cli.client import connect_client
     from interfaces.cli.plan import find_project, in_project, plan
 
-    described, home = find_project(Path.cwd())
+    described, home = find_project(paths)
     planned, warnings = plan(paths, {})
     for warning in warnings:
         print(warning, file=sys.stderr)

@@ -39,7 +39,7 @@ def plan(
 ) -> tuple[list[Planned], list[Problem]]:
     """The flows to run and the warnings. Every problem of every file is raised at once. With `strict`, a name that no
     source gives (`environ`, the process environment, is the last) is one of them."""
-    project, home = find_project(Path.cwd())
+    project, home = find_project(paths)
     files = flow_files(paths or [str(home / path) for path in project.flows] or ["."], Path.cwd())
     layers = _layers(project, home, options)
     known = {name for layer in layers.values() for name in layer} | set(environ or ())
@@ -66,19 +66,22 @@ def plan(
     return planned, warnings
 
 
-def known_names(options: Mapping[str, Any]) -> set[str]:
-    """The names of variables that the project, its environment and this process give."""
-    project, home = find_project(Path.cwd())
+def known_names(paths: Sequence[str], options: Mapping[str, Any]) -> set[str]:
+    """The names of variables that the project of the paths, its environment and this process give."""
+    project, home = find_project(paths)
     return {name for layer in _layers(project, home, options).values() for name in layer}
 
 
-def find_project(folder: Path) -> tuple[Project, Path]:
-    """The project file of a folder or the nearest one above, and where it is; an empty project without one."""
-    for place in (folder, *folder.parents):
-        path = place / PROJECT_FILE
-        if path.is_file():
-            return read_project(path.read_bytes(), file=str(path)), place
-    return Project(), folder
+def find_project(paths: Sequence[str] = ()) -> tuple[Project, Path]:
+    """The project file and its folder: the nearest in the working folder or above it, else in or above the first of the
+    paths that is there. An empty project in the working folder without one."""
+    first = next((Path(path) for path in paths if Path(path).exists()), None)
+    for folder in (Path.cwd(), *([first.resolve()] if first is not None else [])):
+        for place in (folder, *folder.parents):
+            path = place / PROJECT_FILE
+            if path.is_file():
+                return read_project(path.read_bytes(), file=str(path)), place
+    return Project(), Path.cwd()
 
 
 def in_project(file: str, home: Path) -> str:

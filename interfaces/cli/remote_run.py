@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from application.flow_documents import digest
@@ -43,7 +42,7 @@ class RemoteRun:
         self._tick = tick
         self._note = note
         self._cancelling: asyncio.Task[None] | None = None
-        project, self._home = find_project(Path.cwd())
+        project, self._home = find_project([flow.definition.file for flow in flows])
         self._project = project.project or ""
         self._halted: str | None = None
         self._open: set[str] = set()

@@ -28,7 +28,7 @@ def validate(paths: tuple[str, ...], form: str, strict: bool, environment: str |
     from interfaces.cli.plan import known_names
 
     problems: list[Problem] = []
-    known = known_names({"environment": environment})
+    known = known_names(paths, {"environment": environment})
     files = flow_files(paths, Path.cwd())
     for file in files:
         try:

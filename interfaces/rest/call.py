@@ -6,7 +6,9 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ParamSpec, TypeVar
+from uuid import UUID
 
+from domain.errors import NotFound
 from domain.events import Actor
 from interfaces.authentication import Caller
 from interfaces.reading import Reading
@@ -56,6 +58,14 @@ class Reply:
     position: tuple[str, int] | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     content_type: str = "application/json"
+
+
+def id_of(text: str, noun: str) -> UUID:
+    """The id in a path; what is none names nothing of this workspace."""
+    try:
+        return UUID(text)
+    except ValueError as error:
+        raise NotFound(f"there is no {noun} {text[:64]} in this workspace") from error
 
 
 def position_text(log: str, number: int) -> str:

@@ -14,8 +14,7 @@ from application.flow_documents import read_flow
 from domain.errors import Invalid, LimitExceeded, NotFound, Refusal
 from domain.limits import LIMITS
 from interfaces.reading import parse_position
-from interfaces.rest.call import Call, Reply, position_text
-from interfaces.rest.flows import flow_id
+from interfaces.rest.call import Call, Reply, id_of, position_text
 from projections.live_feed import LiveFeed
 
 ROUTE = "POST /executions"
@@ -26,14 +25,6 @@ class Resync(Refusal):
 
     kind = "conflict"
     code = "resync"
-
-
-def execution_id(text: str) -> UUID:
-    """The id in a path; what is none names no execution."""
-    try:
-        return UUID(text)
-    except ValueError as error:
-        raise NotFound(f"there is no execution {text[:64]} in this workspace") from error
 
 
 async def page(call: Call) -> Reply:
@@ -55,7 +46,7 @@ async def page(call: Call) -> Reply:
 
 async def one(call: Call) -> Reply:
     """Everything about one execution."""
-    row = await call.run(call.reading.execution_details.get, call.workspace, execution_id(call.path["execution"]))
+    row = await call.run(call.reading.execution_details.get, call.workspace, id_of(call.path["execution"], "execution"))
     if row is None:
         raise NotFound(f"there is no execution {call.path['execution'][:64]} in this workspace")
     return Reply(row)
@@ -94,7 +85,7 @@ def _wanted(call: Call, digest: str) -> RunRequest:
         "digest": digest,
     }
     if body.flow is not None:
-        definition, text, pinned = call.platform.flows.runnable(call.workspace, flow_id(body.flow), body.revision)
+        definition, text, pinned = call.platform.flows.runnable(call.workspace, id_of(body.flow, "flow"), body.revision)
         return RunRequest(call.workspace, definition, text, pinned, **more)
     if body.revision is not None:
         raise Invalid("`revision` belongs to `flow`; a `document` has none", code="invalid_body")
@@ -115,7 +106,7 @@ def _plain(body: Any) -> dict[str, Any]:
 
 async def source(call: Call) -> Reply:
     """The text that the execution is pinned to."""
-    id = execution_id(call.path["execution"])
+    id = id_of(call.path["execution"], "execution")
 
     def read() -> str:
         executions = call.platform.executions
@@ -127,14 +118,14 @@ async def source(call: Call) -> Reply:
 
 async def cancel(call: Call) -> Reply:
     """Ask an execution to stop."""
-    id = execution_id(call.path["execution"])
+    id = id_of(call.path["execution"], "execution")
     position = await call.run(call.platform.executions.cancel, call.by, call.workspace, id, call.body.reason)
     return Reply({"id": str(id)}, 202, ("executions", position))
 
 
 async def events(call: Call) -> Reply:
     """The events of one execution after a position."""
-    id = execution_id(call.path["execution"])
+    id = id_of(call.path["execution"], "execution")
     row = await call.run(call.reading.execution_list.get, call.workspace, id)
     if row is None:
         raise NotFound(f"there is no execution {id} in this workspace")

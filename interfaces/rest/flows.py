@@ -8,15 +8,7 @@ from uuid import UUID
 
 from application.flows import Document, Pushed
 from domain.errors import Conflict, Invalid, NotFound
-from interfaces.rest.call import Call, Reply, position_text
-
-
-def flow_id(text: str) -> UUID:
-    """The id in a path; what is none names no flow."""
-    try:
-        return UUID(text)
-    except ValueError as error:
-        raise NotFound(f"there is no flow {text[:64]} in this workspace") from error
+from interfaces.rest.call import Call, Reply, id_of, position_text
 
 
 async def page(call: Call) -> Reply:
@@ -40,7 +32,7 @@ async def page(call: Call) -> Reply:
 
 async def one(call: Call) -> Reply:
     """One flow."""
-    row = await call.run(call.reading.flow_list.get, call.workspace, flow_id(call.path["flow"]))
+    row = await call.run(call.reading.flow_list.get, call.workspace, id_of(call.path["flow"], "flow"))
     if row is None:
         raise NotFound(f"there is no flow {call.path['flow'][:64]} in this workspace")
     return Reply(row)
@@ -49,12 +41,12 @@ async def one(call: Call) -> Reply:
 async def revisions(call: Call) -> Reply:
     """Every revision, newest first."""
     await one(call)
-    return Reply({"items": await call.run(call.reading.flow_revisions.of, call.workspace, flow_id(call.path["flow"]))})
+    return Reply({"items": await call.run(call.reading.flow_revisions.of, call.workspace, id_of(call.path["flow"], "flow"))})
 
 
 async def source(call: Call) -> Reply:
     """The text, exactly as it was pushed."""
-    flow = flow_id(call.path["flow"])
+    flow = id_of(call.path["flow"], "flow")
     _, revision, text = await call.run(call.platform.flows.source, call.workspace, flow, call.query.revision)
     return Reply(text, content_type="application/yaml; charset=utf-8", headers={"X-Flow-Revision": str(revision)})
 
@@ -118,17 +110,17 @@ def checked_path(path: str) -> str:
 async def tag(call: Call) -> Reply:
     """Replace the tags."""
     tags = list(dict.fromkeys(call.body.tags))
-    position = await call.run(call.platform.flows.tag, call.by, call.workspace, flow_id(call.path["flow"]), tags)
+    position = await call.run(call.platform.flows.tag, call.by, call.workspace, id_of(call.path["flow"], "flow"), tags)
     return Reply({"tags": tags}, position=("flows", position))
 
 
 async def archive(call: Call) -> Reply:
     """Take a flow out of use."""
-    position = await call.run(call.platform.flows.archive, call.by, call.workspace, flow_id(call.path["flow"]))
+    position = await call.run(call.platform.flows.archive, call.by, call.workspace, id_of(call.path["flow"], "flow"))
     return Reply({"archived": True}, position=("flows", position))
 
 
 async def restore(call: Call) -> Reply:
     """Bring a flow back."""
-    position = await call.run(call.platform.flows.restore, call.by, call.workspace, flow_id(call.path["flow"]))
+    position = await call.run(call.platform.flows.restore, call.by, call.workspace, id_of(call.path["flow"], "flow"))
     return Reply({"archived": False}, position=("flows", position))

@@ -12,10 +12,12 @@ from typing import Any
 import psycopg
 
 from application.group_commit import is_connection_error
+from domain.limits import MIB
 from projections.live_feed import LiveFeed
 
 KEPT = 20_000
-"""Events in memory; a watcher that is further behind reads the database until it has caught up."""
+KEPT_BYTES = 64 * MIB
+"""Events in memory, and their size as JSON; a watcher that is further behind reads the database until it has caught up."""
 POLL_SECONDS = 1.0
 BATCH = 1000
 Rows = list[dict[str, Any]]
@@ -25,11 +27,20 @@ logger = logging.getLogger("testmesh.websocket")
 class Hub:
     """The tail of the feed. `tail` reads from the database, so a watcher can be at any position and miss nothing."""
 
-    def __init__(self, feed: LiveFeed, connect: Callable[[], psycopg.Connection[Any]], *, kept: int = KEPT) -> None:
-        """`kept` is how many events stay in memory."""
+    def __init__(
+        self,
+        feed: LiveFeed,
+        connect: Callable[[], psycopg.Connection[Any]],
+        *,
+        kept: int = KEPT,
+        kept_bytes: int = KEPT_BYTES,
+    ) -> None:
+        """`kept` is how many events stay in memory, `kept_bytes` how large they may be together."""
         self.feed = feed
         self._connect = connect
         self._kept = kept
+        self._kept_bytes = kept_bytes
+        self._bytes = 0
         self._ring: deque[dict[str, Any]] = deque()
         self._start = 0
         """Everything above this position, up to the newest, is in the ring."""
@@ -118,7 +129,10 @@ class Hub:
 
     def _take(self, rows: Rows) -> None:
         self._ring.extend(rows)
-        while len(self._ring) > self._kept:
-            self._start = int(self._ring.popleft()["feed_id"])
+        self._bytes += sum(row["size"] for row in rows)
+        while len(self._ring) > self._kept or self._bytes > self._kept_bytes:
+            gone = self._ring.popleft()
+            self._bytes -= gone["size"]
+            self._start = int(gone["feed_id"])
         self._wake.set()
         self._wake = asyncio.Event()

@@ -55,6 +55,16 @@ def test_doctor_finds_nothing_wrong(program: Program) -> None:
     done = program.run("doctor")
     assert done.returncode == 0, done.stdout
     assert "problem" not in done.stdout
+    for looked_at in (
+        "postgresql",
+        "role testmesh_writer",
+        "leases",
+        "projection live_feed",
+        "eviction",
+        "dead letters",
+        "server",
+    ):
+        assert f"ok       {looked_at}: " in done.stdout, looked_at
 
 
 def test_a_second_up_on_the_same_data_says_who_is_there(program: Program) -> None:

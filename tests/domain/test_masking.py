@@ -98,3 +98,14 @@ def test_headers_with_credentials_are_masked_by_name():
         "Authorization": "[masked]",
         "Accept": "*/*",
     }
+
+
+def test_a_secret_with_quotes_is_found_in_json_that_is_a_text_inside_json() -> None:
+    secret = 'sup3r"s3cret\\x'
+    masker = Masker(b"key")
+    masker.add(secret)
+    once = json.dumps({"password": secret})
+    for text in (once, json.dumps({"echo": once})):
+        masked = masker.mask_text(text)
+        assert "s3cret" not in masked
+        assert "[secret:" in masked

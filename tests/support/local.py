@@ -40,7 +40,7 @@ class Calls:
 
 
 def small_actions(calls: Calls) -> Mapping[str, Action]:
-    """`say` gives its config back, `nap` sleeps, `flaky` works from the n-th time on, `fail` and `boom` do not."""
+    """`say` gives its config back, `nap` sleeps, `flaky` works from the n-th time on, `fail`, `boom` and `late` do not."""
 
     async def say(config: Mapping[str, Any], context: ActionContext) -> Mapping[str, Any]:
         calls.seen.append(config.get("message"))
@@ -66,6 +66,9 @@ def small_actions(calls: Calls) -> Mapping[str, Action]:
     async def boom(config: Mapping[str, Any], context: ActionContext) -> Mapping[str, Any]:
         raise KeyError("a bug of the action")
 
+    async def late(config: Mapping[str, Any], context: ActionContext) -> Mapping[str, Any]:
+        raise TimeoutError
+
     anything = Key(("any",))
     made = (
         Action("say", {"message": anything, "secret": anything}, say, result={"body": "The message."}),
@@ -73,6 +76,7 @@ def small_actions(calls: Calls) -> Mapping[str, Action]:
         Action("flaky", {"works_at": Key(("integer",), True)}, flaky, result={"attempts": "How often."}),
         Action("fail", {}, fail),
         Action("boom", {}, boom),
+        Action("late", {}, late),
     )
     return {action.name: action for action in made}
 

@@ -29,6 +29,8 @@ def _lines(execution: Execution, step: Step, source: str) -> Iterator[str]:
         yield from _error(execution, step, source)
     for check in step.failed_assertions:
         yield from _assertion(execution, check, source)
+    if tries and tries[-1].get("left_out"):
+        yield f"  {tries[-1]['left_out']} more assertions are not in the record: it would be too large for an event"
     if not step.error and not step.failed_assertions and step.outcome.get("reason"):
         yield f"  {step.outcome['reason']}"
     yield from _exchange(step.outcome.get("exchange"))

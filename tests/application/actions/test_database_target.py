@@ -66,7 +66,7 @@ def test_connection_string_is_read_too_and_what_is_left_out_has_defaults() -> No
         ("postgresql://ann@db/shop?hostaddr=127.0.0.1", "hostaddr"),
         ("service=prod user=ann host=db", "service"),
         ("postgresql://ann@db/shop?service=prod", "service"),
-        ("postgresql://ann@db/shop?passfile=/root/.pgpass", "passfile"),
+        ("postgresql://ann@db/shop?passfile=/home/ann/.pgpass", "passfile"),
         ("postgresql://ann@db/shop?sslrootcert=/etc/passwd", "sslrootcert"),
         ("postgresql://ann@db/shop?sslcert=/a&sslkey=/b", "sslcert"),
         ("postgresql://ann@db/shop?sslkeylogfile=/tmp/keys", "writes a file"),

@@ -127,6 +127,13 @@ async def test_a_hung_step_ends_at_its_timeout(local: Local) -> None:
     assert outcomes(events)["one"]["error"]["kind"] == "timeout"
 
 
+async def test_a_time_limit_that_an_action_ran_into_by_itself_is_an_error_of_its_step(local: Local) -> None:
+    events = await local.run(flow("- {id: one, action: late}"))
+    assert outcomes(events)["one"]["error"]["kind"] == "timeout"
+    assert outcomes(events)["one"]["error"]["line"] == 4
+    assert finished(events).verdict == "error"
+
+
 async def test_the_flow_has_a_time_limit_and_still_tears_down(local: Local) -> None:
     text = flow(
         "- {id: one, action: nap, config: {seconds: 60}}",

@@ -244,3 +244,26 @@ def test_what_is_no_key_is_said_without_showing_it(testmesh: Testmesh, monkeypat
     monkeypatch.setenv("TESTMESH_API_KEY", key)
     ran = testmesh("runs", "ls")
     assert (ran.code, "characters that no key has" in ran.err, key in ran.err) == (2, True, False)
+
+
+def test_the_project_of_the_flows_is_found_from_elsewhere(
+    testmesh: Testmesh, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flows = folder / "team" / "flows"
+    flows.mkdir(parents=True)
+    (folder / "team" / "testmesh.yaml").write_text("variables: {who: project}\n")
+    (flows / "greet.yaml").write_text(GOOD.replace("  env: {who: world}\n", ""))
+    assert "steps: greet project" in testmesh("run", "team/flows", "-v").out
+    assert testmesh("validate", "team/flows").err.startswith("1 flow file, 0 errors, 0 warnings")
+    (folder / "testmesh.yaml").write_text("variables: {who: nearer}\n")
+    assert "steps: greet nearer" in testmesh("run", "team/flows", "-v").out
+
+
+def test_an_error_of_an_action_says_where_its_step_stands(testmesh: Testmesh, folder: Path) -> None:
+    (folder / "url.yaml").write_text(
+        "flow:\n  name: x\n  steps:\n    - {id: one, action: http_request, config: {method: GET, url: 'htp://x'}}\n"
+    )
+    ran = testmesh("run", "url.yaml")
+    assert ran.code == 3
+    assert "url.yaml:4:" in ran.out
+    assert "id: one, action: http_request" in ran.out

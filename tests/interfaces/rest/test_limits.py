@@ -7,6 +7,7 @@ import re
 import socket
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from urllib.parse import quote
 
 import httpx
@@ -21,7 +22,8 @@ from interfaces.rest.routes import ROUTES
 from tests.support.served import FLOW, Room, Server
 
 JSON = {"Content-Type": "application/json"}
-INSIDE = re.compile(r'Traceback|File "|\.py\b|psycopg|SELECT |INSERT |UPDATE |/work/|/tmp/|site-packages|orjson|line \d+, in ')
+ROOT = re.escape(str(Path(__file__).parents[3]))
+INSIDE = re.compile(rf'Traceback|File "|\.py\b|psycopg|SELECT |INSERT |UPDATE |{ROOT}|/tmp/|site-packages|orjson|line \d+, in ')
 START = b'{"document": ' + orjson.dumps(FLOW) + b", "
 BROKEN_JSON = {
     "nothing": b"",

@@ -1,0 +1,88 @@
+"""Excerpts: values and outcomes of any size, made to fit an event without losing their shape."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from domain.limits import LIMITS
+
+ROUNDS = ((2000, 50), (500, 20), (100, 5), (40, 2))
+"""Characters of a text and items of a list that are kept, ever fewer until the whole fits."""
+
+
+def plain(value: Any) -> Any:
+    """The value as JSON that PostgreSQL and orjson can keep: no NUL, no lone surrogates, no huge integers."""
+    if isinstance(value, str):
+        text = value.replace("\x00", "\ufffd")
+        return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8", "replace")
+    if isinstance(value, bool) or value is None:
+        return value
+    if isinstance(value, int):
+        return value if -(2**63) <= value < 2**64 else str(value)
+    if isinstance(value, float):
+        return value if value == value and abs(value) != float("inf") else str(value)
+    if isinstance(value, Mapping):
+        return {str(plain(str(key))): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [plain(item) for item in value]
+    if isinstance(value, bytes):
+        return plain(value.decode("utf-8", "replace"))
+    return plain(str(value))
+
+
+def shorten(value: Any, text: int = 500, items: int = 20, depth: int = 5) -> Any:
+    """An excerpt: long texts cut, long lists and objects cut, deep ones flattened, each cut said."""
+    if isinstance(value, str) and len(value) > text:
+        return f"{value[:text]}... ({len(value)} characters)"
+    if isinstance(value, dict | list) and depth == 0:
+        return f"... ({len(value)} items)"
+    if isinstance(value, dict):
+        kept = {key: shorten(item, text, items, depth - 1) for key, item in list(value.items())[:items]}
+        return kept if len(value) <= items else {**kept, "...": f"{len(value) - items} more"}
+    if isinstance(value, list):
+        some = [shorten(item, text, items, depth - 1) for item in value[:items]]
+        return some if len(value) <= items else [*some, f"... {len(value) - items} more"]
+    return value
+
+
+def fits(record: Mapping[str, Any]) -> bool:
+    """Whether it leaves room in an event for what stands beside it."""
+    return len(orjson.dumps(record)) <= LIMITS.event_bytes * 3 // 4
+
+
+def fit(record: dict[str, Any]) -> dict[str, Any]:
+    """Values by name within the size of an event."""
+    for text, items in ROUNDS:
+        if fits(record):
+            break
+        record = {key: shorten(value, text, items) for key, value in record.items()}
+    return record
+
+
+def fit_outcome(record: dict[str, Any]) -> dict[str, Any]:
+    """A step's outcome within the size of an event. Readers rely on its shape: tries, assertions and pairs of values stay
+    what they are, and a try says how many of its assertions were `left_out` (those that hold go first)."""
+    for text, items in ROUNDS:
+        if fits(record):
+            break
+        loose = {key: shorten(record[key], text, items) for key in ("outputs", "result", "error", "reason", "exchange")}
+        record = {**record, **loose, "tries": [_shorter_try(made, text, items) for made in record["tries"]]}
+    return record
+
+
+def _shorter_try(made: Mapping[str, Any], text: int, items: int) -> dict[str, Any]:
+    checks: Sequence[Mapping[str, Any]] = made["assertions"]
+    by_weight = sorted(range(len(checks)), key=lambda index: (checks[index]["passed"], index))
+    kept = [_shorter_check(checks[index], text, items) for index in sorted(by_weight[:items])]
+    left_out = made.get("left_out", 0) + len(checks) - len(kept)
+    return {**made, "error": shorten(made["error"], text, items), "assertions": kept, "left_out": left_out}
+
+
+def _shorter_check(check: Mapping[str, Any], text: int, items: int) -> dict[str, Any]:
+    names = ("expression", "message", "error", "expected", "actual")
+    values = [[shorten(said, text), shorten(value, text, items)] for said, value in check["values"][:items]]
+    diff = [shorten(line, text) for line in check["diff"][:items]]
+    return {**check, **{name: shorten(check[name], text, items) for name in names}, "values": values, "diff": diff}

@@ -1,0 +1,78 @@
+"""Excerpts fit an event whatever was recorded, and keep the shape that readers rely on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from application.excerpts import fit, fit_outcome, fits
+from interfaces.cli.reports.failure import failure_text
+from interfaces.cli.reports.model import Execution, Step
+
+BIG = "x" * 100_000
+
+
+def check(number: int, passed: bool = True, value: Any = 1) -> dict[str, Any]:
+    return {
+        "expression": f"body[{number}] == 5",
+        "passed": passed,
+        "message": None,
+        "error": None,
+        "line": 1,
+        "column": 1,
+        "offset": 0,
+        "expected": 5,
+        "actual": value,
+        "values": [[f"body[{number}]", value], ["body", [value] * 3]],
+        "diff": [],
+    }
+
+
+def outcome(checks: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
+    made = {"number": 1, "verdict": "failed", "duration_ms": 1.0, "error": None, "assertions": checks}
+    rest = {"outputs": {}, "result": None, "error": None, "reason": None, "exchange": None}
+    return {"verdict": "failed", "duration_ms": 1.0, "tries": [made], **rest, **more}
+
+
+def test_what_fits_is_left_as_it_is() -> None:
+    record = outcome([check(1)])
+    assert fit_outcome(record) == record
+
+
+@pytest.mark.parametrize("value", [BIG, [BIG] * 100, {"a": {"b": {"c": {"d": {"e": {"f": BIG}}}}}}])
+def test_values_are_cut_and_stay_pairs(value: Any) -> None:
+    record = fit_outcome(outcome([check(1, False, value)], result={"body": value}))
+    assert fits(record)
+    (kept,) = record["tries"][0]["assertions"]
+    assert [len(pair) for pair in kept["values"]] == [2, 2]
+
+
+def test_of_too_many_assertions_the_failed_ones_stay_and_the_rest_is_counted() -> None:
+    checks = [check(number, passed=number != 777) for number in range(1000)]
+    made = fit_outcome(outcome(checks))["tries"][0]
+    assert "body[777] == 5" in [kept["expression"] for kept in made["assertions"]]
+    assert len(made["assertions"]) + made["left_out"] == 1000
+    step = Step("s", "steps", 1, "s", "say", 1, "failed", 1.0, fit_outcome(outcome(checks)))
+    text = failure_text(Execution("id", "name", "f.yaml"), step, "")
+    assert "assertion failed: body[777] == 5" in text
+    assert f"{made['left_out']} more assertions are not in the record" in text
+
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**60), 2**60) | st.text(max_size=3000),
+    lambda inner: st.lists(inner, max_size=30) | st.dictionaries(st.text(max_size=20), inner, max_size=30),
+    max_leaves=60,
+)
+
+
+@given(values=st.lists(anything, max_size=60), result=anything)
+def test_whatever_it_was_it_fits_and_can_be_shown(values: list[Any], result: Any) -> None:
+    record = fit_outcome(outcome([check(n, False, value) for n, value in enumerate(values)], result=result))
+    assert fits(record)
+    orjson.dumps(record)
+    failure_text(Execution("id"), Step("s", "steps", 1, "s", "say", 1, "failed", 1.0, record), "")
+    assert fits(fit({"one": values, "two": result}))
