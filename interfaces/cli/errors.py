@@ -6,7 +6,6 @@ import sys
 from collections.abc import Iterable
 from enum import IntEnum
 
-from domain.errors import InvalidFlow, Refusal
 from interfaces.cli.terminal import printable
 
 
@@ -57,6 +56,8 @@ def worst(codes: Iterable[ExitCode]) -> ExitCode:
 
 def fail(error: Exception) -> int:
     """Show an error on stderr; the exit code that it means. What is not a refusal is a bug, with its trace."""
+    from domain.errors import InvalidFlow, Refusal
+
     if isinstance(error, InvalidFlow):
         print(printable(error.message), file=sys.stderr)
         return ExitCode.USAGE

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import errno
 import importlib
 import sys
@@ -11,7 +10,6 @@ from typing import Any
 
 import click
 
-from domain.errors import Refusal, Unavailable
 from interfaces.cli.errors import ExitCode, fail
 from interfaces.cli.terminal import patient, prepare_streams, silence
 
@@ -55,6 +53,8 @@ class Verbs(click.Group):
     def resolve_command(self, context: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
         """As usual, with the nearest verb when there is none of that name."""
         if args and args[0] not in VERBS and not args[0].startswith("-"):
+            import difflib
+
             near = difflib.get_close_matches(args[0], VERBS, 1)
             hint = f"; did you mean `testmesh {near[0]}`?" if near else ""
             context.fail(f"there is no command {args[0]!r}{hint}")
@@ -77,8 +77,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         try:
             with patient(stream):
                 pass
-        except Refusal as refusal:
-            code = fail(refusal)
+        except Exception as error:
+            code = fail(error)
     sys.exit(code)
 
 
@@ -101,6 +101,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
     except OSError as error:
+        from domain.errors import Unavailable
+
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         return fail(Unavailable(f"something cannot be written: {error.strerror}") if full else error)
     except Exception as error:
