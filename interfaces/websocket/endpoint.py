@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import Counter
 from typing import Any
 
@@ -24,6 +25,7 @@ MOST_CONNECTIONS = 20
 SCOPE = "runs:read"
 TRY_AGAIN_LATER, UNAUTHENTICATED = 1013, 4401
 CLOSE_SECONDS = 1.0
+LINGER_SECONDS = 10.0
 logger = logging.getLogger("testmesh.websocket")
 
 
@@ -110,12 +112,29 @@ async def _let_go(socket: Websocket, error: BaseException | None) -> None:
     if error is None or isinstance(error, ConnectionClosed | WebsocketClosed | RequestCancelled):
         return
     if isinstance(error, TooSlow):
-        socket.fail_connection(TRY_AGAIN_LATER, str(error))
+        await _dismiss(socket, TRY_AGAIN_LATER, str(error))
     elif isinstance(error, PermissionError):
         await _close(socket, UNAUTHENTICATED, str(error))
     else:
         logger.error("a connection failed", exc_info=error)
         await _close(socket, TRY_AGAIN_LATER, "try again")
+
+
+async def _dismiss(socket: Websocket, code: int, reason: str) -> None:
+    """Close a client that lags behind so that it can still read why. Until it has taken what is on its way, what it sends
+    is read and thrown away: closed with unread data, TCP would reset the connection and lose the close frame."""
+    transport: Any = socket.io_proto.transport if socket.io_proto else None
+    if transport is None:
+        return
+    socket.ws_proto.fail(code, reason)
+    for data in filter(None, socket.ws_proto.data_to_send()):
+        transport.write(data)
+    transport.resume_reading()
+    end = time.monotonic() + LINGER_SECONDS
+    while transport.get_write_buffer_size() and not transport.is_closing() and time.monotonic() < end:  # noqa: ASYNC110
+        # asyncio tells nobody when a transport's buffer has drained
+        await asyncio.sleep(0.05)
+    socket.fail_connection(code, reason)
 
 
 async def _close(socket: Websocket, code: int, reason: str) -> None:
