@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from application.definitions import Definitions, Pinned
 from application.engine.action import Action
 from application.engine.egress import EgressPolicy
 from application.engine.executor import Executor, Stop
 from application.engine.scope import Names
 from application.engine.step_runner import Surroundings
 from application.event_store import Log
-from application.flow_documents import read_flow, teardown_reads
 from application.group_commit import SideWrite
 from application.payloads import Payloads
 from application.recorder import AttemptRecorder, Fenced, unsealed
@@ -41,6 +41,10 @@ class Tools:
     mask_key: bytes
     process_variables: Mapping[str, Any] = field(default_factory=dict)
     """The process environment as flows see it: in local runs alone."""
+    definitions: Definitions = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "definitions", Definitions(self.payloads, self.actions))
 
 
 class Attempt:
@@ -122,8 +126,8 @@ class Attempt:
         return await self._recorder.finish_taken_over(verdict, self._side)
 
     async def _prepared(self) -> Executor:
-        definition = await asyncio.to_thread(self._definition)
-        names = await asyncio.to_thread(self._names, definition)
+        pinned, names = await asyncio.to_thread(self._begin)
+        definition = pinned.definition
         around = Surroundings(
             definition,
             self._tools.actions,
@@ -133,15 +137,15 @@ class Attempt:
             {"X-TestMesh-Execution": str(self.execution_id), "X-TestMesh-Attempt": str(self._execution.attempt)},
             random.random,
         )
-        self._executor = Executor(around, self._recorder, teardown_reads(definition))
+        self._executor = Executor(around, self._recorder, pinned.teardown_reads)
         if self._stop is not None:
             self._executor.stop(self._stop)
         return self._executor
 
-    def _definition(self) -> FlowDefinition:
+    def _begin(self) -> tuple[Pinned, Names]:
         request = self._execution.request
-        text = self._tools.payloads.open(self._execution.workspace, request.document)
-        return read_flow(text, file=request.file, actions=self._tools.actions)[0]
+        pinned = self._tools.definitions.read(self._execution.workspace, request.document, request.file)
+        return pinned, self._names(pinned.definition)
 
     def _names(self, definition: FlowDefinition) -> Names:
         """The names at the start. Values of `env` are made from the clock at which the attempt started, so that a

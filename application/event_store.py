@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 from uuid import UUID
 
-from eventsourcing.application import AggregateNotFoundError, Application
+from eventsourcing.application import AggregateNotFoundError, Application, project_aggregate
 from eventsourcing.domain import Aggregate
 from eventsourcing.persistence import (
     AggregateRecorder,
@@ -86,6 +86,20 @@ class PostgresRecorder(ApplicationRecorder):
         with self._database.pool.connection() as connection:
             rows = connection.execute(sql, (originator_id, gt or 0, lte or 2**31 - 1, limit)).fetchall()
         return [StoredEvent(*row) for row in rows]
+
+    def select_aggregate(self, originator_id: UUID | str) -> Sequence[StoredEvent]:
+        """What an aggregate is rebuilt from, in one round trip: its newest snapshot, if any, and the events after it."""
+        sql = (
+            "WITH newest AS (SELECT originator_id, originator_version, topic, state"
+            f" FROM {self._schema}.snapshots WHERE originator_id = %s ORDER BY originator_version DESC LIMIT 1)"
+            " SELECT *, 0 AS part FROM newest UNION ALL"
+            f" SELECT originator_id, originator_version, topic, state, 1 FROM {self._table} WHERE originator_id = %s"
+            " AND originator_version > coalesce((SELECT originator_version FROM newest), 0)"
+            " ORDER BY part, originator_version"
+        )
+        with self._database.pool.connection() as connection:
+            rows = connection.execute(sql, (originator_id, originator_id)).fetchall()
+        return [StoredEvent(*row[:4]) for row in rows]
 
     def select_notifications(
         self,
@@ -179,10 +193,20 @@ class Log:
 
     def load(self, kind: type[A], id: UUID) -> A:
         """The aggregate as it is now; NotFound when there is none."""
-        try:
-            return self.application.repository.get(id)
-        except AggregateNotFoundError as error:
-            raise NotFound(f"there is no {kind.__name__.lower()} {id}") from error
+        found: A | None = self._rebuilt(id)
+        if found is None:
+            raise NotFound(f"there is no {kind.__name__.lower()} {id}")
+        return found
+
+    def _rebuilt(self, id: UUID) -> Any:
+        recorder = self.application.recorder
+        if not isinstance(recorder, PostgresRecorder):
+            try:
+                return self.application.repository.get(id)
+            except AggregateNotFoundError:
+                return None
+        events = map(self.application.mapper.to_domain_event, recorder.select_aggregate(id))
+        return project_aggregate(None, events)
 
     def find(self, kind: type[A], id: UUID) -> A | None:
         """The aggregate, or None."""
