@@ -79,6 +79,11 @@ class Attempt:
         self._executor: Executor | None = None
         self._stop: Stop | None = None
 
+    @property
+    def verdict(self) -> str | None:
+        """The execution's verdict, once it is recorded."""
+        return self._recorder.execution.verdict
+
     def stop(self, why: Stop) -> None:
         """Stop it from outside; a cancelled attempt still tears down, a lost or drained one leaves that to others."""
         if self._teardown and why in ("cancelled", "timed_out"):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 from uuid import UUID
 
-from eventsourcing.application import AggregateNotFoundError, Application, project_aggregate
+from eventsourcing.application import Application, project_aggregate
 from eventsourcing.domain import Aggregate
 from eventsourcing.persistence import (
     AggregateRecorder,
@@ -26,7 +26,7 @@ from eventsourcing.persistence import (
 from eventsourcing.utils import Environment
 
 from application.database import Database
-from application.group_commit import Append, GroupCommitter, SideWrite, VersionConflict
+from application.group_commit import Append, GroupCommitter, SideWrite
 from application.transcoding import EventMapper, OrjsonTranscoder
 from domain.errors import NotFound
 
@@ -178,35 +178,25 @@ class _Application(Application[UUID]):
 class Log:
     """One domain's log: load an aggregate, put what it decided, read the tail."""
 
-    def __init__(self, name: str, database: Database | None = None) -> None:
-        """`database` None keeps everything in memory (local runs)."""
+    def __init__(self, name: str, database: Database) -> None:
         self.name = name
-        self.database = database
-        env: dict[str, str] = {}
-        if database is not None:
-            Factory.databases[name] = database
-            env = {"PERSISTENCE_MODULE": "application.event_store:Factory", "IS_SNAPSHOTTING_ENABLED": "y"}
+        self.database: Database | None = database
+        """None in a log that is kept in memory."""
+        Factory.databases[name] = database
+        env = {"PERSISTENCE_MODULE": "application.event_store:Factory", "IS_SNAPSHOTTING_ENABLED": "y"}
         application = type(name, (_Application,), {"name": name})
         self.application: Application[UUID] = application(env)
-        self._committer = GroupCommitter(name, database.connect) if database is not None else None
+        self._recorder = PostgresRecorder(database, name)
+        self._committer = GroupCommitter(name, database.connect)
         self._last: OrderedDict[UUID | str, StoredEvent] = OrderedDict()
 
     def load(self, kind: type[A], id: UUID) -> A:
         """The aggregate as it is now; NotFound when there is none."""
-        found: A | None = self._rebuilt(id)
+        events = map(self.application.mapper.to_domain_event, self._recorder.select_aggregate(id))
+        found: A | None = project_aggregate(None, events)
         if found is None:
             raise NotFound(f"there is no {kind.__name__.lower()} {id}")
         return found
-
-    def _rebuilt(self, id: UUID) -> Any:
-        recorder = self.application.recorder
-        if not isinstance(recorder, PostgresRecorder):
-            try:
-                return self.application.repository.get(id)
-            except AggregateNotFoundError:
-                return None
-        events = map(self.application.mapper.to_domain_event, recorder.select_aggregate(id))
-        return project_aggregate(None, events)
 
     def find(self, kind: type[A], id: UUID) -> A | None:
         """The aggregate, or None."""
@@ -233,8 +223,6 @@ class Log:
             done: Future[int] = Future()
             done.set_result(self.head())
             return done
-        if self._committer is None:
-            return self._record_in_memory(stored)
         return self._committer.submit(Append(stored, side, previous, patience))
 
     def put(self, *aggregates: Aggregate, side: Sequence[SideWrite] = (), patience: float = 3.0) -> int:
@@ -247,29 +235,23 @@ class Log:
 
     def read(self, after: int, limit: int, topics: Sequence[str] = ()) -> list[Recorded]:
         """Decoded events with a position above `after`, in order."""
-        found = self.application.recorder.select_notifications(after, limit, topics=topics, inclusive_of_start=False)
+        found = self._recorder.select_notifications(after, limit, topics=topics, inclusive_of_start=False)
         return [Recorded(n.id, self.application.mapper.to_domain_event(n), n.topic) for n in found]
 
     def position_of(self, id: UUID, version: int = 1) -> int:
         """Where an event of an aggregate stands; NotFound when there is none."""
-        recorder = self.application.recorder
-        if isinstance(recorder, PostgresRecorder):
-            found = recorder.position_of(id, version)
-        else:
-            events = ((r.position, r.event) for r in self.read(0, 1_000_000))
-            found = next((at for at, e in events if (e.originator_id, e.originator_version) == (id, version)), None)
+        found = self._recorder.position_of(id, version)
         if found is None:
             raise NotFound(f"there is no event {version} of {id}")
         return found
 
     def head(self) -> int:
         """The position of the newest event; 0 in an empty log."""
-        return self.application.recorder.max_notification_id() or 0
+        return self._recorder.max_notification_id() or 0
 
     def close(self) -> None:
         """Commit what was handed in; the database stays open for others."""
-        if self._committer is not None:
-            self._committer.close()
+        self._committer.close()
         self.application.close()
 
     def _fence(self, first: StoredEvent) -> StoredEvent | None:
@@ -283,16 +265,7 @@ class Log:
         if len(self._last) > REMEMBERED:
             self._last.popitem(last=False)
 
-    def _record_in_memory(self, stored: list[StoredEvent]) -> Future[int]:
-        done: Future[int] = Future()
-        try:
-            positions = self.application.recorder.insert_events(stored) or [0]
-            done.set_result(positions[-1])
-        except IntegrityError as error:
-            done.set_exception(VersionConflict(str(error)))
-        return done
-
     def snapshot_when_long(self, aggregate: Aggregate, before: int) -> None:
         """Keep a snapshot when the aggregate has passed a multiple of SNAPSHOT_EVERY since version `before`."""
-        if self.database is not None and aggregate.version // SNAPSHOT_EVERY > before // SNAPSHOT_EVERY:
+        if aggregate.version // SNAPSHOT_EVERY > before // SNAPSHOT_EVERY:
             self.application.take_snapshot(aggregate.id)

@@ -18,19 +18,35 @@ def plain(value: Any) -> Any:
     if isinstance(value, str):
         text = value.replace("\x00", "\ufffd")
         return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8", "replace")
-    if isinstance(value, bool) or value is None:
+    if value is None or isinstance(value, bool):
         return value
     if isinstance(value, int):
         return value if -(2**63) <= value < 2**64 else str(value)
     if isinstance(value, float):
         return value if value == value and abs(value) != float("inf") else str(value)
     if isinstance(value, Mapping):
-        return {str(plain(str(key))): plain(item) for key, item in value.items()}
+        return {plain(key if isinstance(key, str) else str(key)): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [plain(item) for item in value]
     if isinstance(value, bytes):
         return plain(value.decode("utf-8", "replace"))
     return plain(str(value))
+
+
+def is_light(value: Any, most: int) -> bool:
+    """Whether a value has at most so many characters and parts; looks no further than that."""
+    pending, left = [value], most
+    while pending:
+        item = pending.pop()
+        left -= len(item) if isinstance(item, str | bytes) else 1
+        if left < 0:
+            return False
+        if isinstance(item, Mapping):
+            left -= len(item) * 10
+            pending.extend(item.values())
+        elif isinstance(item, list | tuple | set | frozenset):
+            pending.extend(item)
+    return True
 
 
 def shorten(value: Any, text: int = 500, items: int = 20, depth: int = 5) -> Any:

@@ -51,7 +51,10 @@ class Masker:
         return self._finder.replace(text)
 
     def mask(self, value: Any, *, sensitive_keys: bool = False) -> Any:
-        """The value without secrets, keys included; with `sensitive_keys`, values under telling names go too."""
+        """The value without secrets, keys included; with `sensitive_keys`, values under telling names go too. The value
+        itself, not a copy, when there is nothing to mask."""
+        if not self._tokens and not sensitive_keys:
+            return value
         if isinstance(value, str):
             return self.mask_text(value)
         if isinstance(value, Mapping):

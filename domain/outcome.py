@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
+from functools import cache
 from typing import Any, Literal
 
 StepVerdict = Literal["passed", "passed_on_retry", "failed", "error", "skipped", "tolerated", "cancelled", "timed_out"]
@@ -67,3 +68,19 @@ class StepOutcome:
     def ok(self) -> bool:
         """Whether the flow may go on as if nothing happened."""
         return self.verdict in ("passed", "passed_on_retry", "skipped", "tolerated")
+
+
+def as_record(value: Any) -> Any:
+    """Outcomes, and those inside them, as mappings by field; what they hold is not copied."""
+    names = _fields(type(value))
+    if names:
+        return {name: as_record(getattr(value, name)) for name in names}
+    if isinstance(value, tuple):
+        return [as_record(item) for item in value]
+    return value
+
+
+@cache
+def _fields(kind: Hashable) -> tuple[str, ...]:
+    """Names of a dataclass's fields; none of any other class."""
+    return tuple(one.name for one in fields(kind)) if is_dataclass(kind) else ()

@@ -141,18 +141,27 @@ class Executor:
         self._durable = self._durable or self._is_read(step)
         durable = self._durable and phase != "teardown"
         try:
-            await _whole(self._progress.step_started(step, path, phase, self._number, runner.title(), durable=durable))
+            started = self._progress.step_started(step, path, phase, self._number, runner.title(), durable=durable)
+            if started is not None:
+                await _whole(started)
             outcome = await runner.run()
         except asyncio.CancelledError:
             if self._stop not in ("lost", "drain"):
                 stopped = self._stopped(runner, phase)
-                await _whole(self._progress.step_finished(path, phase, stopped, {}, runner.logs))
+                await self._finished(path, phase, stopped, {}, runner)
             raise
         names.learn(step.id, runner.result, runner.outputs)
-        await _whole(self._progress.step_finished(path, phase, outcome, self._state(step, runner), runner.logs))
+        await self._finished(path, phase, outcome, self._state(step, runner), runner)
         if step.on_error.error_steps and outcome.verdict in ("failed", "error", "tolerated"):
             await self._error_steps(step, phase, path, names, outcome)
         return outcome
+
+    async def _finished(
+        self, path: str, phase: Phase, outcome: StepOutcome, state: Mapping[str, Any], runner: StepRunner
+    ) -> None:
+        pending = self._progress.step_finished(path, phase, outcome, state, runner.logs)
+        if pending is not None:
+            await _whole(pending)
 
     async def _error_steps(self, step: Step, phase: Phase, path: str, names: Names, outcome: StepOutcome) -> None:
         error = outcome.error

@@ -10,8 +10,8 @@ from typing import Any
 
 from application.attempts import Attempt, Tools
 from application.claims import begin_local
-from application.event_store import Log
 from application.executions import Executions, RunRequest
+from application.memory_log import MemoryLog
 from application.payloads import MemoryPayloads
 from domain.events import Actor
 from domain.execution import Execution
@@ -50,12 +50,11 @@ class LocalRun:
         self._max_seconds = max_seconds
         self._tick = tick
         self._note = note
-        self._log = Log("executions")
+        self._log = MemoryLog("executions")
         payloads = MemoryPayloads()
         self._executions = Executions(self._log, payloads)
         self._tools = Tools(self._log, payloads, ACTIONS, LocalPolicy(), secrets.token_bytes(32), dict(environ or {}))
         self._secret_names = frozenset(secret_names)
-        self._position = 0
         self._running: set[Attempt] = set()
         self._halted: str | None = None
 
@@ -93,13 +92,14 @@ class LocalRun:
             wanted = RunRequest("local", flow.definition, flow.text, variables=shown, trigger="local", seed=self._seed)
             id, _ = self._executions.request(BY, wanted)
             execution = self._log.load(Execution, id)
+            self._tools.definitions.keep("local", execution.request.document, flow.definition)
             begin_local(self._log, execution, "local")
             attempt = Attempt(self._tools, execution, "local", secrets=hidden)
             self._running.add(attempt)
             await attempt.run()
             self._running.discard(attempt)
-            ended = self._log.load(Execution, id)
-            if self._fail_fast and ended.verdict not in ("passed", "passed_on_retry"):
+            self._log.forget(id)
+            if self._fail_fast and attempt.verdict not in ("passed", "passed_on_retry"):
                 self._halt("fail_fast")
 
     def _interrupt(self) -> None:
@@ -122,6 +122,5 @@ class LocalRun:
             await asyncio.sleep(POLL_SECONDS)
 
     def _drain(self) -> None:
-        for recorded in self._log.read(self._position, 100_000):
-            self._position = recorded.position
+        for recorded in self._log.take():
             self._on_event(plain_event(recorded.event, recorded.position))

@@ -143,7 +143,7 @@ def test_a_commit_whose_answer_was_lost_is_found_and_not_repeated(log: Log):
 def test_a_database_that_stays_away_is_said_after_a_bounded_time():
     database = Database("postgresql://nobody:x@127.0.0.1:1/none")
     committer = GroupCommitter("executions", database.connect)
-    log = Log("executions")
+    log = Log("executions", database)
     log._committer = committer
     with pytest.raises(Unavailable, match="PostgreSQL does not answer"):
         log.put(requested(), patience=0.2)
