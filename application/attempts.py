@@ -16,7 +16,7 @@ from application.engine.action import Action
 from application.engine.egress import EgressPolicy
 from application.engine.executor import Executor, Stop
 from application.engine.scope import Names
-from application.engine.step_runner import Surroundings
+from application.engine.step_runner import Surroundings, close_all
 from application.event_store import Log
 from application.group_commit import SideWrite
 from application.payloads import Payloads
@@ -42,9 +42,15 @@ class Tools:
     process_variables: Mapping[str, Any] = field(default_factory=dict)
     """The process environment as flows see it: in local runs alone."""
     definitions: Definitions = field(init=False)
+    shared: dict[str, Any] = field(default_factory=dict)
+    """What actions of all executions share, such as pools of connections; closed with `close`."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "definitions", Definitions(self.payloads, self.actions))
+
+    async def close(self) -> None:
+        """Close what executions shared, in the event loop in which they ran."""
+        await close_all(self.shared)
 
 
 class Attempt:
@@ -141,6 +147,7 @@ class Attempt:
             self._tools.egress,
             {"X-TestMesh-Execution": str(self.execution_id), "X-TestMesh-Attempt": str(self._execution.attempt)},
             random.random,
+            shared=self._tools.shared,
         )
         self._executor = Executor(around, self._recorder, pinned.teardown_reads)
         if self._stop is not None:

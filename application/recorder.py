@@ -89,7 +89,7 @@ class AttemptRecorder:
         self, path: str, phase: Phase, outcome: StepOutcome, state: Mapping[str, Any], logs: Sequence[Mapping[str, Any]]
     ) -> Pending:
         """Append the step's log lines and StepFinished; a big result goes to a payload."""
-        if state or not is_light((outcome.result, outcome.exchange, outcome.outputs), LIGHT):
+        if state or not is_light(outcome.result, LIGHT):
             return self._finish_step(path, phase, outcome, state, logs)
         record, payload, side = self._bounded(outcome)
         commands = self._ended(path, phase, record, {}, payload, logs)

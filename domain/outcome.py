@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
-from functools import cache
 from typing import Any, Literal
 
 StepVerdict = Literal["passed", "passed_on_retry", "failed", "error", "skipped", "tolerated", "cancelled", "timed_out"]
@@ -80,7 +79,11 @@ def as_record(value: Any) -> Any:
     return value
 
 
-@cache
-def _fields(kind: Hashable) -> tuple[str, ...]:
+_FIELDS: dict[type[Any], tuple[str, ...]] = {}
+
+
+def _fields(kind: type[Any]) -> tuple[str, ...]:
     """Names of a dataclass's fields; none of any other class."""
-    return tuple(one.name for one in fields(kind)) if is_dataclass(kind) else ()
+    if kind not in _FIELDS:
+        _FIELDS[kind] = tuple(one.name for one in fields(kind)) if is_dataclass(kind) else ()
+    return _FIELDS[kind]

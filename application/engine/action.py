@@ -32,8 +32,9 @@ class ActionContext:
     """What an action may use. One object an execution of a step; `resources` lives as long as the execution.
 
     `resources` keeps what steps share (HTTP clients, database pools) under a key each; every value that has an
-    asynchronous `close()` is closed when the execution ends. `evaluate` evaluates an expression text against the
-    current scope plus the names given; `log` adds a log line of the execution; `remaining` is the seconds left for this step.
+    asynchronous `close()` is closed when the execution ends. `shared` is the same for all executions of this process.
+    `evaluate` evaluates an expression text against the current scope plus the names given; `log` adds a log line of the
+    execution; `remaining` is the seconds left for this step.
     """
 
     egress: EgressPolicy
@@ -41,6 +42,7 @@ class ActionContext:
     evaluate: Callable[[str, Mapping[str, Any]], Any]
     log: Callable[[str, str], None]
     remaining: Callable[[], float]
+    shared: dict[str, Any] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     """Headers that HTTP steps add (X-TestMesh-Execution, -Attempt, -Step), unless the step sets them."""
     limits: Limits = LIMITS

@@ -36,14 +36,20 @@ class Surroundings:
     headers: Mapping[str, str]
     random: Callable[[], float]
     resources: dict[str, Any] = field(default_factory=dict)
+    shared: dict[str, Any] = field(default_factory=dict)
 
     async def close(self) -> None:
         """Close what actions left open: clients, pools, servers."""
-        while self.resources:
-            _, resource = self.resources.popitem()
-            close = getattr(resource, "close", None)
-            if close is not None:
-                await close()
+        await close_all(self.resources)
+
+
+async def close_all(resources: dict[str, Any]) -> None:
+    """Close what has an asynchronous `close()`, the newest first, and forget all."""
+    while resources:
+        _, resource = resources.popitem()
+        close = getattr(resource, "close", None)
+        if close is not None:
+            await close()
 
 
 @dataclass(slots=True)
@@ -184,6 +190,7 @@ class StepRunner:
         return ActionContext(
             egress=self._around.egress,
             resources=self._around.resources,
+            shared=self._around.shared,
             evaluate=look,
             log=self._log,
             remaining=self._remaining,

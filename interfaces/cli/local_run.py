@@ -81,6 +81,7 @@ class LocalRun:
                 limit.cancel()
             follower.cancel()
             await asyncio.gather(follower, return_exceptions=True)
+            await self._tools.close()
             self._drain()
 
     async def _one(self, flow: Planned, slots: asyncio.Semaphore) -> None:

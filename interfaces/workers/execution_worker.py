@@ -106,6 +106,7 @@ class ExecutionWorker:
             watch.cancel()
             await asyncio.gather(watch, return_exceptions=True)
             await asyncio.to_thread(self._heart.close)
+            await self._tools.close()
             await self._queue.leave()
 
     async def _take(self, stop: asyncio.Event) -> None:

@@ -108,6 +108,7 @@ class Local:
         """Run a flow to its end; its events."""
         attempt = self.attempt(text, **options)
         await attempt.run()
+        await self.tools.close()
         return self.events()
 
     def events(self) -> list[Any]:
