@@ -65,6 +65,7 @@ def run(paths: tuple[str, ...], **options: Any) -> int:
     if not flows:
         print("no flow was selected", file=sys.stderr)
         return ExitCode.NOTHING
+    _spare_the_collector()
     collector = Collector()
     colour = False if options["no_color"] else None
     view = live_view(options["progress"], len(flows), colour=colour, quiet=options["quiet"])
@@ -80,6 +81,14 @@ def run(paths: tuple[str, ...], **options: Any) -> int:
     if refusal is not None:
         codes.append(ExitCode(fail(refusal)))
     return worst(codes)
+
+
+def _spare_the_collector() -> None:
+    """What a run makes lives as long as the run: looking through all of it again and again would cost a tenth of the time."""
+    import gc
+
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
 
 
 def _driven(runner: Any, collector: Any, view: Any) -> Refusal | None:
