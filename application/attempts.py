@@ -17,8 +17,7 @@ from application.engine.egress import EgressPolicy
 from application.engine.executor import Executor, Stop
 from application.engine.scope import Names
 from application.engine.step_runner import Surroundings, close_all
-from application.event_store import Log
-from application.group_commit import SideWrite
+from application.log import Log, SideWrite
 from application.payloads import Payloads
 from application.recorder import AttemptRecorder, Fenced, unsealed
 from domain.definition import FlowDefinition

@@ -8,8 +8,8 @@ import time
 
 import psycopg
 
-from application.event_store import Log, Recorded
 from application.group_commit import is_connection_error
+from application.log import Log, Recorded
 from application.ports import CommandQueue, RunCommand
 from domain.errors import Unavailable
 from domain.execution import Execution

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 from uuid import UUID
 
-from eventsourcing.application import Application, project_aggregate
+from eventsourcing.application import Application
 from eventsourcing.domain import Aggregate
 from eventsourcing.persistence import (
     AggregateRecorder,
@@ -26,24 +25,13 @@ from eventsourcing.persistence import (
 from eventsourcing.utils import Environment
 
 from application.database import Database
-from application.group_commit import Append, GroupCommitter, SideWrite
+from application.group_commit import Append, GroupCommitter
+from application.log import SNAPSHOT_EVERY, A, Log, Recorded, SideWrite, rebuilt
 from application.transcoding import EventMapper, OrjsonTranscoder
 from domain.errors import NotFound
 
-A = TypeVar("A", bound=Aggregate)
 REMEMBERED = 10_000
 """Aggregates whose last own event is remembered for the fence."""
-SNAPSHOT_EVERY = 200
-"""Versions between two snapshots of an aggregate."""
-
-
-@dataclass(frozen=True, slots=True)
-class Recorded:
-    """A decoded event at its position in a log."""
-
-    position: int
-    event: Any
-    topic: str
 
 
 class PostgresRecorder(ApplicationRecorder):
@@ -175,13 +163,14 @@ class _Application(Application[UUID]):
         return EventMapper(transcoder=self.construct_transcoder())
 
 
-class Log:
-    """One domain's log: load an aggregate, put what it decided, read the tail."""
+class PostgresLog(Log):
+    """One domain's log in PostgreSQL."""
+
+    database: Database
 
     def __init__(self, name: str, database: Database) -> None:
         self.name = name
-        self.database: Database | None = database
-        """None in a log that is kept in memory."""
+        self.database = database
         Factory.databases[name] = database
         env = {"PERSISTENCE_MODULE": "application.event_store:Factory", "IS_SNAPSHOTTING_ENABLED": "y"}
         application = type(name, (_Application,), {"name": name})
@@ -193,24 +182,13 @@ class Log:
     def load(self, kind: type[A], id: UUID) -> A:
         """The aggregate as it is now; NotFound when there is none."""
         events = map(self.application.mapper.to_domain_event, self._recorder.select_aggregate(id))
-        found: A | None = project_aggregate(None, events)
+        found: A | None = rebuilt(events)
         if found is None:
             raise NotFound(f"there is no {kind.__name__.lower()} {id}")
         return found
 
-    def find(self, kind: type[A], id: UUID) -> A | None:
-        """The aggregate, or None."""
-        try:
-            return self.load(kind, id)
-        except NotFound:
-            return None
-
     def submit(self, *aggregates: Aggregate, side: Sequence[SideWrite] = (), patience: float = 3.0) -> Future[int]:
-        """Hand the pending events to the write path; the future gives the position of the last.
-
-        One aggregate's appends must be submitted in order, and the fence (its last own event) is checked after any
-        broken connection. Errors: VersionConflict, LostTail, Unavailable.
-        """
+        """To the group commit, with the event before the first, which the fence checks."""
         stored, previous = [], None
         for aggregate in aggregates:
             events = [self.application.mapper.to_stored_event(event) for event in aggregate.collect_events()]
@@ -224,14 +202,6 @@ class Log:
             done.set_result(self.head())
             return done
         return self._committer.submit(Append(stored, side, previous, patience))
-
-    def put(self, *aggregates: Aggregate, side: Sequence[SideWrite] = (), patience: float = 3.0) -> int:
-        """As `submit`, and wait for the commit."""
-        before = [aggregate.version - len(aggregate.pending_events) for aggregate in aggregates]
-        position = self.submit(*aggregates, side=side, patience=patience).result()
-        for aggregate, version in zip(aggregates, before, strict=True):
-            self.snapshot_when_long(aggregate, version)
-        return position
 
     def read(self, after: int, limit: int, topics: Sequence[str] = ()) -> list[Recorded]:
         """Decoded events with a position above `after`, in order."""

@@ -11,8 +11,7 @@ from uuid import NAMESPACE_URL, UUID, uuid4, uuid5
 
 import orjson
 
-from application.event_store import Log
-from application.group_commit import SideWrite, VersionConflict
+from application.log import Log, SideWrite, VersionConflict
 from application.payloads import Payloads, Reference
 from domain.definition import FlowDefinition
 from domain.errors import Conflict, NotFound

@@ -8,11 +8,9 @@ from concurrent.futures import Future
 from typing import Any
 from uuid import UUID
 
-from eventsourcing.application import project_aggregate
 from eventsourcing.domain import Aggregate
 
-from application.event_store import A, Log, Recorded
-from application.group_commit import SideWrite, VersionConflict
+from application.log import A, Log, Recorded, SideWrite, VersionConflict, rebuilt
 from domain.errors import NotFound
 
 
@@ -28,7 +26,7 @@ class MemoryLog(Log):
 
     def load(self, kind: type[A], id: UUID) -> A:
         """The aggregate as it is now; NotFound when there is none."""
-        found: A | None = project_aggregate(None, self._streams.get(id, ()))
+        found: A | None = rebuilt(self._streams.get(id, ()))
         if found is None:
             raise NotFound(f"there is no {kind.__name__.lower()} {id}")
         return found

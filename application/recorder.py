@@ -10,9 +10,8 @@ from typing import Any
 import orjson
 
 from application.engine.progress import Pending
-from application.event_store import SNAPSHOT_EVERY, Log
 from application.excerpts import fit, fit_outcome, is_light, plain, shorten
-from application.group_commit import LostTail, SideWrite, VersionConflict
+from application.log import SNAPSHOT_EVERY, Log, LostTail, SideWrite, VersionConflict
 from application.payloads import Payloads
 from domain.definition import Phase, Step
 from domain.errors import LimitExceeded

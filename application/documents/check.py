@@ -19,7 +19,7 @@ from domain.definition import Path
 from domain.limits import LIMITS, Limits
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Check:
     """One pass over the raw values of a flow. Ids are collected, so that one that stands twice is found."""
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
+from yaml.reader import Reader
 
 from application.documents.quotes import breaks, has_template, quote_remedy
 from application.documents.scalars import COLLECTION_TAGS, SCALAR_TAGS
@@ -18,7 +19,6 @@ from domain.definition import Position
 from domain.errors import InvalidFlow
 from domain.limits import LIMITS, Limits
 
-_UNREADABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
 _CORE = "tag:yaml.org,2002:"
 
 
@@ -55,10 +55,18 @@ def decode(data: str | bytes, file: str, limits: Limits = LIMITS) -> Source:
         raise InvalidFlow((Source("", file).problem(Position(1, 1), title, "split it into several files"),))
     text = data if isinstance(data, str) else _utf8(data, file)
     source = Source(text.removeprefix("\ufeff"), file)
-    if bad := _UNREADABLE.search(source.text):
-        title = f"The character U+{ord(bad.group()):04X} may not stand in a YAML document"
-        raise _refused(source, source.position(bad.start()), title, "remove it, or write it as an escape in double quotes")
+    bad = unreadable(source.text)
+    if bad is not None:
+        title = f"The character U+{ord(source.text[bad]):04X} may not stand in a YAML document"
+        raise _refused(source, source.position(bad), title, "remove it, or write it as an escape in double quotes")
     return source
+
+
+def unreadable(text: str) -> int | None:
+    """Where the first character stands that YAML 1.2 (section 5.1) or a mark inside a text forbids."""
+    found = Reader.NON_PRINTABLE.search(text)
+    places = [at for at in (found.start() if found else -1, text.find("\ufeff")) if at >= 0]
+    return min(places, default=None)
 
 
 def scan(source: Source, limits: Limits = LIMITS) -> Stream:

@@ -18,7 +18,7 @@ import redis.asyncio
 from application.database import Database
 from application.dispatch import Dispatcher
 from application.engine.action import Action, ActionContext
-from application.event_store import Log
+from application.event_store import PostgresLog
 from application.ports import RunCommand
 from domain.execution import Execution
 from interfaces.adapters.redis_execution_queue import RedisCommandQueue, RedisDeliveries
@@ -118,7 +118,7 @@ def _dispatcher(database_url: str, redis_url: str) -> Iterator[None]:
 
 
 def _dispatch(database_url: str, redis_url: str) -> None:
-    Dispatcher(Log("executions", Database(database_url)), RedisCommandQueue(redis_url)).run(threading.Event())
+    Dispatcher(PostgresLog("executions", Database(database_url)), RedisCommandQueue(redis_url)).run(threading.Event())
 
 
 def _timed(connection: psycopg.Connection[Any]) -> float:

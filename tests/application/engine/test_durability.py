@@ -11,7 +11,7 @@ import pytest
 from eventsourcing.domain import Aggregate
 
 from application.attempts import Attempt
-from application.group_commit import LostTail, SideWrite
+from application.log import LostTail, SideWrite
 from application.memory_log import MemoryLog
 from domain.execution import Execution
 from tests.support.local import BY, Local, finished, flow, topics
