@@ -9,11 +9,12 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from application.definitions import Definitions, Pinned
 from application.engine.action import Action
-from application.engine.egress import EgressPolicy
+from application.engine.egress import EgressPolicy, ExecutionPolicy
 from application.engine.executor import Executor, Stop
 from application.engine.scope import Names
 from application.engine.step_runner import Surroundings, close_all
@@ -40,6 +41,8 @@ class Tools:
     mask_key: bytes
     process_variables: Mapping[str, Any] = field(default_factory=dict)
     """The process environment as flows see it: in local runs alone."""
+    folder: Path | None = None
+    """The folder below which flows may read files: in local runs alone."""
     definitions: Definitions = field(init=False)
     shared: dict[str, Any] = field(default_factory=dict)
     """What actions of all executions share, such as pools of connections; closed with `close`."""
@@ -143,10 +146,11 @@ class Attempt:
             self._tools.actions,
             names,
             self._masker,
-            self._tools.egress,
+            ExecutionPolicy(self._tools.egress),
             {"X-TestMesh-Execution": str(self.execution_id), "X-TestMesh-Attempt": str(self._execution.attempt)},
             random.random,
             shared=self._tools.shared,
+            folder=self._tools.folder,
         )
         self._executor = Executor(around, self._recorder, pinned.teardown_reads)
         if self._stop is not None:

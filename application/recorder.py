@@ -119,6 +119,10 @@ class AttemptRecorder:
         commands.append(lambda e: e.finish_step(self._by, self._attempt, self._worker, **values))
         return commands
 
+    def crowded(self) -> bool:
+        """Loops may fill half of an execution's events."""
+        return self.execution.version >= LIMITS.events_per_execution // 2
+
     async def teardown_started(self) -> None:
         """Append TeardownStarted of an attempt's own teardown (a taken-over one was started by its claim)."""
         if not self._teardown:

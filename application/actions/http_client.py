@@ -128,7 +128,8 @@ class HttpClient:
 
     def _transport(self, ask: Ask) -> httpx.AsyncBaseTransport:
         if not ask.http2:
-            return self._own_one() if ask.tls is not None and ask.tls.own else self._shared
+            own = self._policy.name != self._policy.base.name or (ask.tls is not None and ask.tls.own)
+            return self._own_one() if own else self._shared
         if self._two is None:
             from importlib.util import find_spec
 
@@ -178,11 +179,12 @@ def client_of(context: ActionContext) -> HttpClient:
 
 
 def shared_one(context: ActionContext) -> HttpOne:
-    """The pool of this process for the execution's egress policy."""
-    key = f"http:{context.egress.name}"
+    """The pool of this process for the policy that it gave the execution."""
+    policy = context.egress.base
+    key = f"http:{policy.name}"
     pool: HttpOne | None = context.shared.get(key)
     if pool is None:
-        pool = context.shared[key] = HttpOne(context.egress, context.limits)
+        pool = context.shared[key] = HttpOne(policy, context.limits)
     return pool
 
 

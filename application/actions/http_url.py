@@ -65,7 +65,7 @@ async def judge_number(policy: EgressPolicy, url: httpx.URL) -> None:
 
 async def judge_target(policy: EgressPolicy, url: httpx.URL) -> None:
     """What a proxy is asked for is judged here too, since the proxy resolves it by itself."""
-    if not isinstance(policy, LocalPolicy):
+    if not isinstance(policy.base, LocalPolicy):
         await checked_addresses(policy, url.host, port_of(url))
 
 

@@ -6,10 +6,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from application.documents.actions import find_action, takes_steps, takes_text_only
+from application.documents.actions import find_action, takes_branches, takes_steps, takes_text_only
 from application.documents.check import seconds
 from application.documents.grammar import PHASES
 from application.documents.reader import Document
+from application.documents.records import branches_of
 from application.engine.action import Action, Key
 from domain.definition import Assertion, FlowConfig, FlowDefinition, OnError, Path, Retry, Step, Until
 
@@ -93,6 +94,9 @@ class Builder:
             key = action.keys.get(name, Key())
             if takes_steps(key) and isinstance(value, list):
                 bodies[name] = self._steps(value, (*path, name))
+            elif takes_branches(key) and isinstance(value, list | dict):
+                for branch, place, steps in branches_of(value):
+                    bodies[f"{name}/{branch}"] = self._steps(steps, (*path, name, *place))
             else:
                 plain[name] = self.document.texts.get((*path, name), value) if _meant_as_text(value, key) else value
         return plain, bodies

@@ -20,20 +20,19 @@ _BUILT_INS = (
     "attempt error env inputs input vars variables response result output outputs steps"
 )
 BUILT_INS = frozenset(_BUILT_INS.split())
-IN_LOOPS = frozenset({"item", "index", "key", "value", "loop"})
-IN_ACTIONS = frozenset({"request", "state", "message", "event", "row", "rows", "body", "item", "index", "value"})
-"""Names that actions define themselves where they evaluate a key on their own."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Read:
-    """A text that reads names, with those that only it knows. `anything`: it may know others that cannot be listed."""
+    """A text that reads names, with those that only it knows. `anything`: it may know others that cannot be listed;
+    `afterwards`: it is looked at when the step's nested steps have run."""
 
     path: Path
     text: str
     names: frozenset[str]
     extra: frozenset[str] = frozenset()
     anything: bool = False
+    afterwards: bool = False
 
 
 @dataclass(slots=True)
@@ -61,23 +60,36 @@ class Scope:
             self._step(step)
 
     def _step(self, step: Step) -> None:
-        for read in self._reads(step):
-            self._check(read)
-        before = set(self.known)
+        action = self.actions.get(step.action)
+        reads = list(self._reads(step, action))
+        for read in reads:
+            if not read.afterwards:
+                self._check(read)
+        self._bodies(step, action)
+        for read in reads:
+            if read.afterwards:
+                self._check(read)
         self._define(step)
-        inner = {name for body in step.bodies.values() for nested in walk(body) for name in defines(nested)}
-        self.known |= (_loop_names(step) | inner) if step.bodies else set()
-        for body in step.bodies.values():
-            self._steps(body)
-        self.known -= _loop_names(step) - before - inner
+        outside = set(self.known)
         self._steps(step.on_error.error_steps)
+        self.known |= outside
+
+    def _bodies(self, step: Step, action: Action | None) -> None:
+        """Each body knows the names outside and its own; afterwards all that they leave behind is known."""
+        outside = set(self.known)
+        left = set(outside)
+        for body in step.bodies.values():
+            own = action.body_names(step.config) if action is not None else frozenset[str]()
+            self.known = outside | own
+            self._steps(body)
+            left |= self.known - (own - outside)
+        self.known = left
 
     def _define(self, step: Step) -> None:
         self.known |= defines(step)
         self.later -= defines(step)
 
-    def _reads(self, step: Step) -> Iterator[_Read]:
-        action = self.actions.get(step.action)
+    def _reads(self, step: Step, action: Action | None) -> Iterator[_Read]:
         result = frozenset(action.result if action else ())
         anything = not result or not all(name.isidentifier() for name in result)
         for key in ("name", "description"):
@@ -89,15 +101,21 @@ class Scope:
             yield self._config_read(action, path, text, result)
         extra = result | set(step.output) | {step.id}
         for path, text in _result_expressions(step):
-            yield _Read(path, text, expression_names(text), extra, anything)
+            yield _Read(path, text, expression_names(text), extra, anything, afterwards=True)
 
     def _config_read(self, action: Action | None, path: Path, text: str, result: frozenset[str]) -> _Read:
         name = str(path[path.index("config") + 1]) if "config" in path else ""
         key = action.keys.get(name) if action else None
-        own = action is not None and name in action.unresolved
-        expression = key is not None and "expression" in key.types and not ("string" in key.types and is_template(text))
+        if action is None or key is None:
+            return _Read(path, text, template_names(text))
+        own = name in action.unresolved
+        expression = "expression" in key.types and not ("string" in key.types and is_template(text))
         names = expression_names(text) if expression else template_names(text)
-        return _Read(path, text, names, (IN_ACTIONS | result) if own else frozenset(), anything=own)
+        known = frozenset(action.names.get(name, ())) | result
+        later = name in action.after_bodies
+        return _Read(
+            path, text, names, known if own else frozenset(), anything=own and name not in action.names, afterwards=later
+        )
 
     def _check(self, read: _Read) -> None:
         for name in sorted(read.names):
@@ -134,11 +152,6 @@ def walk(steps: tuple[Step, ...]) -> Iterator[Step]:
 def defines(step: Step) -> set[str]:
     """The names that a finished step leaves behind."""
     return {step.id, *step.output}
-
-
-def _loop_names(step: Step) -> frozenset[str]:
-    named = {str(value) for key, value in step.config.items() if key.endswith("_name") and isinstance(value, str)}
-    return IN_LOOPS | named
 
 
 def _result_expressions(step: Step) -> Iterator[tuple[Path, str]]:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
+from application.engine.bodies import Bodies
 from application.engine.egress import EgressPolicy
 from application.engine.errors import ActionError, ActionFailed
 from domain.limits import LIMITS, Limits
 
 __all__ = ["Action", "ActionContext", "ActionError", "ActionFailed", "Key", "Run", "ValueType"]
 
-ValueType = Literal["any", "string", "number", "integer", "boolean", "object", "array", "duration", "steps", "expression"]
+ValueType = Literal[
+    "any", "string", "number", "integer", "boolean", "object", "array", "duration", "steps", "branches", "expression"
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,12 @@ class ActionContext:
     limits: Limits = LIMITS
     secrets: Callable[[str], None] = lambda value: None
     """Tell the masker about a secret that the action derives (an auth header, a password in a URL)."""
+    render: Callable[[Any, Mapping[str, Any]], Any] = lambda value, names: value
+    """Resolve the templates of a value now, against the current scope plus the names given; for keys that are `unresolved`."""
+    bodies: Bodies | None = None
+    """The nested steps of the step; None where there are none."""
+    folder: Path | None = None
+    """The folder below which local runs may read files; None on workers."""
     exchange: dict[str, Any] = field(default_factory=dict)
     """What was sent and received, filled in by the action while it works, for reports: {request: {...}, response: {...}}."""
 
@@ -71,3 +81,9 @@ class Action:
     """Each field of the result and what it holds, for the reference."""
     unresolved: tuple[str, ...] = ()
     """Config keys that the engine must not resolve before the run (expressions evaluated by the action itself)."""
+    names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Of an unresolved key, the names that only its texts know; a key that is not listed may know any."""
+    body_names: Callable[[Mapping[str, Any]], frozenset[str]] = lambda config: frozenset()
+    """The names that nested steps know beside those outside, by the step's config."""
+    after_bodies: tuple[str, ...] = ()
+    """Unresolved keys that are looked at after nested steps have run, and know what those leave behind."""

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from application.engine.bodies import Bodies, BodyResult
+from application.engine.lane import Lane
 from application.engine.progress import Progress
 from application.engine.scope import Names
 from application.engine.step_runner import StepRunner, Surroundings
+from application.engine.walked import Walked, worst
 from domain.definition import Phase, Step
 from domain.errors import LimitExceeded
 from domain.expressions import ExpressionError, extract
@@ -46,6 +49,7 @@ class Executor:
         self._stop: Stop | None = None
         self._message = ""
         self._cause = ""
+        self._retried = False
 
     def stop(self, why: Stop) -> None:
         """Stop the body at once; the first reason stands, but a lost attempt stays lost, its teardown included."""
@@ -103,7 +107,7 @@ class Executor:
         verdict = await self._phase("setup", definition.setup, keep_going=False)
         if verdict in ("failed", "error"):
             return verdict
-        return _worst(verdict, await self._phase("steps", definition.steps, not definition.config.fail_fast))
+        return worst(verdict, await self._phase("steps", definition.steps, not definition.config.fail_fast))
 
     async def _tear_down(self) -> str | None:
         if not self._around.definition.teardown or self._number == 0:
@@ -125,53 +129,90 @@ class Executor:
             return "lost" if self._stop == "lost" else "timed_out"
 
     async def _phase(self, phase: Phase, steps: Sequence[Step], keep_going: bool) -> Verdict:
-        verdict: Verdict = "passed"
-        for step in steps:
-            outcome = await self._step(step, phase, step.id, self._around.names)
-            verdict = _worst(verdict, _counted(outcome))
-            if not outcome.ok:
-                self._message = self._message or _why(step, outcome)
-                if not keep_going:
-                    break
-        return verdict
+        around = self._around
+        walked = await self._walk(steps, "", around.names, Lane(self._progress), phase, around, keep_going=keep_going)
+        self._message = self._message or walked.message
+        return walked.verdict
 
-    async def _step(self, step: Step, phase: Phase, path: str, names: Names) -> StepOutcome:
+    async def _walk(
+        self,
+        steps: Sequence[Step],
+        prefix: str,
+        names: Names,
+        lane: Lane,
+        phase: Phase,
+        around: Surroundings,
+        *,
+        keep_going: bool = False,
+    ) -> Walked:
+        """Steps one after the other, up to the first that fails unless `keep_going`."""
+        walked = Walked()
+        for step in steps:
+            outcome, runner = await self._step(step, phase, f"{prefix}{step.id}", names, lane, around)
+            walked.add(step, outcome, runner)
+            if not outcome.ok and not keep_going:
+                break
+        return walked
+
+    async def _step(
+        self, step: Step, phase: Phase, path: str, names: Names, lane: Lane, around: Surroundings
+    ) -> tuple[StepOutcome, StepRunner]:
         self._number += 1
-        runner = StepRunner(self._around, step, path, names)
+        runner = StepRunner(around, step, path, names, self._bodies(step, phase, path, names, lane, around))
         self._durable = self._durable or self._is_read(step)
         durable = self._durable and phase != "teardown"
         try:
-            started = self._progress.step_started(step, path, phase, self._number, runner.title(), durable=durable)
+            started = lane.progress.step_started(step, path, phase, self._number, runner.title(), durable=durable)
             if started is not None:
                 await _whole(started)
             outcome = await runner.run()
         except asyncio.CancelledError:
             if self._stop not in ("lost", "drain"):
-                stopped = self._stopped(runner, phase)
-                await self._finished(path, phase, stopped, {}, runner)
+                await self._finished(path, phase, self._stopped(runner, phase, lane), {}, runner, lane)
             raise
+        if lane.tolerant and not outcome.ok:
+            outcome = replace(outcome, verdict="tolerated", reason=f"it is tried again ({outcome.verdict})")
+        self._retried = self._retried or outcome.verdict == "passed_on_retry"
         names.learn(step.id, runner.result, runner.outputs)
-        await self._finished(path, phase, outcome, self._state(step, runner), runner)
+        await self._finished(path, phase, outcome, self._state(step, runner), runner, lane)
         if step.on_error.error_steps and outcome.verdict in ("failed", "error", "tolerated"):
-            await self._error_steps(step, phase, path, names, outcome)
-        return outcome
+            await self._error_steps(step, phase, path, names, outcome, lane, around)
+        return outcome, runner
 
     async def _finished(
-        self, path: str, phase: Phase, outcome: StepOutcome, state: Mapping[str, Any], runner: StepRunner
+        self,
+        path: str,
+        phase: Phase,
+        outcome: StepOutcome,
+        state: Mapping[str, Any],
+        runner: StepRunner,
+        lane: Lane,
     ) -> None:
-        pending = self._progress.step_finished(path, phase, outcome, state, runner.logs)
+        pending = lane.progress.step_finished(path, phase, outcome, state, runner.logs)
         if pending is not None:
             await _whole(pending)
 
-    async def _error_steps(self, step: Step, phase: Phase, path: str, names: Names, outcome: StepOutcome) -> None:
+    async def _error_steps(
+        self, step: Step, phase: Phase, path: str, names: Names, outcome: StepOutcome, lane: Lane, around: Surroundings
+    ) -> None:
         error = outcome.error
         failed = next((check for made in outcome.tries for check in made.assertions if not check.passed), None)
         message = error.message if error else f"assertion failed: {failed.expression}" if failed else outcome.verdict
         inner = names.child(error={"message": message, "kind": error.kind if error else "assertion", "step": step.id})
-        for nested in step.on_error.error_steps:
-            await self._step(nested, phase, f"{path}/{nested.id}", inner)
+        await self._walk(step.on_error.error_steps, f"{path}/", inner, lane, phase, around, keep_going=True)
 
-    def _stopped(self, runner: StepRunner, phase: Phase) -> StepOutcome:
+    def _bodies(self, step: Step, phase: Phase, path: str, names: Names, lane: Lane, around: Surroundings) -> Bodies | None:
+        if not step.bodies:
+            return None
+
+        async def walk(steps: Sequence[Step], prefix: str, inner: Names, line: Lane) -> BodyResult:
+            return (await self._walk(steps, f"{prefix}/", inner, line, phase, around)).as_body()
+
+        return Bodies(step, path, names, lane, walk)
+
+    def _stopped(self, runner: StepRunner, phase: Phase, lane: Lane) -> StepOutcome:
+        if self._stop is None and lane.halted:
+            return runner.cancelled("cancelled", lane.halted)
         if phase == "teardown":
             return runner.cancelled("timed_out", "teardown did not finish within its time limit")
         return runner.cancelled(self._stop or "timed_out", self._message or str(self._stop or "time limit"))
@@ -187,7 +228,9 @@ class Executor:
         return state
 
     def _overall(self, verdict: Verdict, teardown: str | None) -> Verdict:
-        """A failing teardown never hides the first cause, and never passes for a pass."""
+        """A failing teardown never hides the first cause, and never passes for a pass; nor does a retry inside a loop."""
+        if verdict == "passed" and self._retried:
+            verdict = "passed_on_retry"
         if verdict in ("passed", "passed_on_retry") and teardown in ("failed", "error", "timed_out"):
             self._message = self._message or f"teardown {teardown}"
             return "failed" if teardown == "failed" else "error"
@@ -215,23 +258,3 @@ async def _whole(report: Coroutine[Any, Any, None]) -> None:
     except asyncio.CancelledError:
         await task
         raise
-
-
-_ORDER: tuple[Verdict, ...] = ("passed", "passed_on_retry", "failed", "error", "timed_out", "cancelled")
-
-
-def _worst(one: Verdict, other: Verdict) -> Verdict:
-    return max(one, other, key=_ORDER.index)
-
-
-def _counted(outcome: StepOutcome) -> Verdict:
-    if outcome.verdict in ("skipped", "tolerated"):
-        return "passed"
-    return outcome.verdict  # type: ignore[return-value]
-
-
-def _why(step: Step, outcome: StepOutcome) -> str:
-    if outcome.error is not None:
-        return f"{step.id}: {outcome.error.message}"
-    failed = next((check for made in outcome.tries[-1:] for check in made.assertions if not check.passed), None)
-    return f"{step.id}: {failed.message or failed.expression}" if failed else f"{step.id}: {outcome.verdict}"

@@ -25,6 +25,10 @@ class Progress(Protocol):
         """A step ended. `state` is what teardown on another worker would need of it."""
         ...
 
+    def crowded(self) -> bool:
+        """Whether so much is recorded already that loops should record only what fails."""
+        ...
+
     async def teardown_started(self) -> None:
         """Teardown begins."""
         ...

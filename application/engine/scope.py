@@ -14,6 +14,8 @@ class Names:
     def __init__(self, builtins: Builtins, variables: Mapping[str, Any], identity: Mapping[str, Any]) -> None:
         self._builtins = builtins
         self.values: dict[str, Any] = {**identity, **variables}
+        self.learned: dict[str, Any] = {}
+        """Of the values, those that steps have left behind here."""
 
     def scope(self, path: str, number: int = 1, result: Mapping[str, Any] | None = None, **extra: Any) -> Scope:
         """A scope for one evaluation; `number` is the try, `result` the step's own result."""
@@ -29,5 +31,9 @@ class Names:
 
     def learn(self, step_id: str, result: Mapping[str, Any], outputs: Mapping[str, Any]) -> None:
         """Make a finished step's result and outputs known to later steps; outputs also by their bare names."""
-        self.values[step_id] = {**result, **outputs}
-        self.values.update(outputs)
+        self.adopt({step_id: {**result, **outputs}, **outputs})
+
+    def adopt(self, learned: Mapping[str, Any]) -> None:
+        """Know what steps of a nested body have left behind."""
+        self.values.update(learned)
+        self.learned.update(learned)

@@ -7,11 +7,14 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from application.engine.action import Action, ActionContext, ActionError, ActionFailed
+from application.engine.bodies import Bodies
 from application.engine.checks import check
 from application.engine.egress import EgressPolicy
+from application.engine.errors import BodyFailed
 from application.engine.retry import may_retry, pause
 from application.engine.scope import Names
 from domain.definition import FlowDefinition, Retry, Step
@@ -37,6 +40,7 @@ class Surroundings:
     random: Callable[[], float]
     resources: dict[str, Any] = field(default_factory=dict)
     shared: dict[str, Any] = field(default_factory=dict)
+    folder: Path | None = None
 
     async def close(self) -> None:
         """Close what actions left open: clients, pools, servers."""
@@ -65,11 +69,12 @@ class _Made:
 class StepRunner:
     """Runs one step of an attempt."""
 
-    def __init__(self, around: Surroundings, step: Step, path: str, names: Names) -> None:
+    def __init__(self, around: Surroundings, step: Step, path: str, names: Names, bodies: Bodies | None = None) -> None:
         self._around = around
         self._step = step
         self._path = path
         self._names = names
+        self._bodies = bodies
         self._begun = time.monotonic()
         self._deadline = self._begun + step.timeout if step.timeout else float("inf")
         self._retry = self._policy()
@@ -146,6 +151,9 @@ class StepRunner:
             verdict = "passed" if all(outcome.passed for outcome in checks) else "failed"
         except TimeoutError:
             error = self._failed("timeout", self._late(), "raise its timeout")
+        except BodyFailed as nested:
+            verdict, result = nested.verdict, nested.result or {}
+            error = self._failed("nested", nested.message)
         except ActionFailed as failed:
             verdict, result = "failed", failed.result or {}
             error = self._failed("failed", failed.message)
@@ -164,16 +172,21 @@ class StepRunner:
         step, until = self._step, self._step.until
         action = self._around.actions[step.action]
         if until is None:
-            return await action.run(self._config(action, number), context)
+            return await self._call(action, number, context)
         end = time.monotonic() + until.timeout
         while True:
-            result = await action.run(self._config(action, number), context)
+            result = await self._call(action, number, context)
             if evaluate(_condition(until.condition), self._names.scope(self._path, number, result)) is True:
                 return result
             if time.monotonic() + until.interval > end:
                 message = f"until: {until.condition} did not become true within {until.timeout:g} s"
                 raise ActionFailed(message, result=result)
             await asyncio.sleep(until.interval)
+
+    async def _call(self, action: Action, number: int, context: ActionContext) -> Mapping[str, Any]:
+        if self._bodies is not None:
+            self._bodies.begin()
+        return await action.run(self._config(action, number), context)
 
     def _config(self, action: Action, number: int) -> Mapping[str, Any]:
         scope = self._names.scope(self._path, number)
@@ -187,6 +200,9 @@ class StepRunner:
         def look(text: str, names: Mapping[str, Any]) -> Any:
             return evaluate(_condition(text), self._names.scope(self._path, number, None, **names))
 
+        def resolve(value: Any, names: Mapping[str, Any]) -> Any:
+            return render(value, self._names.scope(self._path, number, None, **names))
+
         return ActionContext(
             egress=self._around.egress,
             resources=self._around.resources,
@@ -196,6 +212,9 @@ class StepRunner:
             remaining=self._remaining,
             headers={**self._around.headers, "X-TestMesh-Step": self._path},
             secrets=self._around.masker.add,
+            render=resolve,
+            bodies=self._bodies,
+            folder=self._around.folder,
         )
 
     def _extract(self, scope: Scope) -> dict[str, Any]:

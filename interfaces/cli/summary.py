@@ -57,10 +57,9 @@ def _show_failure(execution: Execution, sources: Mapping[str, str], paint: Paint
     heading = one_line(f"━━ {execution.verdict or 'unfinished'}: {execution.name}  {execution.file}")
     print(paint(heading, "1;31"))
     shown = False
-    for step in execution.last_steps:
-        if step.bad:
-            print(printable(failure_text(execution, step, sources.get(execution.file, ""))))
-            shown = True
+    for step in execution.failures:
+        print(printable(failure_text(execution, step, sources.get(execution.file, ""))))
+        shown = True
     if execution.message and (not shown or execution.cause):
         print(printable(f"  {execution.cause or execution.verdict}: {execution.message}"))
     print(f"  execution {execution.id}, seed {execution.seed}")

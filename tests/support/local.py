@@ -27,6 +27,11 @@ class Anywhere:
 
     name = "anywhere"
 
+    @property
+    def base(self) -> EgressPolicy:
+        """Itself."""
+        return self
+
     def check(self, host: str, address: str, port: int) -> None:
         """Allowed."""
 

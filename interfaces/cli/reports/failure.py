@@ -24,7 +24,7 @@ def failure_text(execution: Execution, step: Step, source: str) -> str:
 def _lines(execution: Execution, step: Step, source: str) -> Iterator[str]:
     tries = step.outcome.get("tries") or []
     again = f", try {len(tries)}" if len(tries) > 1 else ""
-    yield f"{execution.name} > {step.phase} > {step.name}  [{step.action}, {step.verdict}{again}]"
+    yield f"{execution.name} > {step.phase} > {step.where}  [{step.action}, {step.verdict}{again}]"
     if step.error:
         yield from _error(execution, step, source)
     for check in step.failed_assertions:
@@ -43,7 +43,9 @@ def _error(execution: Execution, step: Step, source: str) -> Iterator[str]:
     if error.get("line"):
         yield f"  {execution.file}:{error['line']}:{error['column']}"
         yield from _excerpt(source, error["line"], error["column"])
-    yield f"  {error['kind']}: {error['message']}"
+    first, *more = str(error["message"]).splitlines() or [""]
+    yield f"  {error['kind']}: {first}"
+    yield from (f"  {line}" for line in more)
     if error.get("hint"):
         yield f"  = {error['hint']}"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -27,6 +27,17 @@ class Step:
     def bad(self) -> bool:
         """Whether it did not hold (tolerated failures included)."""
         return self.verdict in ("failed", "error", "tolerated", "timed_out", "cancelled")
+
+    @property
+    def where(self) -> str:
+        """The steps around it, and its name."""
+        outside, _, _ = self.path.rpartition("/")
+        return " > ".join([*outside.split("/"), self.name]) if outside else self.name
+
+    @property
+    def stopped_beside(self) -> bool:
+        """Whether it was stopped because a step beside it failed."""
+        return self.verdict == "cancelled" and str(self.outcome.get("reason")).startswith("a step that ran beside")
 
     @property
     def error(self) -> Mapping[str, Any] | None:
@@ -73,6 +84,14 @@ class Execution:
     def last_steps(self) -> list[Step]:
         """Steps of the last attempt."""
         return [step for step in self.steps if step.attempt == self.attempt]
+
+    @property
+    def failures(self) -> list[Step]:
+        """Bad steps of the last attempt that have something to tell: not those that only say that a step inside them failed,
+        nor those that were stopped because of what ran beside them."""
+        bad = [step for step in self.last_steps if step.bad]
+        inner = [step.path for step in bad if step.verdict != "cancelled"]
+        return [step for step in bad if not _only_holds(step, inner) and not (step.stopped_beside and len(inner) > 0)]
 
     @property
     def tolerated(self) -> int:
@@ -135,6 +154,12 @@ class Collector:
         execution.status, execution.finished_at = "finished", at
         execution.verdict, execution.cause, execution.message = data["verdict"], data["cause"], data["message"]
         execution.outputs = data["outputs"]
+
+
+def _only_holds(step: Step, bad: Sequence[str]) -> bool:
+    if (step.error or {}).get("kind") != "nested":
+        return False
+    return any(path.startswith((f"{step.path}/", f"{step.path}[", f"{step.path}~")) for path in bad)
 
 
 def _step(execution: Execution, data: Mapping[str, Any]) -> Step | None:
