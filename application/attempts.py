@@ -199,6 +199,8 @@ class Attempt:
         clock = _no_time if frozen else time.monotonic
         # Flows of one run share its --seed; their values must differ all the same.
         seed = f"{execution.request.seed}|{execution.request.flow_name}"
+        if execution.request.case:
+            seed += f"|{execution.request.case}"
         return Builtins(seed, execution.attempt, started, clock, identity)
 
 

@@ -43,6 +43,8 @@ class RunRequest:
     tags: Sequence[str] = ()
     trigger: str = "api"
     seed: str | None = None
+    case: str = ""
+    """The key of the data row that this run is for."""
     idempotency_key: str | None = None
     digest: str = ""
     """SHA-256 of the canonical request, compared when the same idempotency key comes again."""
@@ -95,6 +97,7 @@ class Executions:
             max_attempts=MAX_ATTEMPTS,
             timeout=definition.config.timeout,
             teardown_timeout=definition.config.teardown_timeout,
+            case=request.case,
         )
         try:
             return id, self.log.put(execution, side=side)

@@ -43,6 +43,8 @@ class Limits:
     secret_min_chars: int = 4
     url_bytes: int = 64 * KIB
     rows: int = 10_000
+    data_rows: int = 100_000
+    data_bytes: int = 16 * MIB
 
 
 LIMITS = Limits()

@@ -12,7 +12,7 @@ from application.documents.grammar import PHASES
 from application.documents.reader import Document
 from application.documents.records import branches_of
 from application.engine.action import Action, Key
-from domain.definition import Assertion, FlowConfig, FlowDefinition, OnError, Path, Retry, Step, Until
+from domain.definition import Assertion, Data, FlowConfig, FlowDefinition, OnError, Path, Retry, Step, Until
 
 _FLOW_TEXTS = ("id", "description", "version", "author", "suite")
 
@@ -40,6 +40,9 @@ class Builder:
             env_file=self._words(value, "env_file", ()),
             inputs=value.get("inputs", {}),
             outputs=value.get("outputs", {}),
+            data=_data(value["data"]) if "data" in value else None,
+            needs=self._words(value, "needs", ()),
+            lock=self._words(value, "lock", ()),
             config=_flow_config(value.get("config", {})),
             source=self.document.source.text,
             file=self.document.source.file,
@@ -74,6 +77,7 @@ class Builder:
             disabled=value.get("disabled", False),
             tags=self._words(value, "tags", path),
             secret_outputs=self._words(value, "secret_outputs", path),
+            once=self._text(value, "once", path),
         )
 
     def _identity(self, value: dict[str, Any]) -> str:
@@ -158,6 +162,14 @@ def _retry(value: Any) -> Retry:
     if "delay" in block:
         block["delay"] = _seconds(block, "delay", None)
     return Retry(**block)
+
+
+def _data(value: Any) -> Data:
+    if isinstance(value, list):
+        return Data(rows=tuple(value))
+    if not isinstance(value, dict):
+        return Data(file=str(value))
+    return Data(tuple(value.get("rows", ())), value.get("file"), value.get("key"), value.get("delimiter", ","))
 
 
 def _until(value: Any) -> Until:

@@ -84,6 +84,8 @@ class Check:
             self._config(value, path)
             self._on_error(value, path)
             self._secret_outputs(value, path)
+            if "once" in value and path[0] != "setup":
+                self.error((*path, "once"), '"once" belongs to setup steps', "move the step to setup", key=True)
 
     def _identity(self, step: dict[str, Any], path: Path) -> None:
         identity = step.get("id")

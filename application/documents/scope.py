@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from application.documents.grammar import CHECKS, RETRY_KINDS
@@ -12,12 +12,12 @@ from application.documents.report import Report
 from application.documents.shapes import texts
 from application.documents.source import nearest
 from application.engine.action import Action
-from domain.definition import FlowDefinition, Path, Step
+from domain.definition import Data, FlowDefinition, Path, Step
 
 _BUILT_INS = (
     "UUID RANDOM_ID TIMESTAMP TIMESTAMP_MS ISO_TIMESTAMP DATE TIME DATETIME YEAR MONTH DAY HOUR MINUTE SECOND TODAY "
     "RANDOM_INT RANDOM_STRING FLOW_ID FLOW_NAME EXECUTION_ID FAKER uuid timestamp random_int random flow execution "
-    "attempt error env inputs input vars variables response result output outputs steps"
+    "attempt error env inputs input vars variables response result output outputs steps needs"
 )
 BUILT_INS = frozenset(_BUILT_INS.split())
 
@@ -43,17 +43,29 @@ class Scope:
     actions: Mapping[str, Action]
     known: set[str]
     closed: bool
+    columns: Callable[[Data], Iterable[str]] | None = None
     later: set[str] = field(default_factory=set)
+    anything: bool = False
+    """Whether names may come from where nobody has looked: a file of rows, whose columns were not asked for."""
 
     def flow(self, definition: FlowDefinition) -> None:
         """Check all names of a flow."""
-        self.known |= BUILT_INS | set(definition.env) | set(definition.inputs)
+        self.known |= BUILT_INS | set(definition.env) | set(definition.inputs) | self._columns(definition)
         for path, text in texts(dict(definition.env), ("env",)):
             self._check(_Read(path, text, template_names(text)))
         phases = (definition.setup, definition.steps, definition.teardown)
         self.later = {name for steps in phases for step in walk(steps) for name in defines(step)}
         for steps in phases:
             self._steps(steps)
+
+    def _columns(self, definition: FlowDefinition) -> set[str]:
+        """The names that rows of data bring."""
+        data = definition.data
+        if data is None:
+            return set()
+        self.anything = data.file is not None and self.columns is None
+        found = {name for row in data.rows for name in row}
+        return {"row", *found, *(self.columns(data) if data.file is not None and self.columns is not None else ())}
 
     def _steps(self, steps: tuple[Step, ...]) -> None:
         for step in steps:
@@ -124,7 +136,7 @@ class Scope:
                 continue
             if bare in self.later:
                 self._say(read, bare, f'"{bare}" is not known yet: the step that defines it runs later', certain=True)
-            elif not read.anything:
+            elif not (read.anything or self.anything):
                 self._say(read, bare, f'Nothing defines "{bare}"', certain=self.closed)
 
     def _hyphened(self, text: str, name: str) -> bool:

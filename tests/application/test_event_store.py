@@ -200,6 +200,6 @@ def test_an_idempotent_id_is_one_execution(log: PostgresLog):
 
 NAMES = (
     *("project", "flow_id", "flow_revision", "flow_name", "file", "document", "variables", "tags", "trigger"),
-    *("request_digest", "seed", "on_worker_lost", "max_attempts", "timeout", "teardown_timeout"),
+    *("request_digest", "seed", "on_worker_lost", "max_attempts", "timeout", "teardown_timeout", "case"),
 )
 REQUEST = {name: getattr(requested().request, name) for name in NAMES}
