@@ -6,7 +6,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -16,6 +16,7 @@ from application.definitions import Definitions, Pinned
 from application.engine.action import Action
 from application.engine.egress import EgressPolicy, ExecutionPolicy
 from application.engine.executor import Executor, Stop
+from application.engine.once import Once
 from application.engine.scope import Names
 from application.engine.step_runner import Surroundings, close_all
 from application.log import Log, SideWrite
@@ -43,6 +44,8 @@ class Tools:
     """The process environment as flows see it: in local runs alone."""
     folder: Path | None = None
     """The folder below which flows may read files: in local runs alone."""
+    once: Once | None = None
+    """What flows of this run do a single time together: in local runs alone."""
     definitions: Definitions = field(init=False)
     shared: dict[str, Any] = field(default_factory=dict)
     """What actions of all executions share, such as pools of connections; closed with `close`."""
@@ -69,23 +72,40 @@ class Attempt:
         side: Sequence[SideWrite] = (),
         gate: asyncio.Event | None = None,
         secrets: Mapping[str, Any] | None = None,
+        unrecorded: Mapping[str, Any] | None = None,
+        definition: FlowDefinition | None = None,
     ) -> None:
-        """`side` takes effect with the last event (the lease's row goes); `secrets` are variables that are recorded nowhere."""
+        """`side` takes effect with the last event (the lease's row goes); `secrets` are variables that are recorded nowhere and
+        masked, `unrecorded` those that are only not recorded. `definition` is what the execution is pinned to, where it was
+        read already."""
         self.execution_id = execution.id
         self._tools = tools
         self._execution = execution
         self._teardown = teardown
         self._side = side
         self._masker = Masker(tools.mask_key)
-        self._secrets = dict(secrets or {})
-        for secret in self._secrets.values():
+        self._unrecorded = {**(unrecorded or {}), **(secrets or {})}
+        for secret in (secrets or {}).values():
             self._masker.add(str(secret))
+        self._definition = definition
+        self.outputs: Mapping[str, Any] = {}
+        """The flow's outputs when it has passed, not masked."""
         attempt = execution.attempt
         self._recorder = AttemptRecorder(
             tools.log, tools.payloads, execution, attempt, worker, self._masker, teardown=teardown, gate=gate
         )
         self._executor: Executor | None = None
         self._stop: Stop | None = None
+
+    @property
+    def hidden(self) -> frozenset[str]:
+        """The secrets that this attempt knows of."""
+        return frozenset(self._masker.known)
+
+    def hide(self, secrets: Iterable[str]) -> None:
+        """Mask these too."""
+        for secret in secrets:
+            self._masker.add(secret)
 
     @property
     def verdict(self) -> str | None:
@@ -123,6 +143,7 @@ class Attempt:
             return None
         if result.stopped == "drain":
             return await self._recorder.give_back(self._side)
+        self.outputs = result.outputs
         return await self._recorder.finish(result.verdict, result.message, result.outputs, self._side, cause=result.cause)
 
     async def _run_teardown(self) -> int | None:
@@ -151,6 +172,7 @@ class Attempt:
             random.random,
             shared=self._tools.shared,
             folder=self._tools.folder,
+            once=self._tools.once,
         )
         self._executor = Executor(around, self._recorder, pinned.teardown_reads)
         if self._stop is not None:
@@ -159,7 +181,10 @@ class Attempt:
 
     def _begin(self) -> tuple[Pinned, Names]:
         request = self._execution.request
-        pinned = self._tools.definitions.read(self._execution.workspace, request.document, request.file)
+        if self._definition is not None:
+            pinned = Pinned.of(self._definition)
+        else:
+            pinned = self._tools.definitions.read(self._execution.workspace, request.document, request.file)
         return pinned, self._names(pinned.definition)
 
     def _names(self, definition: FlowDefinition) -> Names:
@@ -167,11 +192,16 @@ class Attempt:
         teardown on another worker gets the same ones."""
         execution = self._execution
         identity = {
-            "flow": {"name": definition.name, "id": execution.request.flow_id, "file": execution.request.file},
+            "flow": {
+                "name": definition.name,
+                "id": execution.request.flow_id,
+                "file": execution.request.file,
+                "case": execution.request.case,
+            },
             "execution": {"id": str(execution.id)},
             "attempt": execution.attempt,
         }
-        given = {**execution.request.variables, **self._secrets}
+        given = {**execution.request.variables, **self._unrecorded}
         variables = self._variables(definition, identity, given)
         started = execution.started_at if not self._teardown else datetime.now(execution.started_at.tzinfo)
         names = Names(self._builtins(started, frozen=False), variables, identity)

@@ -31,6 +31,7 @@ class Cases:
     def __init__(self, data: Data, folder: Path) -> None:
         """`folder` is where a relative file is taken from."""
         self._data = data
+        self._size: int | None = None
         self._path = folder / data.file if data.file is not None else None
 
     def __iter__(self) -> Iterator[Case]:
@@ -47,6 +48,8 @@ class Cases:
 
     def count(self) -> int:
         """How many rows there are; each of them is read and checked, and that no key stands twice."""
+        if self._size is not None:
+            return self._size
         keys: set[str] = set()
         for case in self:
             if case.key in keys:
@@ -54,7 +57,8 @@ class Cases:
                     f"{self.name}: two rows have the key {case.key!r}", remedy="choose a column that is unique, or none"
                 )
             keys.add(case.key)
-        return len(keys)
+        self._size = len(keys)
+        return self._size
 
     def _key(self, number: int, row: Any) -> str:
         column = self._data.key

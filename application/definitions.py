@@ -23,6 +23,11 @@ class Pinned:
     definition: FlowDefinition
     teardown_reads: frozenset[str]
 
+    @classmethod
+    def of(cls, definition: FlowDefinition) -> Pinned:
+        """The definition with what follows from it."""
+        return cls(definition, teardown_reads(definition))
+
 
 class Definitions:
     """Reads the documents that executions are pinned to. A reference is the content's own hash, so nothing grows stale."""
@@ -48,13 +53,9 @@ class Definitions:
         if found is not None:
             return found
         text = self._payloads.open(workspace, document)
-        return self.keep(workspace, document, read_flow(text, file=file, actions=self._actions)[0])
-
-    def keep(self, workspace: str, document: Reference, definition: FlowDefinition) -> Pinned:
-        """Keep a definition that was read from exactly this document."""
-        pinned = Pinned(definition, teardown_reads(definition))
+        pinned = Pinned.of(read_flow(text, file=file, actions=self._actions)[0])
         with self._lock:
-            self._kept[(workspace, str(document["id"]), definition.file)] = pinned
+            self._kept[(workspace, str(document["id"]), file)] = pinned
             if len(self._kept) > KEPT:
                 self._kept.popitem(last=False)
         return pinned

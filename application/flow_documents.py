@@ -45,7 +45,7 @@ def read_flow(
     actions: Mapping[str, Action],
     known_variables: Iterable[str] | None = None,
     strict: bool | None = None,
-    columns: Callable[[Data], Iterable[str]] | None = None,
+    columns: Callable[[Data], Iterable[str] | None] | None = None,
     limits: Limits = LIMITS,
 ) -> tuple[FlowDefinition, tuple[Problem, ...]]:
     """A flow's definition, and the warnings. Raises InvalidFlow with every error found, and nothing else.
@@ -53,7 +53,7 @@ def read_flow(
     `actions` maps every name and alias to its action. `known_variables`, where given, is all that can come from outside
     the document: a name that is neither there nor defined in the document is then an error instead of a warning
     (unless `strict` is False: then more may come from elsewhere, and it stays a warning). `columns` gives the names in a
-    file of rows.
+    file of rows, None when they cannot be known.
     """
     report = Report(read(text, file, limits))
     report.errors += report.document.problems

@@ -139,7 +139,7 @@ class AttemptRecorder:
         text = self._masker.mask_text(message)[:1000]
 
         def end(e: Execution) -> None:
-            e.finish(self._by, self._attempt, self._worker, verdict, cause, text, fit(plain(dict(outputs))))
+            e.finish(self._by, self._attempt, self._worker, verdict, cause, text, fit(plain(self._masker.mask(dict(outputs)))))
 
         await self._append([end], side)
         return await self.settle()

@@ -35,6 +35,8 @@ class AssertionOutcome:
     offset: int = 0
     expected: Any = None
     actual: Any = None
+    operator: str = ""
+    """How expected and actual were compared: `==`, `<`, `contains`, ...; empty for no comparison."""
     values: tuple[tuple[str, Any], ...] = ()
     diff: tuple[str, ...] = ()
 

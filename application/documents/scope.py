@@ -43,7 +43,7 @@ class Scope:
     actions: Mapping[str, Action]
     known: set[str]
     closed: bool
-    columns: Callable[[Data], Iterable[str]] | None = None
+    columns: Callable[[Data], Iterable[str] | None] | None = None
     later: set[str] = field(default_factory=set)
     anything: bool = False
     """Whether names may come from where nobody has looked: a file of rows, whose columns were not asked for."""
@@ -63,9 +63,11 @@ class Scope:
         data = definition.data
         if data is None:
             return set()
-        self.anything = data.file is not None and self.columns is None
-        found = {name for row in data.rows for name in row}
-        return {"row", *found, *(self.columns(data) if data.file is not None and self.columns is not None else ())}
+        names: Iterable[str] | None = {name for row in data.rows for name in row}
+        if data.file is not None:
+            names = self.columns(data) if self.columns is not None else None
+        self.anything = names is None
+        return {"row", *(names or ())}
 
     def _steps(self, steps: tuple[Step, ...]) -> None:
         for step in steps:

@@ -61,6 +61,7 @@ def _failed(
         offset=offset,
         expected=mask(expected),
         actual=mask(actual),
+        operator=found.operator if found else "",
         values=tuple((text, mask(value)) for text, value in found.values) if found else (),
         diff=_diff(expected, actual, mask),
     )
@@ -89,7 +90,7 @@ def _none(assertion: Assertion, definition: FlowDefinition, scope: Scope, mask: 
         return AssertionOutcome(assertion.expression, True)
     failed = _failed(assertion, definition, scope, mask, None)
     note = f"must not hold: {failed.message}" if failed.message else "must not hold"
-    return AssertionOutcome(assertion.expression, False, note, None, failed.line, failed.column, 0, None, None, failed.values)
+    return AssertionOutcome(assertion.expression, False, note, line=failed.line, column=failed.column, values=failed.values)
 
 
 def _diff(expected: Any, actual: Any, mask: Mask, limit: int = 20) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from application.engine.bodies import Bodies, BodyResult
 from application.engine.lane import Lane
+from application.engine.once import Shared
 from application.engine.progress import Progress
 from application.engine.scope import Names
 from application.engine.step_runner import StepRunner, Surroundings
@@ -24,7 +25,7 @@ Stop = Literal["cancelled", "timed_out", "lost", "drain"]
 
 @dataclass(slots=True)
 class AttemptResult:
-    """How an attempt ended; `stopped` says why it has no verdict of its own."""
+    """How an attempt ended; `stopped` says why it has no verdict of its own. `outputs` are not masked."""
 
     verdict: Verdict
     message: str = ""
@@ -165,7 +166,7 @@ class Executor:
             started = lane.progress.step_started(step, path, phase, self._number, runner.title(), durable=durable)
             if started is not None:
                 await _whole(started)
-            outcome = await runner.run()
+            outcome = await (runner.run() if step.once is None or around.once is None else _once(step.once, runner, around))
         except asyncio.CancelledError:
             if self._stop not in ("lost", "drain"):
                 await self._finished(path, phase, self._stopped(runner, phase, lane), {}, runner, lane)
@@ -243,11 +244,27 @@ class Executor:
         scope = self._around.names.scope("outputs")
         for name, path in self._around.definition.outputs.items():
             try:
-                outputs[name] = self._around.masker.mask(extract(path, scope))
+                outputs[name] = extract(path, scope)
             except ExpressionError as error:
                 outputs[name] = None
                 self._message = self._message or f"output {name}: {error.message}"
         return outputs
+
+
+async def _once(name: str, runner: StepRunner, around: Surroundings) -> StepOutcome:
+    """The step's outcome, or that of the flow that ran it."""
+    assert around.once is not None
+    shared = await around.once.claim(name)
+    if shared is not None:
+        runner.adopt(shared.result, shared.outputs)
+        return shared.again()
+    try:
+        outcome = await runner.run()
+    except BaseException:
+        around.once.give_up(name)
+        raise
+    around.once.finish(name, Shared(outcome, runner.result, runner.outputs, around.definition.name))
+    return outcome
 
 
 async def _whole(report: Coroutine[Any, Any, None]) -> None:

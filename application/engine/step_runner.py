@@ -15,6 +15,7 @@ from application.engine.bodies import Bodies
 from application.engine.checks import check
 from application.engine.egress import EgressPolicy
 from application.engine.errors import BodyFailed
+from application.engine.once import Once
 from application.engine.retry import may_retry, pause
 from application.engine.scope import Names
 from domain.definition import FlowDefinition, Retry, Step
@@ -41,6 +42,8 @@ class Surroundings:
     resources: dict[str, Any] = field(default_factory=dict)
     shared: dict[str, Any] = field(default_factory=dict)
     folder: Path | None = None
+    once: Once | None = None
+    """None where every flow runs on its own: a step with `once` is then like any other."""
 
     async def close(self) -> None:
         """Close what actions left open: clients, pools, servers."""
@@ -103,6 +106,13 @@ class StepRunner:
             if made.record.verdict == "passed" or not self._again(made):
                 return self._outcome(tuple(tries), made)
             await asyncio.sleep(min(pause(self._retry, len(tries), self._around.random), self._remaining()))
+
+    def adopt(self, result: Mapping[str, Any], outputs: dict[str, Any]) -> None:
+        """Take over what the same step came to in another flow of the run; what is secret there is secret here."""
+        for name in self._step.secret_outputs:
+            if outputs.get(name) is not None:
+                self._around.masker.add(str(outputs[name]))
+        self.result, self.outputs = result, outputs
 
     @property
     def logs(self) -> list[dict[str, str]]:

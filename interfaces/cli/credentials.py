@@ -46,7 +46,7 @@ def find(url: str | None = None) -> Credentials:
     A key of the environment is sent to a server that only testmesh.yaml names when that is on this machine: whoever writes a
     repository must not be able to collect the keys of those who run it.
     """
-    from interfaces.cli.plan import find_project
+    from interfaces.cli.project import find_project
 
     saved = _saved()
     project, _ = find_project()

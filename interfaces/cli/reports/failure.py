@@ -24,7 +24,7 @@ def failure_text(execution: Execution, step: Step, source: str) -> str:
 def _lines(execution: Execution, step: Step, source: str) -> Iterator[str]:
     tries = step.outcome.get("tries") or []
     again = f", try {len(tries)}" if len(tries) > 1 else ""
-    yield f"{execution.name} > {step.phase} > {step.where}  [{step.action}, {step.verdict}{again}]"
+    yield f"{execution.title} > {step.phase} > {step.where}  [{step.action}, {step.verdict}{again}]"
     if step.error:
         yield from _error(execution, step, source)
     for check in step.failed_assertions:
@@ -57,7 +57,9 @@ def _assertion(execution: Execution, check: Mapping[str, Any], source: str) -> I
     if check["error"]:
         yield f"    {check['error']}"
     if check["expected"] is not None or check["actual"] is not None:
-        yield f"    expected: {_short(check['expected'])}"
+        operator = check.get("operator", "")
+        how = "" if operator in ("", "==") else f"{operator} "
+        yield f"    expected: {how}{_short(check['expected'])}"
         yield f"      actual: {_short(check['actual'])}"
     for text, value in _values(check):
         yield f"    {text} = {_short(value)}"
