@@ -14,6 +14,7 @@ from typing import Any
 
 from application.definitions import Definitions, Pinned
 from application.engine.action import Action
+from application.engine.calls import FlowFinder, starting_values
 from application.engine.egress import EgressPolicy, ExecutionPolicy
 from application.engine.executor import Executor, Stop
 from application.engine.once import Once
@@ -25,7 +26,7 @@ from application.recorder import AttemptRecorder, Fenced, unsealed
 from domain.definition import FlowDefinition
 from domain.errors import Refusal, Unavailable
 from domain.execution import Execution
-from domain.expressions import Builtins, ExpressionError, render
+from domain.expressions import Builtins, ExpressionError
 from domain.masking import Masker
 
 logger = logging.getLogger("testmesh.attempts")
@@ -44,6 +45,8 @@ class Tools:
     """The process environment as flows see it: in local runs alone."""
     folder: Path | None = None
     """The folder below which flows may read files: in local runs alone."""
+    flows: FlowFinder | None = None
+    """The flows that may be called: in local runs alone."""
     once: Once | None = None
     """What flows of this run do a single time together: in local runs alone."""
     definitions: Definitions = field(init=False)
@@ -173,6 +176,8 @@ class Attempt:
             shared=self._tools.shared,
             folder=self._tools.folder,
             once=self._tools.once,
+            flows=self._tools.flows,
+            given=self._given,
         )
         self._executor = Executor(around, self._recorder, pinned.teardown_reads)
         if self._stop is not None:
@@ -186,6 +191,10 @@ class Attempt:
         else:
             pinned = self._tools.definitions.read(self._execution.workspace, request.document, request.file)
         return pinned, self._names(pinned.definition)
+
+    @property
+    def _given(self) -> dict[str, Any]:
+        return {**self._execution.request.variables, **self._unrecorded}
 
     def _names(self, definition: FlowDefinition) -> Names:
         """The names at the start. Values of `env` are made from the clock at which the attempt started, so that a
@@ -201,23 +210,13 @@ class Attempt:
             "execution": {"id": str(execution.id)},
             "attempt": execution.attempt,
         }
-        given = {**execution.request.variables, **self._unrecorded}
-        variables = self._variables(definition, identity, given)
+        frozen = Names(self._builtins(execution.started_at, frozen=True), {}, identity)
+        variables = starting_values(definition, self._given, self._tools.process_variables, frozen, "")
         started = execution.started_at if not self._teardown else datetime.now(execution.started_at.tzinfo)
         names = Names(self._builtins(started, frozen=False), variables, identity)
         if self._teardown:
             names.values.update(unsealed(self._tools.payloads, execution.workspace, execution.outputs))
         return names
-
-    def _variables(self, definition: FlowDefinition, identity: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-        """What the run was given wins over the flow's `env` and inputs, these over the process environment."""
-        outside = {**self._tools.process_variables, **given}
-        names = Names(self._builtins(self._execution.started_at, frozen=True), outside, identity)
-        for name, value in {**definition.inputs, **definition.env}.items():
-            if name not in given:
-                names.values[name] = render(value, names.scope(f"env/{name}"))
-        names.values["env"] = {name: names.values[name] for name in {**definition.env, **given}}
-        return {name: value for name, value in names.values.items() if name not in identity}
 
     def _builtins(self, started: datetime, *, frozen: bool) -> Builtins:
         execution = self._execution

@@ -64,6 +64,8 @@ class StepOutcome:
     error: StepError | None = None
     reason: str | None = None
     exchange: Mapping[str, Any] | None = None
+    file: str | None = None
+    """The file of a called flow, where the step stands in one: its lines are counted there."""
 
     @property
     def ok(self) -> bool:

@@ -21,6 +21,7 @@ TABLE: Mapping[str, str] = {
     "for_each": "for_each:FOR_EACH",
     "parallel": "parallel:PARALLEL",
     "wait_until": "wait_until:WAIT_UNTIL",
+    "run_flow": "run_flow:RUN_FLOW",
     "assert": "assertion:ASSERT",
     "log": "log:LOG",
     "delay": "delay:DELAY",

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from application.engine.bodies import Bodies
+from application.engine.calls import Call
 from application.engine.egress import EgressPolicy
 from application.engine.errors import ActionError, ActionFailed
 from domain.limits import LIMITS, Limits
@@ -56,6 +57,8 @@ class ActionContext:
     """Resolve the templates of a value now, against the current scope plus the names given; for keys that are `unresolved`."""
     bodies: Bodies | None = None
     """The nested steps of the step; None where there are none."""
+    call: Call | None = None
+    """Runs another flow; None where there are none to be found."""
     folder: Path | None = None
     """The folder below which local runs may read files; None on workers."""
     exchange: dict[str, Any] = field(default_factory=dict)

@@ -8,15 +8,18 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from application.engine.bodies import Bodies, BodyResult
+from application.engine.calls import Call, Called, checked_inputs, outputs_of, starting_values
+from application.engine.errors import ActionError
 from application.engine.lane import Lane
 from application.engine.once import Shared
 from application.engine.progress import Progress
 from application.engine.scope import Names
 from application.engine.step_runner import StepRunner, Surroundings
 from application.engine.walked import Walked, worst
-from domain.definition import Phase, Step
+from domain.definition import FlowDefinition, Phase, Step
 from domain.errors import LimitExceeded
 from domain.expressions import ExpressionError, extract
+from domain.limits import LIMITS
 from domain.outcome import StepOutcome, Verdict
 
 Stop = Literal["cancelled", "timed_out", "lost", "drain"]
@@ -159,7 +162,8 @@ class Executor:
         self, step: Step, phase: Phase, path: str, names: Names, lane: Lane, around: Surroundings
     ) -> tuple[StepOutcome, StepRunner]:
         self._number += 1
-        runner = StepRunner(around, step, path, names, self._bodies(step, phase, path, names, lane, around))
+        bodies = self._bodies(step, phase, path, names, lane, around)
+        runner = StepRunner(around, step, path, names, bodies, self._call_from(path, phase, names, lane, around))
         self._durable = self._durable or self._is_read(step)
         durable = self._durable and phase != "teardown"
         try:
@@ -173,6 +177,8 @@ class Executor:
             raise
         if lane.tolerant and not outcome.ok:
             outcome = replace(outcome, verdict="tolerated", reason=f"it is tried again ({outcome.verdict})")
+        if around.depth and outcome.verdict not in ("passed", "skipped"):
+            outcome = replace(outcome, file=around.definition.file)
         self._retried = self._retried or outcome.verdict == "passed_on_retry"
         names.learn(step.id, runner.result, runner.outputs)
         await self._finished(path, phase, outcome, self._state(step, runner), runner, lane)
@@ -210,6 +216,52 @@ class Executor:
             return (await self._walk(steps, f"{prefix}/", inner, line, phase, around)).as_body()
 
         return Bodies(step, path, names, lane, walk)
+
+    def _call_from(self, path: str, phase: Phase, names: Names, lane: Lane, around: Surroundings) -> Call | None:
+        flows = around.flows
+        if flows is None:
+            return None
+
+        async def call(reference: str, inputs: Mapping[str, Any], inherit: bool) -> Called:
+            if around.depth >= LIMITS.flow_depth:
+                raise ActionError("limit", f"flows call one another more than {LIMITS.flow_depth} deep")
+            definition = await asyncio.to_thread(flows.find, reference, around.definition.file)
+            given = {**(around.given if inherit else {}), **checked_inputs(definition, inputs)}
+            outside = names.values.get("env", {}) if inherit else {}
+            inner = names.of_call({"name": definition.name, "id": definition.id, "file": definition.file})
+            starting_values(definition, given, outside, inner, f"{path}/")
+            there = replace(around, definition=definition, names=inner, given=given, depth=around.depth + 1)
+            return await self._called(definition, f"{path}/", phase, inner, lane.child(), there)
+
+        return call
+
+    async def _called(
+        self, definition: FlowDefinition, prefix: str, phase: Phase, names: Names, lane: Lane, around: Surroundings
+    ) -> Called:
+        """A called flow, its teardown whatever happens: also when the step that calls it is cut off."""
+        before, walked = self._number, Walked()
+        try:
+            for steps, going in ((definition.setup, False), (definition.steps, not definition.config.fail_fast)):
+                if walked.as_body().ok:
+                    walked.join(await self._walk(steps, prefix, names, lane, phase, around, keep_going=going))
+        except asyncio.CancelledError:
+            if self._stop not in ("lost", "drain") and self._number > before:
+                await self._teardown_of(definition, prefix, phase, names, lane, around)
+            raise
+        torn = await self._teardown_of(definition, prefix, phase, names, lane, around)
+        if walked.as_body().ok:
+            walked.join(torn)
+        ended = walked.as_body()
+        return Called(definition.name, ended.verdict, ended.message, outputs_of(definition, names) if ended.ok else {})
+
+    async def _teardown_of(
+        self, definition: FlowDefinition, prefix: str, phase: Phase, names: Names, lane: Lane, around: Surroundings
+    ) -> Walked:
+        try:
+            async with asyncio.timeout(definition.config.teardown_timeout):
+                return await self._walk(definition.teardown, prefix, names, lane, phase, around, keep_going=True)
+        except TimeoutError:
+            return Walked("error", f"teardown did not finish within {definition.config.teardown_timeout:g} s")
 
     def _stopped(self, runner: StepRunner, phase: Phase, lane: Lane) -> StepOutcome:
         if self._stop is None and lane.halted:

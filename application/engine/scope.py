@@ -29,6 +29,11 @@ class Names:
         inner.values.update(names)
         return inner
 
+    def of_call(self, flow: Mapping[str, Any]) -> Names:
+        """Names of a called flow: the same execution, and nothing else of this one."""
+        identity: dict[str, Any] = {name: self.values[name] for name in ("execution", "attempt") if name in self.values}
+        return Names(self._builtins, {}, {**identity, "flow": flow})
+
     def learn(self, step_id: str, result: Mapping[str, Any], outputs: Mapping[str, Any]) -> None:
         """Make a finished step's result and outputs known to later steps; outputs also by their bare names."""
         self.adopt({step_id: {**result, **outputs}, **outputs})

@@ -12,6 +12,7 @@ from typing import Any
 
 from application.engine.action import Action, ActionContext, ActionError, ActionFailed
 from application.engine.bodies import Bodies
+from application.engine.calls import Call, FlowFinder
 from application.engine.checks import check
 from application.engine.egress import EgressPolicy
 from application.engine.errors import BodyFailed
@@ -42,6 +43,12 @@ class Surroundings:
     resources: dict[str, Any] = field(default_factory=dict)
     shared: dict[str, Any] = field(default_factory=dict)
     folder: Path | None = None
+    flows: FlowFinder | None = None
+    """The flows that may be called; None where there are none."""
+    given: Mapping[str, Any] = field(default_factory=dict)
+    """The variables that the run was given from outside."""
+    depth: int = 0
+    """How many calls deep this flow runs."""
     once: Once | None = None
     """None where every flow runs on its own: a step with `once` is then like any other."""
 
@@ -72,12 +79,21 @@ class _Made:
 class StepRunner:
     """Runs one step of an attempt."""
 
-    def __init__(self, around: Surroundings, step: Step, path: str, names: Names, bodies: Bodies | None = None) -> None:
+    def __init__(
+        self,
+        around: Surroundings,
+        step: Step,
+        path: str,
+        names: Names,
+        bodies: Bodies | None = None,
+        call: Call | None = None,
+    ) -> None:
         self._around = around
         self._step = step
         self._path = path
         self._names = names
         self._bodies = bodies
+        self._caller = call
         self._begun = time.monotonic()
         self._deadline = self._begun + step.timeout if step.timeout else float("inf")
         self._retry = self._policy()
@@ -224,6 +240,7 @@ class StepRunner:
             secrets=self._around.masker.add,
             render=resolve,
             bodies=self._bodies,
+            call=self._caller,
             folder=self._around.folder,
         )
 

@@ -35,6 +35,12 @@ class Walked:
         if not outcome.ok:
             self.message = self.message or _why(step, outcome)
 
+    def join(self, after: Walked) -> None:
+        """What came after it."""
+        self.verdict = worst(self.verdict, after.verdict)
+        self.message = self.message or after.message
+        self.outputs.update(after.outputs)
+
     def as_body(self) -> BodyResult:
         """As the action that asked for it sees it."""
         if self.verdict in ("passed", "passed_on_retry"):

@@ -20,6 +20,7 @@ from application.memory_log import MemoryLog
 from application.payloads import MemoryPayloads
 from domain.events import Actor
 from domain.execution import Execution
+from interfaces.cli.flow_library import FlowLibrary
 from interfaces.cli.jobs import Job, Jobs
 from interfaces.cli.plan import Planned
 from interfaces.cli.reports.events import plain_event
@@ -62,6 +63,7 @@ class LocalRun:
         """`folder` is what flows may read files below; `retried` is told the ids of an execution and of its repetition."""
 
         self._on_event = on_event
+        self._library = FlowLibrary(folder) if folder is not None else None
         self._options = options
         self._retried = retried
         self._tick = tick
@@ -76,6 +78,7 @@ class LocalRun:
             dict(environ or {}),
             folder=folder,
             once=Once(),
+            flows=self._library,
         )
         self.jobs = Jobs(flows, rounds=options.repeat, share=options.share)
         self._running: set[Attempt] = set()
@@ -93,6 +96,11 @@ class LocalRun:
     def skipped(self) -> list[tuple[str, str]]:
         """Names of flows that were never begun, and why."""
         return [(flow.definition.name, why) for flow, why in self.jobs.skipped]
+
+    @property
+    def sources(self) -> dict[str, str]:
+        """The texts of flows that were called, by file."""
+        return self._library.sources if self._library is not None else {}
 
     @property
     def halted(self) -> str | None:

@@ -60,6 +60,11 @@ class RemoteRun:
         return []
 
     @property
+    def sources(self) -> dict[str, str]:
+        """None: workers call no flows."""
+        return {}
+
+    @property
     def halted(self) -> str | None:
         """`interrupted` or `time_limit` when the run was ended early."""
         return self._halted

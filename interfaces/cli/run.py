@@ -81,7 +81,7 @@ def run(paths: tuple[str, ...], **options: Any) -> int:
     refusal = _driven(runner, collector, view)
     if refusal is None and options["remote"] and not options["follow"]:
         return ExitCode.PASSED
-    sources = {flow.file: flow.text for flow in flows}
+    sources = {**runner.sources, **{flow.file: flow.text for flow in flows}}
     executions = collector.finish()
     codes: list[ExitCode] = [_exit_code(executions, runner.halted, options), *_write(reports, executions, sources)]
     with patient(sys.stdout):

@@ -64,7 +64,7 @@ def _show_failure(execution: Execution, sources: Mapping[str, str], paint: Paint
     print(paint(heading, "1;31"))
     shown = False
     for step in execution.failures:
-        print(printable(failure_text(execution, step, sources.get(execution.file, ""))))
+        print(printable(failure_text(execution, step, sources)))
         shown = True
     if execution.message and (not shown or execution.cause):
         print(printable(f"  {execution.cause or execution.verdict}: {execution.message}"))

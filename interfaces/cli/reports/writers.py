@@ -97,7 +97,7 @@ def _case(execution: Execution, step: Step, sources: Mapping[str, str]) -> Xml.E
     if step.verdict == "skipped":
         Xml.SubElement(case, "skipped", message=_clean(str(step.outcome.get("reason") or "")))
     elif step.verdict in ("failed", "error", "timed_out", "cancelled"):
-        text = failure_text(execution, step, sources.get(execution.file, ""))
+        text = failure_text(execution, step, sources)
         tag = "failure" if step.verdict == "failed" else "error"
         kind = step.error["kind"] if step.error else "assertion"
         Xml.SubElement(case, tag, type=kind, message=_clean(summary(step))).text = _clean(text)
