@@ -43,6 +43,11 @@ class Limits:
     secret_min_chars: int = 4
     url_bytes: int = 64 * KIB
     rows: int = 10_000
+    import_bytes: int = 64 * MIB
+    import_yaml_bytes: int = 8 * MIB
+    import_nodes: int = 1_000_000
+    import_depth: int = 100
+    import_files: int = 1_000
 
 
 LIMITS = Limits()
