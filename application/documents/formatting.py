@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,10 @@ from domain.errors import Invalid, InvalidFlow
 from domain.limits import LIMITS
 
 _CORE = "tag:yaml.org,2002:"
+Way = Callable[[str, Mapping[str, Action]], str]
+
+_ROUNDS = 4
+_MARKS = (yaml.DocumentStartToken, yaml.DocumentEndToken, yaml.DirectiveToken)
 _HASH = re.compile(r"#[^\n]*")
 _BLANKS = re.compile(r"\n(?:[ \t]*\n)+")
 
@@ -30,15 +34,11 @@ def format_flow(text: str | bytes, *, file: str = "<flow>", actions: Mapping[str
     if document.problems:
         raise InvalidFlow(tuple(document.problems))
     source = document.source.text.replace("\r\n", "\n").replace("\r", "\n")
-    try:
-        made = _formatted(source, actions)
-        same = normalised(made) == normalised(source) and _comments(made) == _comments(source)
-        settled = made == _formatted(made, actions)
-    except (InvalidFlow, yaml.YAMLError) as error:
-        raise _refused(file) from error
-    if not same or not settled:
-        raise _refused(file)
-    return made
+    for way in (_formatted, _only_ordered):
+        made = _settled(source, actions, way)
+        if made is not None and _comments(made) == _comments(source) and normalised(made) == normalised(source):
+            return made
+    raise _refused(file)
 
 
 def _refused(file: str) -> Invalid:
@@ -48,17 +48,54 @@ def _refused(file: str) -> Invalid:
     )
 
 
+def _settled(text: str, actions: Mapping[str, Action], way: Way) -> str | None:
+    """Formatted until nothing changes any more: what a round moves, the next may align. None when that fails."""
+    try:
+        for _ in range(_ROUNDS):
+            before, text = text, way(text, actions)
+            if text == before:
+                return text
+    except (InvalidFlow, yaml.YAMLError):
+        pass
+    return None
+
+
+def _only_ordered(text: str, actions: Mapping[str, Action]) -> str:
+    """The order alone, for the rare files in which ruamel would lose a comment as it indents."""
+    return _trimmed(ordered(_without_marks(text), actions))
+
+
 def _formatted(text: str, actions: Mapping[str, Action]) -> str:
     if not any(line.strip() and not line.lstrip().startswith("#") for line in text.split("\n")):
         return text
-    text = ordered(text, actions)
+    text, tail = _cut_tail(ordered(_without_marks(text), actions))
     node = _yaml().load(text)
     _keep_anchors(node)
     _order_inline(node, read(text).value, actions)
     stream = io.StringIO()
     _yaml().dump(node, stream)
-    made = _aligned(text, stream.getvalue())
-    return _trimmed(made)
+    return _trimmed(_aligned(text, stream.getvalue()) + tail)
+
+
+def _cut_tail(text: str) -> tuple[str, str]:
+    """A document that is one pair of braces, and the comments behind it, which ruamel would drop."""
+    tokens = yaml.scan(text, Loader=yaml.CSafeLoader)
+    first = next((token for token in tokens if not isinstance(token, yaml.StreamStartToken)), None)
+    gaps = list(_gaps(text))
+    if not isinstance(first, yaml.FlowMappingStartToken) or not gaps or "#" not in gaps[-1][1]:
+        return text, ""
+    at = gaps[-1][0]
+    return text[:at] + "\n", text[at:].lstrip("\n")
+
+
+def _without_marks(text: str) -> str:
+    """The text without `---` and `...`, which a file with one document does not need; directives stay with theirs."""
+    tokens = [token for token in yaml.scan(text, Loader=yaml.CSafeLoader) if isinstance(token, _MARKS)]
+    if any(isinstance(token, yaml.DirectiveToken) for token in tokens):
+        return text
+    for token in reversed(tokens):
+        text = text[: token.start_mark.index] + text[token.end_mark.index :].lstrip(" \t").removeprefix("\n")
+    return text
 
 
 def _yaml() -> Any:
@@ -169,15 +206,15 @@ class _Lines:
 
 def _new_column(was: _Comment, now: _Comment, old: _Lines, new: _Lines) -> int:
     """As far in as the line below, unless the comment stood further in, as a line above did: then as that one."""
-    below = next(old.content(was.line, 1), None)
+    below, target = next(old.content(was.line, 1), None), next(new.content(now.line, 1), None)
+    least = _indent(target) if target is not None else 0
     if was.column > (_indent(below) if below is not None else 0):
         for before, after in zip(old.content(was.line, -1), new.content(now.line, -1), strict=False):
             if _inner(before) == was.column:
-                return _inner(after)
+                return max(least, _inner(after))
             if _indent(before) <= was.column:
-                return _indent(after)
-    target = next(new.content(now.line, 1), None)
-    return _indent(target) if target is not None else 0
+                return max(least, _indent(after))
+    return least
 
 
 def _indent(line: str) -> int:
@@ -219,6 +256,8 @@ def _trimmed(text: str) -> str:
     """At most one blank line in a row outside of texts, none at the ends, and one line end at the last line."""
     made, at = [], 0
     for start, gap in _gaps(text):
-        made += [text[at:start], _BLANKS.sub("\n\n", gap)]
-        at = start + len(gap)
-    return "".join([*made, text[at:]]).strip("\n") + "\n"
+        gap, end = _BLANKS.sub("\n\n", gap), start + len(gap)
+        gap = gap.lstrip("\n") if start == 0 else gap
+        made += [text[at:start], gap.rstrip() + "\n" if end == len(text) else gap]
+        at = end
+    return "".join([*made, text[at:]])

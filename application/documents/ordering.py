@@ -13,10 +13,13 @@ from application.documents.grammar import FLOW, STEP
 from application.documents.reader import read
 from application.documents.records import Either, ListOf, MapOf, Record, Steps
 from application.documents.shapes import Shape
+from application.documents.source import LINE_BREAK
 from application.engine.action import Action
 from domain.definition import Path
 
 _MERGE = "<<"
+_LINES = re.compile("[^\n\r\x85\u2028\u2029]*(?:\r\n|[\n\r\x85\u2028\u2029])")
+"""Lines with their ends, as libyaml counts them."""
 _COMMENT = re.compile(r"\s*#")
 
 
@@ -70,18 +73,19 @@ def wanted_order(keys: Sequence[str], order: Sequence[str]) -> list[str]:
 
 def ordered(text: str, actions: Mapping[str, Action]) -> str:
     """The text with the lines of block mappings in canonical order; comments above a key move with it."""
+    text = text if LINE_BREAK.search(text[-1:]) else text + "\n"
     depth, deepest = 0, 0
     while depth <= deepest:
         document = read(text)
         places = list(records(document.value, actions))
         deepest = max((len(path) for path, _ in places), default=0)
         nodes = _nodes(text)
-        lines = text.split("\n")
+        lines = _LINES.findall(text)
         for path, order in places:
             node = nodes.get(path)
             if len(path) == depth and node is not None:
                 _put_in_order(lines, node, order)
-        text = "\n".join(lines)
+        text = "".join(lines)
         depth += 1
     return text
 

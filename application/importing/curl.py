@@ -175,7 +175,8 @@ class _Reader:
             self._json_headers(call)
             call.body = as_body("".join(documents), call, "application/json")
         elif data:
-            call.body = as_body("&".join(data), call, "application/x-www-form-urlencoded")
+            removed = any(re.fullmatch(r"content-type:\s*", text, re.IGNORECASE) for _, text in options.all("header"))
+            call.body = as_body("&".join(data), call, "" if removed else "application/x-www-form-urlencoded")
         for _, text in options.all("url-query"):
             call.url += ("&" if "?" in call.url else "?") + (text[1:] if text.startswith("+") else _encoded(text))
         if options.has("upload-file"):

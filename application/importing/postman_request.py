@@ -77,8 +77,8 @@ class PostmanRequest:
 
     def _raw(self, url: dict[str, Any]) -> str:
         """The URL as it is shown, else put together of its parts."""
-        if isinstance(url.get("raw"), str) and url["raw"]:
-            return str(url["raw"])
+        if not url.get("host") or (isinstance(url.get("raw"), str) and url["raw"]):
+            return str(url.get("raw") or "")
 
         def joined(value: Any, mark: str) -> str:
             if not isinstance(value, list):

@@ -10,7 +10,7 @@ from typing import Any
 _OPENING = re.compile(r"\$\{|\{\{")
 _ESCAPES = {"${": "$${", "{{": "{{ '{{' }}"}
 _TRAILING_DOLLARS = re.compile(r"\$+\Z")
-_UNREADABLE = re.compile("[\ud800-\udfff\ufeff\ufffe\uffff]")
+_UNREADABLE = re.compile("[\0\ud800-\udfff\ufeff\ufffe\uffff]")
 _WORD = re.compile(r"[^A-Za-z0-9]+")
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _NAMED = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
@@ -62,7 +62,7 @@ def compose(parts: Iterable[str]) -> str:
 
 
 def clean(text: str) -> str:
-    """The text without what no document may hold: lone surrogates and non-characters become U+FFFD."""
+    """The text without what no document may hold: NUL, lone surrogates and non-characters become U+FFFD."""
     return _UNREADABLE.sub("\ufffd", text)
 
 

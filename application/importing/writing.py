@@ -15,7 +15,7 @@ from application.importing.text import free, rendered, slug
 from domain.errors import Invalid, InvalidFlow
 
 _WIDTH = 4096
-_LONG = 90
+_NAME_LENGTH = 255
 
 
 def write_flow(draft: Draft, actions: Mapping[str, Any] = ACTIONS) -> str:
@@ -43,7 +43,7 @@ def name_steps(draft: Draft) -> None:
 
 
 def _content(draft: Draft) -> dict[str, Any]:
-    flow: dict[str, Any] = {"name": rendered(draft.name)[:255] or "Imported"}
+    flow: dict[str, Any] = {"name": _name(draft.name) or "Imported"}
     if draft.description:
         flow["description"] = rendered(draft.description)
     if draft.tags:
@@ -54,10 +54,16 @@ def _content(draft: Draft) -> dict[str, Any]:
     return {"flow": flow}
 
 
+def _name(text: str) -> str:
+    """A name as the language allows it: not blank, not too long."""
+    made = rendered(text)
+    return rendered(text[:50]) if len(made) > _NAME_LENGTH else (made if made.strip() else "")
+
+
 def _step(call: Call) -> dict[str, Any]:
     step: dict[str, Any] = {"id": call.id}
-    if call.name:
-        step["name"] = rendered(call.name)[:255]
+    if name := _name(call.name):
+        step["name"] = name
     if call.description:
         step["description"] = rendered(call.description)
     step |= {"action": "http_request", "config": _config(call)}

@@ -112,13 +112,17 @@ def postman(file: str, one_file: bool, environment: str | None, output: str | No
 
 def _commands(source: tuple[str, ...]) -> str:
     """The text of curl commands; words that the shell has split already are quoted again."""
+    import os.path
+    import re
     import shlex
 
     if not source or source == (_STDIN,):
         return _decoded(_read(_STDIN), "standard input")
-    if len(source) == 1 and not source[0].lstrip().startswith("curl"):
-        return _decoded(_read(source[0]), source[0])
-    return source[0] if len(source) == 1 and source[0].strip() != "curl" else shlex.join(source)
+    if len(source) > 1:
+        return shlex.join(source)
+    if re.search(r"\bcurl(?:\.exe)?\s", source[0]) and not os.path.exists(source[0]):
+        return source[0]
+    return _decoded(_read(source[0]), source[0])
 
 
 def _decoded(data: bytes, what: str) -> str:
