@@ -19,8 +19,8 @@ def commands(text: str) -> list[list[str]]:
 
     Invalid for quotes that are never closed; LimitExceeded for a text that is too long.
     """
-    if len(text) > LIMITS.value_bytes:
-        raise LimitExceeded(f"the commands have {len(text):,} characters; at most {LIMITS.value_bytes:,} are read")
+    if len(text) > LIMITS.document_bytes:
+        raise LimitExceeded(f"the commands have {len(text):,} characters; at most {LIMITS.document_bytes:,} are read")
     if _is_cmd(text):
         text = _without_carets(text)
         listed = _Splitter(text, posix=False).commands()

@@ -27,7 +27,7 @@ def write_all(found: Imported, output: Path, force: bool) -> list[tuple[Path, in
             text = write_flow(draft)
         except Invalid as error:
             found.left_out["flows that could not be written"] += 1
-            found.warn(error.message)
+            found.warn(f"{error.message}; {error.remedy}" if error.remedy else error.message)
             continue
         texts[_place(draft, found, output, texts)] = (text, len(draft.calls))
     home = output.parent if output.suffix.lower() in _SUFFIXES and not output.is_dir() else output

@@ -10,6 +10,8 @@ _OPEN = {"(": ")", "[": "]", "{": "}"}
 _STRING = re.compile(r"'((?:[^'\\\n]|\\.)*)'|\"((?:[^\"\\\n]|\\.)*)\"|`((?:[^`\\$]|\\.)*)`", re.DOTALL)
 _PATTERN = re.compile(r"/(?:[^/\\\n\[]|\\.|\[(?:[^\]\\\n]|\\.)*\])+/[a-z]*")
 _ESCAPE = re.compile(r"\\(u[0-9a-fA-F]{4}|x[0-9a-fA-F]{2}|.)", re.DOTALL)
+_WINDOW = 200
+"""Characters around a line end that tell whether a statement goes on."""
 _SIMPLE = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f", "0": "\0", "\n": ""}
 _TEST = re.compile(r"pm\.test\s*\(")
 _FUNCTION = re.compile(r"(?:async\s+)?(?:function\s*\w*\s*\([^)]*\)|\([^)]*\)\s*=>|\w+\s*=>)\s*", re.DOTALL)
@@ -19,7 +21,7 @@ def statements(text: str) -> Iterator[str]:
     """The statements of a script or function body, without comments. Blocks (`if`, loops) are one statement each."""
     begun = 0
     for at, kind in _marks(text):
-        if kind == ";" or (kind == "\n" and not _continued(text[begun:at], text[at:])):
+        if kind == ";" or (kind == "\n" and not _continued(text[max(begun, at - _WINDOW) : at], text[at : at + _WINDOW])):
             if piece := without_comments(text[begun:at]).strip():
                 yield piece
             begun = at + 1
@@ -154,13 +156,12 @@ def _closing(text: str, at: int) -> int | None:
 
 
 def _continued(before: str, after: str) -> bool:
-    """Whether a line end does not end the statement: nothing stands before it, or the next line goes on."""
-    left, right = without_comments(before).strip(), without_comments(after[:500]).strip()
+    """Whether a line end does not end the statement: something stands before it, and it or the next line goes on."""
+    left = without_comments(before).strip()
     if not left:
         return False
-    return left.endswith(("=", "(", ",", "+", "&&", "||", "=>", ".")) or right.startswith(
-        (".", "?", "&&", "||", "else", "catch")
-    )
+    goes_on = left.endswith(("=", "(", ",", "+", "&&", "||", "=>", "."))
+    return goes_on or without_comments(after).strip().startswith((".", "?", "&&", "||", "else", "catch"))
 
 
 def _meaning(match: re.Match[str]) -> str:

@@ -14,6 +14,7 @@ from application.documents.language import expression_faults
 from application.importing.javascript import arguments, bodies, path_parts, statements, string
 from application.importing.model import Check
 from application.importing.text import Template, member, quoted, value_literal
+from domain.limits import LIMITS
 
 _SCOPES = r"(?:environment|collectionVariables|globals|variables|vault)"
 _SET = re.compile(rf"(?:pm\.{_SCOPES}\.set|postman\.set(?:Environment|Global)Variable)\s*\((.*)\)\Z", re.DOTALL)
@@ -86,6 +87,8 @@ class ScriptReader:
 
     def read(self, text: str) -> Translated:
         """The whole script, in order."""
+        if len(text) > LIMITS.string_bytes:
+            return Translated(left=[text])
         found = Translated()
         for statement in statements(text):
             self._statement(statement, "", found)
@@ -292,6 +295,8 @@ def preset(text: str, dynamic: Callable[[str], str]) -> tuple[dict[str, str], li
     """What a pre-request script sets to a literal or a made-up value, by Postman's names; and the statements left."""
     found: dict[str, str] = {}
     left: list[str] = []
+    if len(text) > LIMITS.string_bytes:
+        return found, [text]
     for statement in statements(text):
         match = _SET.match(statement)
         given = arguments(match[1]) if match else []
