@@ -6,11 +6,11 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote, unquote, unquote_plus, urlsplit
+from urllib.parse import quote, unquote, unquote_plus
 
 from application.importing.model import Body, Call
 from application.importing.secrets import is_sensitive
-from application.importing.text import compose, free, member, quoted, refer, slug
+from application.importing.text import compose, free, member, quoted, refer, slug, url_parts
 
 SHORTEST = 6
 """Characters of a value that is looked for everywhere; shorter ids of things that were made count as a part of a path only."""
@@ -50,7 +50,7 @@ class Correlation:
 
     def request(self, call: Call) -> None:
         """Replace what comes from earlier answers. What a request carries first is its own, and no later answer's."""
-        url = urlsplit(call.url)
+        url = url_parts(call.url)
         fields = [url.path, *self._query(url.query), *(value for _, value in call.headers), *_leaves_of(call.body)]
         for text in fields:
             self._sent.update(found for pattern in _TOKENS for found in pattern.findall(text) if found not in self._origins)
@@ -90,7 +90,7 @@ class Correlation:
 
     def _url(self, call: Call) -> None:
         """The path by its segments; a query value that would need encoding moves to `params`, which encodes."""
-        url = urlsplit(call.url)
+        url = url_parts(call.url)
         if not self._origins and not self._short:
             return
         head = f"{url.scheme}://{url.netloc}"

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from urllib.parse import quote_plus, urlsplit
+from urllib.parse import quote_plus
 
 from application.importing.bodies import as_body
 from application.importing.curl_options import HANDLED, QUIET, SHORT, VALUED
 from application.importing.curl_words import commands
 from application.importing.model import Body, Call, Draft, Imported
 from application.importing.secrets import Vault
+from application.importing.text import url_parts
 from domain.errors import Invalid, LimitExceeded
 from domain.limits import LIMITS
 
@@ -121,7 +122,7 @@ class _Reader:
         self._credentials(call)
         self._settings(call)
         call.without_header(*(name for name in _BY_CONNECTION if name != "host" or self._own_host(call)))
-        parts = urlsplit(url)
+        parts = url_parts(url)
         call.name = f"{call.method} {parts.path or '/'}"
         call.asserts = ["status < 400"]
         self._unknown(options)
@@ -154,7 +155,7 @@ class _Reader:
 
     def _own_host(self, call: Call) -> bool:
         """Whether the header Host says what the URL says."""
-        return (call.header("host") or "").lower() == urlsplit(call.url).netloc.rpartition("@")[2].lower()
+        return (call.header("host") or "").lower() == url_parts(call.url).netloc.rpartition("@")[2].lower()
 
     def _body(self, call: Call) -> None:
         options = self._options

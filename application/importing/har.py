@@ -9,14 +9,14 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from application.importing.bodies import as_body
 from application.importing.correlation import Correlation
 from application.importing.model import Body, Call, Draft, Imported
 from application.importing.reading import json_body, read_json
 from application.importing.secrets import Vault
-from application.importing.text import Template, compose, free, member, refer, slug
+from application.importing.text import Template, compose, free, member, refer, slug, url_parts
 from domain.errors import Invalid
 
 _API_TYPES = frozenset({"xhr", "fetch"})
@@ -101,6 +101,8 @@ def _why_not(entry: dict[str, Any], wanted: HarFilter) -> str | None:
     url, method = _text(entry, "request", "url"), _text(entry, "request", "method").upper()
     if not url.startswith(("http://", "https://")):
         return "entries that are not HTTP"
+    if not url_parts(url).hostname:
+        return "entries whose URL cannot be read"
     if wanted.url_contains and not any(part in url for part in wanted.url_contains):
         return "entries that --url-contains excludes"
     if wanted.methods and method not in wanted.methods:
@@ -114,7 +116,7 @@ def _why_not(entry: dict[str, Any], wanted: HarFilter) -> str | None:
         return "requests that got no answer"
     mime = _text(entry, "response", "content", "mimeType").lower()
     if kind in _STATIC_TYPES or (
-        kind not in _API_TYPES and (_STATIC_MIME.match(mime) or _STATIC_PATH.search(urlsplit(url).path))
+        kind not in _API_TYPES and (_STATIC_MIME.match(mime) or _STATIC_PATH.search(url_parts(url).path))
     ):
         return "static files"
     page = kind not in _API_TYPES and method in ("GET", "HEAD") and "html" in mime
@@ -122,7 +124,7 @@ def _why_not(entry: dict[str, Any], wanted: HarFilter) -> str | None:
 
 
 def _title(entries: list[dict[str, Any]]) -> str:
-    hosts = Counter(urlsplit(_text(entry, "request", "url")).hostname or "" for entry in entries)
+    hosts = Counter(url_parts(_text(entry, "request", "url")).hostname or "" for entry in entries)
     host = hosts.most_common(1)[0][0]
     return f"Recorded calls of {host}" if len(hosts) == 1 else f"Recorded calls of {host} and {len(hosts) - 1} more"
 
@@ -132,13 +134,13 @@ def _origins(entries: list[dict[str, Any]]) -> dict[str, Any]:
     counts = Counter(_origin(_text(entry, "request", "url")) for entry in entries)
     names: dict[str, Any] = {}
     for place, (origin, _) in enumerate(counts.most_common()):
-        name = "base_url" if place == 0 else free(f"{slug(urlsplit(origin).hostname or '', 'host')}_url", names)
+        name = "base_url" if place == 0 else free(f"{slug(url_parts(origin).hostname or '', 'host')}_url", names)
         names[name] = origin
     return names
 
 
 def _origin(url: str) -> str:
-    parts = urlsplit(url)
+    parts = url_parts(url)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
 
 

@@ -123,7 +123,8 @@ class Specification:
             return []
         found = [f"{path} is {_TYPE_TESTS[kind]}"]
         if kind == "object" and depth < 2 and isinstance(schema.get("properties"), dict):
-            required = [name for name in schema.get("required") or [] if isinstance(name, str) and name in schema["properties"]]
+            listed = schema["required"] if isinstance(schema.get("required"), list) else []
+            required = [name for name in listed if isinstance(name, str) and name in schema["properties"]]
             for name in required[:12]:
                 inner = self.outline(schema["properties"][name], member(path, name), depth + 1)
                 found += (

@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
 
 from application.importing.model import Body, Call, Draft, Imported
 from application.importing.postman_request import PostmanRequest
@@ -14,7 +13,7 @@ from application.importing.postman_scripts import ScriptReader, preset
 from application.importing.postman_values import Names
 from application.importing.reading import read_json
 from application.importing.secrets import Vault, is_sensitive
-from application.importing.text import Template, each_text, file_slug, refer
+from application.importing.text import Template, each_text, file_slug, refer, url_parts
 from domain.errors import Invalid, LimitExceeded
 from domain.limits import LIMITS
 
@@ -107,7 +106,7 @@ def _scripts(holder: dict[str, Any]) -> tuple[list[str], list[str]]:
         script = _dict(event.get("script"))
         lines = script.get("exec")
         text = "\n".join(str(line) for line in lines) if isinstance(lines, list) else _text(lines)
-        if event.get("listen") in found and text.strip() and event.get("disabled") is not True:
+        if _text(event.get("listen")) in found and text.strip() and event.get("disabled") is not True:
             found[event["listen"]].append(text)
     return found["prerequest"], found["test"]
 
@@ -137,7 +136,7 @@ def _request(reading: _Reading, title: str, name: str, item: dict[str, Any], pla
     inherited = _below(place, item, None)
     call = PostmanRequest(reading.names, reading.found).read(item, inherited.auth)
     call.name = " / ".join((*place.folders, name)) if one_file else name
-    call.name = call.name or f"{call.method} {urlsplit(call.url).path or '/'}"
+    call.name = call.name or f"{call.method} {url_parts(call.url).path or '/'}"
     _before(reading, draft, call, inherited.before)
     _tests(reading, key, call, inherited.tests)
     draft.calls.append(call)

@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable
 from typing import Any
+from urllib.parse import SplitResult, urlsplit
 
 _OPENING = re.compile(r"\$\{|\{\{")
 _ESCAPES = {"${": "$${", "{{": "{{ '{{' }}"}
@@ -75,6 +76,14 @@ def each_text(value: Any, change: Callable[[str], str]) -> Any:
     if isinstance(value, list):
         return [each_text(item, change) for item in value]
     return value
+
+
+def url_parts(url: str) -> SplitResult:
+    """The parts of a URL; of one that cannot be read, nothing."""
+    try:
+        return urlsplit(url)
+    except ValueError:
+        return urlsplit("")
 
 
 def slug(text: str, default: str = "step", most: int = 60) -> str:
