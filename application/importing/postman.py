@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from application.importing.model import Body, Call, Draft, Imported
+from application.importing.postman_presets import preset
 from application.importing.postman_request import PostmanRequest
-from application.importing.postman_scripts import ScriptReader, preset
+from application.importing.postman_scripts import ScriptReader
 from application.importing.postman_values import Names
 from application.importing.reading import read_json
 from application.importing.secrets import Vault, is_sensitive

@@ -13,17 +13,17 @@ from dataclasses import dataclass, field
 from application.documents.language import expression_faults
 from application.importing.javascript import arguments, bodies, path_parts, statements, string
 from application.importing.model import Check
-from application.importing.text import Template, member, quoted, value_literal
+from application.importing.text import member, quoted, value_literal
 from domain.limits import LIMITS
 
 _SCOPES = r"(?:environment|collectionVariables|globals|variables|vault)"
-_SET = re.compile(rf"(?:pm\.{_SCOPES}\.set|postman\.set(?:Environment|Global)Variable)\s*\((.*)\)\Z", re.DOTALL)
+SETTER = re.compile(rf"(?:pm\.{_SCOPES}\.set|postman\.set(?:Environment|Global)Variable)\s*\((.*)\)\Z", re.DOTALL)
 _ALIAS = re.compile(r"(?:(?:const|let|var)\s+)?([A-Za-z_$][\w$]*)\s*=(?!=)\s*(.*)\Z", re.DOTALL)
 _TESTS = re.compile(r"tests\s*\[(.*?)\]\s*=(?!=)\s*(.*)\Z", re.DOTALL)
 _RESPONSE = re.compile(r"pm\.response\.to((?:\.\w+)+)\s*(?:\((.*)\))?\Z", re.DOTALL)
 _EXPECT = re.compile(r"(?:pm\.)?expect\s*(?=\()")
 _COMPARED = re.compile(r"(.*?)\s*(===?|!==?|<=|>=|<|>)\s*(.*)\Z", re.DOTALL)
-_IGNORED = re.compile(r"console\.\w+\s*\(|['\"]use strict['\"]\Z|(?:const|let|var)\s+\w+\s*\Z")
+IGNORED = re.compile(r"console\.\w+\s*\(|['\"]use strict['\"]\Z|(?:const|let|var)\s+\w+\s*\Z")
 _DIRECT = {
     "pm.response.json()": "body",
     "JSON.parse(responseBody)": "body",
@@ -103,7 +103,7 @@ class ScriptReader:
             found.outputs |= whole.outputs
             found.left += whole.left if whole.checks or whole.outputs or not whole.left else [text]
             return
-        if _IGNORED.match(text):
+        if IGNORED.match(text):
             return
         if len(text) > _LONGEST:
             found.left.append(text)
@@ -117,7 +117,7 @@ class ScriptReader:
             found.left.append(text)
 
     def _setter(self, text: str, found: Translated) -> bool:
-        match = _SET.match(text)
+        match = SETTER.match(text)
         given = arguments(match[1]) if match else []
         name = string(given[0]) if len(given) == 2 else None
         value = self._value(given[1]) if name is not None else None
@@ -289,41 +289,6 @@ class ScriptReader:
             else:
                 root = member(root, part)
         return root
-
-
-def preset(text: str, dynamic: Callable[[str], str]) -> tuple[dict[str, str], list[str]]:
-    """What a pre-request script sets to a literal or a made-up value, by Postman's names; and the statements left."""
-    found: dict[str, str] = {}
-    left: list[str] = []
-    if len(text) > LIMITS.string_bytes:
-        return found, [text]
-    for statement in statements(text):
-        match = _SET.match(statement)
-        given = arguments(match[1]) if match else []
-        name = string(given[0]) if len(given) == 2 else None
-        value = _made_up(given[1], dynamic) if name is not None else None
-        if name is not None and value is not None:
-            found[name] = value
-        elif not _IGNORED.match(statement):
-            left.append(statement)
-    return found, left
-
-
-def _made_up(text: str, dynamic: Callable[[str], str]) -> str | None:
-    text = text.strip()
-    if (found := string(text)) is not None:
-        return dynamic(found)
-    if re.fullmatch(r"-?\d+(?:\.\d+)?", text):
-        return text
-    if match := re.fullmatch(r"pm\.variables\.replaceIn\((.*)\)", text, re.DOTALL):
-        inner = string(match[1])
-        return dynamic(inner) if inner is not None else None
-    known = {
-        "Date.now()": "TIMESTAMP_MS", "newDate().getTime()": "TIMESTAMP_MS", "newDate().toISOString()": "ISO_TIMESTAMP",
-        "Math.floor(Date.now()/1000)": "TIMESTAMP", "uuid.v4()": "UUID", "crypto.randomUUID()": "UUID",
-    }  # fmt: skip
-    name = known.get(re.sub(r"\s+", "", text))
-    return Template(f"${{{name}}}") if name else None
 
 
 def _literal(text: str) -> str | None:
