@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import shlex
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -13,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from application.exporting.curl import word
 from tests.interfaces.cli.conftest import Ran
 from tests.support.http_server import Answer, HttpServer, Received, http_server, reply, reply_json
 
@@ -296,3 +298,11 @@ def test_what_postman_cannot_say_stays_as_a_comment_and_is_counted(testmesh: Tes
     assert "// Not translated: all(body.items, .price > 1)" in script
     assert '    pm.expect(pm.response.json()).to.be.a("array");' in script
     assert testmesh("export", "postman", "f.yaml", "-o", "c.json").code == 2
+
+
+@pytest.mark.parametrize(
+    "text", ["a b", "it's", '$x `y` "z" \\', "\x1b[0m", "é漢", "a\nb", "!x", "-d", "", 'before \ue000V\ue001/$y"\\`']
+)
+def test_a_shell_reads_back_every_word_that_is_exported(text: str) -> None:
+    read = subprocess.run(["bash", "-c", f"V=value; printf %s {word(text)}"], capture_output=True, text=True, check=True).stdout
+    assert read == text.replace("\ue000V\ue001", "value")
