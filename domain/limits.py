@@ -45,6 +45,11 @@ class Limits:
     rows: int = 10_000
     data_rows: int = 100_000
     data_bytes: int = 16 * MIB
+    import_bytes: int = 64 * MIB
+    import_yaml_bytes: int = 8 * MIB
+    import_nodes: int = 1_000_000
+    import_depth: int = 100
+    import_files: int = 1_000
 
 
 LIMITS = Limits()
