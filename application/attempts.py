@@ -6,7 +6,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -19,6 +19,7 @@ from application.engine.egress import EgressPolicy, ExecutionPolicy
 from application.engine.executor import Executor, Stop
 from application.engine.once import Once
 from application.engine.scope import Names
+from application.engine.snapshots import Snapshots, snapshot_functions
 from application.engine.step_runner import Surroundings, close_all
 from application.log import Log, SideWrite
 from application.payloads import Payloads
@@ -45,6 +46,10 @@ class Tools:
     """The process environment as flows see it: in local runs alone."""
     folder: Path | None = None
     """The folder below which flows may read files: in local runs alone."""
+    snapshots: Snapshots | None = None
+    """Accepted values of earlier runs: in local runs alone."""
+    faker: Callable[[str, int], Any] | None = None
+    """Made-up data by the name of a provider and a seed."""
     flows: FlowFinder | None = None
     """The flows that may be called: in local runs alone."""
     once: Once | None = None
@@ -214,6 +219,8 @@ class Attempt:
         variables = starting_values(definition, self._given, self._tools.process_variables, frozen, "")
         started = execution.started_at if not self._teardown else datetime.now(execution.started_at.tzinfo)
         names = Names(self._builtins(started, frozen=False), variables, identity)
+        if self._tools.snapshots is not None:
+            names.functions = snapshot_functions(self._tools.snapshots, execution.request.file, self._masker)
         if self._teardown:
             names.values.update(unsealed(self._tools.payloads, execution.workspace, execution.outputs))
         return names
@@ -230,7 +237,7 @@ class Attempt:
         seed = f"{execution.request.seed}|{execution.request.flow_name}"
         if execution.request.case:
             seed += f"|{execution.request.case}"
-        return Builtins(seed, execution.attempt, started, clock, identity)
+        return Builtins(seed, execution.attempt, started, clock, identity, self._tools.faker)
 
 
 def _no_time() -> float:

@@ -150,10 +150,11 @@ class Platform:
         """What a worker's attempts need. Flows reach only what the operator's allow list names besides public addresses."""
         from application.actions.registry import ACTIONS
         from application.engine.egress import WorkerPolicy
+        from interfaces.adapters.made_up import made_up
 
         mask_key = hmac.new(self.key, b"testmesh masking", hashlib.sha256).digest()
         policy = WorkerPolicy(self.settings.egress_allow, own_addresses(self.settings))
-        return Tools(self.logs["executions"], self.payloads("executions"), ACTIONS, policy, mask_key)
+        return Tools(self.logs["executions"], self.payloads("executions"), ACTIONS, policy, mask_key, faker=made_up)
 
     def close(self) -> None:
         """Commit what was handed in, then close every connection."""

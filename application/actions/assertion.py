@@ -85,6 +85,7 @@ class _Checking:
             how = "" if found.operator in ("", "==") else f"{found.operator} "
             lines.append(f"    expected {how}{_shown(found.expected)}, got {_shown(found.actual)}")
         lines.extend(f"    {text} = {_shown(value)}" for text, value in found.values)
+        lines.extend(f"    {note}" for note in found.notes)
         return "\n".join(lines)
 
     def _explained(self) -> Explanation:

@@ -63,7 +63,7 @@ def _failed(
         actual=mask(actual),
         operator=found.operator if found else "",
         values=tuple((text, mask(value)) for text, value in found.values) if found else (),
-        diff=_diff(expected, actual, mask),
+        diff=(*_diff(expected, actual, mask), *(mask(note) for note in (found.notes if found else ()))),
     )
 
 
@@ -93,12 +93,17 @@ def _none(assertion: Assertion, definition: FlowDefinition, scope: Scope, mask: 
     return AssertionOutcome(assertion.expression, False, note, line=failed.line, column=failed.column, values=failed.values)
 
 
-def _diff(expected: Any, actual: Any, mask: Mask, limit: int = 20) -> tuple[str, ...]:
+def _diff(expected: Any, actual: Any, mask: Mask) -> tuple[str, ...]:
     """Where two lists or objects differ, path by path."""
     if not isinstance(expected, dict | list) or type(expected) is not type(actual):
         return ()
+    return differences(mask(expected), mask(actual))
+
+
+def differences(expected: Any, actual: Any, limit: int = 20) -> tuple[str, ...]:
+    """Where two values differ, path by path; nothing when they are equal."""
     lines: list[str] = []
-    _walk("$", mask(expected), mask(actual), lines, limit)
+    _walk("$", expected, actual, lines, limit)
     return tuple(lines[:limit])
 
 

@@ -76,6 +76,8 @@ class Explanation:
     expected: Any = MISSING
     actual: Any = MISSING
     operator: str = ""
+    notes: tuple[str, ...] = ()
+    """What functions say about their answers, such as where a value does not fit a schema."""
 
 
 def explain(expression: Expression | str, scope: Scope) -> Explanation:
@@ -89,7 +91,7 @@ def explain(expression: Expression | str, scope: Scope) -> Explanation:
         error = caught
     actual, expected = _sides(parsed.tree, frame)
     operator = _operator(parsed.tree)
-    return Explanation(value, error, tuple(_parts(parsed, frame)), expected, actual, operator)
+    return Explanation(value, error, tuple(_parts(parsed, frame)), expected, actual, operator, tuple(frame.notes))
 
 
 def _parts(parsed: Expression, frame: Frame) -> list[tuple[str, Any]]:

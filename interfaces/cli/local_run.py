@@ -20,10 +20,12 @@ from application.memory_log import MemoryLog
 from application.payloads import MemoryPayloads
 from domain.events import Actor
 from domain.execution import Execution
+from interfaces.adapters.made_up import made_up
 from interfaces.cli.flow_library import FlowLibrary
 from interfaces.cli.jobs import Job, Jobs
 from interfaces.cli.plan import Planned
 from interfaces.cli.reports.events import plain_event
+from interfaces.cli.snapshots import SnapshotFiles
 
 POLL_SECONDS = 0.05
 PASSED = ("passed", "passed_on_retry")
@@ -43,6 +45,8 @@ class Options:
     share: tuple[int, int] = (1, 1)
     max_failures: int = 0
     max_seconds: float | None = None
+    update_snapshots: bool = False
+    accept_new_snapshots: bool = True
 
 
 class LocalRun:
@@ -63,6 +67,7 @@ class LocalRun:
         """`folder` is what flows may read files below; `retried` is told the ids of an execution and of its repetition."""
 
         self._on_event = on_event
+        self._snapshots = SnapshotFiles(update=options.update_snapshots, accept_new=options.accept_new_snapshots)
         self._library = FlowLibrary(folder) if folder is not None else None
         self._options = options
         self._retried = retried
@@ -79,6 +84,8 @@ class LocalRun:
             folder=folder,
             once=Once(),
             flows=self._library,
+            snapshots=self._snapshots,
+            faker=made_up,
         )
         self.jobs = Jobs(flows, rounds=options.repeat, share=options.share)
         self._running: set[Attempt] = set()
@@ -126,6 +133,7 @@ class LocalRun:
             await asyncio.gather(follower, return_exceptions=True)
             await self._tools.close()
             self._drain()
+            self._snapshots.write()
 
     async def _work(self) -> None:
         while (job := await self.jobs.next()) is not None:

@@ -47,6 +47,7 @@ _HALTS = {"interrupted": ExitCode.INTERRUPTED, "time_limit": ExitCode.TIME_LIMIT
 @click.option("--max-failures", type=click.IntRange(0), default=0, help="The same after so many.")
 @click.option("--max-duration", type=DURATION, help="End the whole run after this long, such as 10m; teardown still runs.")
 @click.option("--fail-on-flaky", is_flag=True, help="A pass on a retry counts as a failure.")
+@click.option("--update-snapshots", is_flag=True, help="Accept every snapshot() as it is now.")
 @click.option("--report", "reports", multiple=True, metavar="KIND=PATH", help="junit, json or jsonl; may be repeated.")
 @click.option("--progress", type=click.Choice(["auto", "tree", "plain", "none"]), default="auto", help="The live view.")
 @click.option("--format", "form", type=click.Choice(["text", "json", "jsonl"]), default="text", help="What stdout carries.")
@@ -235,6 +236,8 @@ def _local_options(options: Mapping[str, Any]) -> Options:
         share=_share(options["shard"]),
         max_failures=1 if options["fail_fast"] else options["max_failures"],
         max_seconds=options["max_duration"],
+        update_snapshots=options["update_snapshots"],
+        accept_new_snapshots=not os.environ.get("CI"),
     )
 
 
