@@ -8,12 +8,25 @@ from application.actions.assertion import ASSERT
 from application.actions.database_query import DATABASE_QUERY
 from application.actions.delay import DELAY
 from application.actions.http_request import HTTP_REQUEST
+from application.actions.kafka_consumer import KAFKA_CONSUMER, KAFKA_SUBSCRIBE
+from application.actions.kafka_producer import KAFKA_PRODUCER
 from application.actions.log import LOG
 from application.actions.redis_commands import REDIS_ACTIONS
 from application.actions.wait_for import WAIT_FOR
 from application.engine.action import Action
 
-ALL: tuple[Action, ...] = (HTTP_REQUEST, WAIT_FOR, DATABASE_QUERY, *REDIS_ACTIONS, ASSERT, LOG, DELAY)
+ALL: tuple[Action, ...] = (
+    HTTP_REQUEST,
+    WAIT_FOR,
+    DATABASE_QUERY,
+    *REDIS_ACTIONS,
+    KAFKA_PRODUCER,
+    KAFKA_SUBSCRIBE,
+    KAFKA_CONSUMER,
+    ASSERT,
+    LOG,
+    DELAY,
+)
 """Every action once, in the order of the reference."""
 
 ACTIONS: Mapping[str, Action] = {name: action for action in ALL for name in (action.name, *action.aliases)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from application.engine.egress import EgressPolicy
@@ -46,6 +47,8 @@ class ActionContext:
     limits: Limits = LIMITS
     secrets: Callable[[str], None] = lambda value: None
     """Tell the masker about a secret that the action derives (an auth header, a password in a URL)."""
+    folder: Path | None = None
+    """The project folder, below which files may be read; None on workers, where no path of a flow means anything."""
     exchange: dict[str, Any] = field(default_factory=dict)
     """What was sent and received, filled in by the action while it works, for reports: {request: {...}, response: {...}}."""
 
