@@ -28,6 +28,8 @@ def connecting_failed(error: BaseException, broker: str) -> ActionError:
         return ActionError("auth", f"{broker} does not let us in: {_line(error)}", hint="check sasl")
     if isinstance(error, _LATE):
         return ActionError("timeout", f"{broker} did not answer in time", hint="does it speak Kafka, and TLS or not as asked?")
+    if isinstance(error, KeyError):  # an answer of SCRAM without what it must hold: the broker says no
+        return ActionError("auth", f"{broker} does not let us in", hint="check sasl: mechanism, username and password")
     if isinstance(error, errors.KafkaError | EOFError | AssertionError | ValueError):
         cause = error.__cause__
         if isinstance(cause, OSError):
@@ -37,7 +39,9 @@ def connecting_failed(error: BaseException, broker: str) -> ActionError:
             f"{broker} ended the connection before it was ready: {_line(error)}",
             hint="does the port speak Kafka, with TLS (tls: true) or without, and does it ask for sasl?",
         )
-    return of_socket(error, broker)
+    if isinstance(error, OSError):
+        return of_socket(error, broker)
+    return ActionError("protocol", f"{broker} does not speak Kafka: {_line(error)}")
 
 
 def request_failed(error: BaseException, what: str, broken: ActionError | None) -> ActionError:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from application.actions.assertion import ASSERT
 from application.actions.database_query import DATABASE_QUERY
 from application.actions.delay import DELAY
+from application.actions.grpc_call import GRPC_CALL
 from application.actions.http_request import HTTP_REQUEST
 from application.actions.kafka_consumer import KAFKA_CONSUMER, KAFKA_SUBSCRIBE
 from application.actions.kafka_producer import KAFKA_PRODUCER
@@ -23,6 +24,7 @@ ALL: tuple[Action, ...] = (
     KAFKA_PRODUCER,
     KAFKA_SUBSCRIBE,
     KAFKA_CONSUMER,
+    GRPC_CALL,
     ASSERT,
     LOG,
     DELAY,
