@@ -188,6 +188,7 @@ class JudgedClient(AIOKafkaClient):  # type: ignore[misc]
                 await connection.connect()
         except Exception as error:  # aiokafka reads a hostile or refusing broker with KeyError and the like
             raise connecting_failed(error, named(host, port)) from None
+        self.failure = None
         return connection
 
     def _break(self, error: ActionError) -> None:

@@ -34,8 +34,12 @@ async def subscribe(config: Mapping[str, Any], context: ActionContext) -> Mappin
     if earlier is not None:
         await earlier.close()
     listening = _listening(config, context, "kafka_subscribe")
+    try:
+        positions = await listening.begin(seconds)
+    except BaseException:
+        await listening.close()
+        raise
     context.resources[_PREFIX + name] = listening
-    positions = await listening.begin(seconds)
     return {"subscription": name, "topic": listening.topic, "partitions": positions, "count": len(positions)}
 
 

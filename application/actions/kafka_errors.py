@@ -28,19 +28,19 @@ def connecting_failed(error: BaseException, broker: str) -> ActionError:
         return ActionError("auth", f"{broker} does not let us in: {_line(error)}", hint="check sasl")
     if isinstance(error, _LATE):
         return ActionError("timeout", f"{broker} did not answer in time", hint="does it speak Kafka, and TLS or not as asked?")
+    if isinstance(error, OSError):
+        return _of_socket(error, broker)
     if isinstance(error, KeyError):  # an answer of SCRAM without what it must hold: the broker says no
         return ActionError("auth", f"{broker} does not let us in", hint="check sasl: mechanism, username and password")
     if isinstance(error, errors.KafkaError | EOFError | AssertionError | ValueError):
         cause = error.__cause__
         if isinstance(cause, OSError):
-            return of_socket(cause, broker)
+            return _of_socket(cause, broker)
         return ActionError(
             "connection_error",
             f"{broker} ended the connection before it was ready: {_line(error)}",
             hint="does the port speak Kafka, with TLS (tls: true) or without, and does it ask for sasl?",
         )
-    if isinstance(error, OSError):
-        return of_socket(error, broker)
     return ActionError("protocol", f"{broker} does not speak Kafka: {_line(error)}")
 
 
@@ -61,6 +61,14 @@ def request_failed(error: BaseException, what: str, broken: ActionError | None) 
     if isinstance(error, _LATE):
         return ActionError("timeout", f"{what}: no answer in time", hint="raise timeout")
     return ActionError("kafka", f"{what}: {_line(error)}")
+
+
+def _of_socket(error: OSError, broker: str) -> ActionError:
+    told = of_socket(error, broker)
+    if told.kind != "tls":
+        return told
+    hint = "tls.ca names another authority; tls.verify: false checks nothing; does the port speak TLS?"
+    return ActionError("tls", told.message, hint=hint)
 
 
 def _line(error: BaseException) -> str:

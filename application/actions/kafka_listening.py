@@ -20,6 +20,7 @@ from application.engine.action import ActionContext, ActionError
 Record = Mapping[str, Any]
 
 _WAIT = 0.5
+_METADATA_MS = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,12 @@ class Taken:
     """The last one that it looked at and did not take."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    record: Record
+    size: int
+
+
 class Listening:
     """A consumer of every partition of a topic. It belongs to no group of members: offsets of a group are only read and
     committed, so that nothing waits for a rebalance and no partition is somebody else's.
@@ -52,7 +59,7 @@ class Listening:
         self._context = context
         self._turn = asyncio.Lock()
         self._partitions: set[Any] = set()
-        self._kept: list[Record] = []
+        self._kept: list[_Kept] = []
         self._bytes = 0
         self._consumer: Any = AIOKafkaConsumer(
             **client_options(target),
@@ -60,6 +67,7 @@ class Listening:
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             isolation_level="read_committed",
+            metadata_max_age_ms=_METADATA_MS,
         )
         self._client = JudgedClient.judging(self._consumer._client, target, context, creates_topics=False)
 
@@ -82,12 +90,13 @@ class Listening:
         deadline = time.monotonic() + seconds
         async with self._turn:
             found, looked = await self._look(count, matches, deadline)
-            others = [record for at, record in enumerate(self._kept[:looked]) if at not in found]
-            taken = Taken([self._kept[at] for at in found], len(others), others[-1] if others else None)
+            seen, chosen = [kept.record for kept in self._kept[:looked]], frozenset(found)
+            others = [record for at, record in enumerate(seen) if at not in chosen]
             if len(found) == count or fewer:
-                await self._commit(self._kept[:looked])
-                self._kept = [record for at, record in enumerate(self._kept) if at not in found]
-            return taken
+                await self._commit(seen)
+                self._bytes -= sum(self._kept[at].size for at in found)
+                self._kept = [kept for at, kept in enumerate(self._kept) if at not in chosen]
+            return Taken([seen[at] for at in found], len(others), others[-1] if others else None)
 
     @property
     def exists(self) -> bool:
@@ -109,7 +118,7 @@ class Listening:
         at = 0
         while True:
             while at < len(self._kept) and len(found) < count:
-                if matches(self._kept[at]):
+                if matches(self._kept[at].record):
                     found.append(at)
                 at += 1
             if len(found) == count or not await self._more(deadline):
@@ -139,11 +148,12 @@ class Listening:
 
     def _keep(self, message: Any) -> None:
         limits = self._context.limits
-        self._bytes += len(message.value or b"") + len(message.key or b"")
+        size = len(message.value or b"") + len(message.key or b"")
+        self._bytes += size
         if len(self._kept) >= limits.rows or self._bytes > limits.response_read_bytes:
             hint = "begin later (from), or read with another match"
             raise ActionError("response_too_large", f"{len(self._kept)} messages of {self.topic} were passed over", hint=hint)
-        self._kept.append(record_of(message, limits.json_depth))
+        self._kept.append(_Kept(record_of(message, limits.json_depth), size))
 
     async def _find(self, start: Start) -> None:
         """Learn about partitions, and take a position in those that are new."""

@@ -41,6 +41,7 @@ class Sender:
         self._producer: Any = None
         self._client: JudgedClient | None = None
         self._failure: ActionError | None = None
+        self._missing = False
 
     async def send(self, topic: str, messages: Sequence[Outgoing], seconds: float, context: ActionContext) -> list[Any]:
         """Where each message was written: an object with partition, offset and timestamp (ms), None with acks 0.
@@ -52,6 +53,9 @@ class Sender:
             async with asyncio.timeout(seconds), self._turn:
                 return await self._whole(topic, messages, context)
         except TimeoutError as error:
+            if self._missing:
+                hint = "create it first, or check the name"
+                raise ActionError("kafka", f"{topic} does not exist, and the brokers do not create it", hint=hint) from None
             raise request_failed(error, f"{what} took longer than {seconds:g} s", self._failure) from None
         except (KafkaError, OSError) as error:
             raise request_failed(error, what, self._failure) from None
@@ -69,6 +73,10 @@ class Sender:
             return await client.watched(self._send(producer, topic, messages))
         except BaseException:
             self._failure = self._client.failure if self._client else None
+            cluster = self._client.cluster if self._client else None
+            self._missing = bool(
+                cluster and cluster.brokers() and not self._failure and not cluster.partitions_for_topic(topic)
+            )
             await self._abandon()
             raise
 

@@ -48,6 +48,18 @@ def kafka_broker(*options: str, advertised: int | None = None) -> Iterator[int]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+@contextmanager
+def mock_cluster(brokers: int) -> Iterator[list[str]]:
+    """The addresses of brokers that librdkafka plays, each topic with four partitions: they know idempotent producers and
+    transactions, and keep neither times nor compressed messages as a real one does."""
+    from confluent_kafka import Producer
+
+    player = Producer({"bootstrap.servers": "none", "test.mock.num.brokers": brokers, "log_level": 0})
+    found = player.list_topics(timeout=_SECONDS).brokers.values()
+    yield [f"{broker.host}:{broker.port}" for broker in found]
+    del player
+
+
 @pytest.fixture(scope="session")
 def kafka_port() -> Iterator[int]:
     """The session's broker."""
@@ -74,4 +86,4 @@ def _wait(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
     raise RuntimeError(f"the broker did not start: {log.read_text(errors='replace')[-2000:]}")
 
 
-__all__: Sequence[str] = ("free_port", "kafka_broker", "kafka_port")
+__all__: Sequence[str] = ("free_port", "kafka_broker", "kafka_port", "mock_cluster")

@@ -13,12 +13,14 @@ import grpc
 import pytest
 
 from application.actions.grpc_call import GRPC_CALL
+from application.actions.registry import ACTIONS
 from application.engine.egress import WorkerPolicy
 from domain.limits import Limits
 from tests.support.action_context import Bench, bench
 from tests.support.grpc_server import ORDERS, TYPES, OrderServer, grpc_server, packed
 from tests.support.http_server import Identity, new_identity
 from tests.support.kafka_broker import free_port
+from tests.support.local import Local, flow, outcomes
 
 pytestmark = pytest.mark.servers
 
@@ -378,3 +380,38 @@ async def test_too_much_is_refused(server: OrderServer) -> None:
     async with bench() as one:
         error = await one.error(GRPC_CALL, to(server, "Place", message={"customer": "huge"}))
         assert error.kind == "response_too_large"
+
+
+async def test_a_flow_asserts_what_a_service_answers(server: OrderServer) -> None:
+    steps = """
+- id: place
+  action: grpc
+  config:
+    address: ${address}
+    service: Orders
+    method: Place
+    metadata: {authorization: "Bearer ${token}"}
+    message: {customer: Ann, items: [{sku: a, quantity: 2}], number: 12}
+  assert: [status == "OK", "response.items[0].quantity == 2", response.number == 12, "headers['served-by'] == 'test'"]
+  output: {customer: response.customer}
+- id: missing
+  action: grpc_call
+  config: {address: "${address}", service: Orders, method: Place, request: {customer: nobody}}
+  assert: [status == "NOT_FOUND", status_code == 5, message contains "customer", customer == "Ann"]
+- id: watch
+  action: grpc_stream
+  config: {address: "${address}", service: Orders, method: Watch, message: {count: 3}}
+  assert: [count == 3, "all(responses, .number > 0)", body.number == 3]
+- id: mistake
+  action: grpc_call
+  config: {address: "${address}", service: Orders, method: Place, message: {custmer: Ann}}
+"""
+    local = Local(actions=ACTIONS)
+    events = await local.run(flow(steps), variables={"address": f"127.0.0.1:{server.port}", "token": "not-for-eyes"})
+
+    found = outcomes(events)
+    verdicts = {id: outcome["verdict"] for id, outcome in found.items()}
+    assert verdicts == {"place": "passed", "missing": "passed", "watch": "passed", "mistake": "error"}
+    recorded = repr([event.__dict__ for event in events if "Requested" not in type(event).__name__])
+    assert "not-for-eyes" not in recorded
+    assert "has no field 'custmer'" in recorded

@@ -14,12 +14,14 @@ import pytest
 
 from application.actions.kafka_consumer import KAFKA_CONSUMER, KAFKA_SUBSCRIBE
 from application.actions.kafka_producer import KAFKA_PRODUCER
+from application.actions.registry import ACTIONS
 from application.engine.action import ActionError, ActionFailed
 from application.engine.egress import WorkerPolicy
 from domain.expressions import ExpressionError
 from domain.limits import Limits
 from tests.support.action_context import Bench, bench
 from tests.support.kafka_broker import free_port, kafka_broker
+from tests.support.local import Local, flow, outcomes
 
 pytestmark = pytest.mark.servers
 
@@ -457,3 +459,45 @@ async def test_a_subscription_that_nobody_began_is_an_error_with_the_nearest_nam
 
     assert isinstance(error, ActionError)
     assert error.hint == 'did you mean "orders"?'
+
+
+async def test_a_flow_listens_before_it_makes_something_happen(kafka_port: int, topic: str) -> None:
+    steps = """
+- id: listen
+  action: kafka_subscribe
+  config: {name: orders, brokers: "${brokers}", topic: "${topic}"}
+- id: place
+  action: kafka_producer
+  config:
+    brokers: ["${brokers}"]
+    topic: ${topic}
+    messages:
+      - {value: {id: 1, total: 5}, key: first}
+      - {value: {id: "${wanted}", total: 9}, key: second, headers: {trace: "${EXECUTION_ID}"}}
+  assert: [count == 2, "messages[0].offset >= 0"]
+- id: placed
+  action: kafka.consume
+  config: {subscription: orders, match: "value.id == ${wanted} && headers.trace == EXECUTION_ID", timeout: 5s}
+  assert: [count == 1, first.value.total == 9, "messages[0].key == 'second'"]
+  output: {total: "messages[0].value.total"}
+- id: other
+  action: kafka_consumer
+  config: {subscription: orders, filter: "message.key == 'first' and total == 9", timeout: 5s}
+- id: nothing
+  action: kafka_consumer
+  config: {subscription: orders, timeout: 100ms}
+"""
+    local = Local(actions=ACTIONS)
+    variables = {"brokers": f"127.0.0.1:{kafka_port}", "topic": topic, "wanted": 7}
+    events = await local.run(flow(steps), variables=variables)
+
+    verdicts = {id: outcome["verdict"] for id, outcome in outcomes(events).items()}
+    assert verdicts == {**dict.fromkeys(("listen", "place", "placed", "other"), "passed"), "nothing": "failed"}
+
+
+async def test_a_message_that_waits_for_a_step_is_bounded_again_once_it_is_taken(at: dict[str, Any]) -> None:
+    async with bench(limits=Limits(response_read_bytes=30_000, request_body_bytes=20_000)) as one:
+        await one.run(KAFKA_SUBSCRIBE, {**at, "name": "s"})
+        for _ in range(5):
+            await one.run(KAFKA_PRODUCER, {**at, "value": "x" * 10_000})
+            await one.run(KAFKA_CONSUMER, {"subscription": "s", "timeout": 5})
