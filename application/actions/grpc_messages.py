@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from google.protobuf import json_format
@@ -14,6 +14,7 @@ from application.engine.action import ActionError
 from domain.expressions.errors import did_you_mean
 
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]*={0,2}")
+_MOST_VALUES = 100_000
 _OWN_FORM = "google.protobuf."
 
 
@@ -38,6 +39,7 @@ def decode(data: bytes, descriptor: Any, pool: Any) -> Any:
     64-bit integers as numbers where they are exact as such, bytes as base64, enums by name. ActionError `protocol`."""
     try:
         message = GetMessageClass(descriptor).FromString(data)
+        _weigh(message)
         return json_format.MessageToDict(
             message,
             always_print_fields_with_no_presence=True,
@@ -49,6 +51,30 @@ def decode(data: bytes, descriptor: Any, pool: Any) -> Any:
         raise ActionError("protocol", f"the answer is no {descriptor.full_name}", hint="is this the server's .proto?") from None
     except (json_format.Error, TypeError, ValueError, OverflowError, RecursionError) as error:
         raise ActionError("protocol", f"the answer cannot be shown as JSON: {str(error)[:300]}") from None
+
+
+def _weigh(message: Any) -> None:
+    """Refuse a message of very many values: two bytes on the wire may be an object of hundreds here."""
+    left, stack = _MOST_VALUES, [message]
+    while stack:
+        one = stack.pop()
+        if one.DESCRIPTOR.full_name == "google.protobuf.Any":
+            left -= len(one.value) // 2
+        for field, value in one.ListFields():
+            if field.is_repeated:
+                left -= len(value)
+            if left < 0:
+                raise ActionError("response_too_large", f"the answer holds more than {_MOST_VALUES} values")
+            stack.extend(_inside(field, value))
+
+
+def _inside(field: Any, value: Any) -> Iterable[Any]:
+    kind = field.message_type
+    if kind is None:
+        return ()
+    if kind.GetOptions().map_entry:
+        return value.values() if kind.fields_by_name["value"].message_type is not None else ()
+    return value if field.is_repeated else (value,)
 
 
 def _check(value: Any, descriptor: Any, place: str, depth: int) -> None:

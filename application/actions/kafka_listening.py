@@ -20,6 +20,7 @@ from application.engine.action import ActionContext, ActionError
 Record = Mapping[str, Any]
 
 _WAIT = 0.5
+_SHARE = 8
 _METADATA_MS = 5_000
 
 
@@ -68,6 +69,7 @@ class Listening:
             auto_offset_reset="earliest",
             isolation_level="read_committed",
             metadata_max_age_ms=_METADATA_MS,
+            fetch_max_bytes=context.limits.response_read_bytes // _SHARE,
         )
         self._client = JudgedClient.judging(self._consumer._client, target, context, creates_topics=False)
 
@@ -150,7 +152,7 @@ class Listening:
         limits = self._context.limits
         size = len(message.value or b"") + len(message.key or b"")
         self._bytes += size
-        if len(self._kept) >= limits.rows or self._bytes > limits.response_read_bytes:
+        if len(self._kept) >= limits.rows or self._bytes > limits.response_read_bytes // _SHARE:
             hint = "begin later (from), or read with another match"
             raise ActionError("response_too_large", f"{len(self._kept)} messages of {self.topic} were passed over", hint=hint)
         self._kept.append(_Kept(record_of(message, limits.json_depth), size))

@@ -81,6 +81,8 @@ class OrderServer:
             raise RuntimeError("a bug of the server")
         if order.customer == "huge":
             order.seal = b"x" * 5_000_000
+        if order.customer == "many":
+            order.MergeFromString(b"\x12\x00" * 500_000)
         await context.send_initial_metadata((("served-by", "test"), ("many", "a"), ("many", "b")))
         return order
 

@@ -390,7 +390,7 @@ async def pipe(port: int, broker: int) -> AsyncIterator[None]:
 
 
 async def test_too_much_is_refused(at: dict[str, Any]) -> None:
-    async with bench(limits=Limits(response_read_bytes=30_000, request_body_bytes=20_000, rows=10)) as one:
+    async with bench(limits=Limits(response_read_bytes=240_000, request_body_bytes=20_000, rows=10)) as one:
         assert (await one.error(KAFKA_PRODUCER, {**at, "value": "x" * 30_000})).kind == "config"
         assert (await one.error(KAFKA_PRODUCER, {**at, "messages": ["x"] * 11})).kind == "config"
         await one.run(KAFKA_PRODUCER, {**at, "messages": ["x"] * 10, "key": "k"})
@@ -496,7 +496,7 @@ async def test_a_flow_listens_before_it_makes_something_happen(kafka_port: int, 
 
 
 async def test_a_message_that_waits_for_a_step_is_bounded_again_once_it_is_taken(at: dict[str, Any]) -> None:
-    async with bench(limits=Limits(response_read_bytes=30_000, request_body_bytes=20_000)) as one:
+    async with bench(limits=Limits(response_read_bytes=240_000, request_body_bytes=20_000)) as one:
         await one.run(KAFKA_SUBSCRIBE, {**at, "name": "s"})
         for _ in range(5):
             await one.run(KAFKA_PRODUCER, {**at, "value": "x" * 10_000})
