@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import ssl
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from domain.limits import MIB, Limits
 _CONNECT_SECONDS = 10.0
 _MESSAGE_BYTES = 4 * MIB
 _NEVER_MS = 600_000
+_AROUND = re.compile(r"^.*last error: (?:[A-Z]+: )?|ipv[46]:\S+: ", re.DOTALL)
 _REASONS = (
     ("onnection refused", "connection_refused", "is the server running there?"),
     ("WRONG_VERSION_NUMBER", "tls", "does the port speak TLS?"),
@@ -177,7 +179,7 @@ async def _reason(channel: Any) -> str:
 
 
 def _unreachable(details: str, target: GrpcTarget) -> ActionError:
-    reason = details.rsplit("last error: ", 1)[-1].removeprefix("UNKNOWN: ").removeprefix("UNAVAILABLE: ")[:300]
+    reason = _AROUND.sub("", details)[:300]
     for sign, kind, hint in _REASONS:
         if sign in details:
             return ActionError(kind, f"no connection to {target.label}: {reason}", hint=hint)

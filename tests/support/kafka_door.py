@@ -12,22 +12,28 @@ import struct
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 
-_HANDSHAKE, _API_VERSIONS, _AUTHENTICATE = 17, 18, 36
+_METADATA, _HANDSHAKE, _API_VERSIONS, _AUTHENTICATE = 3, 17, 18, 36
 _REFUSED = 58
 
 
 @asynccontextmanager
 async def kafka_door(
-    port: int, broker: int, tls: ssl.SSLContext | None = None, users: dict[str, str] | None = None, rounds: int = 4096
+    port: int,
+    broker: int,
+    tls: ssl.SSLContext | None = None,
+    users: dict[str, str] | None = None,
+    rounds: int = 4096,
+    creates_topics: bool = True,
 ) -> AsyncIterator[None]:
     """Listens on the port of 127.0.0.1 and lets in to the broker's port; with `users`, only those with their passwords, by
-    PLAIN (RFC 4616) or SCRAM-SHA-256 (RFC 5802)."""
+    PLAIN (RFC 4616) or SCRAM-SHA-256 (RFC 5802). Without `creates_topics`, asking for a topic never creates it."""
 
     async def enter(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         inside = await asyncio.open_connection("127.0.0.1", broker)
         try:
             if users is None or await _signed_in(reader, writer, inside, users, rounds):
-                await asyncio.gather(_pump(reader, inside[1]), _pump(inside[0], writer))
+                requests = _pump(reader, inside[1]) if creates_topics else _pump_requests(reader, inside[1])
+                await asyncio.gather(requests, _pump(inside[0], writer))
         except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
             pass
         finally:
@@ -45,6 +51,16 @@ async def _pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> Non
     while data := await source.read(65536):
         sink.write(data)
     sink.transport.abort()
+
+
+async def _pump_requests(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+    """The last byte of a metadata request (version 4 and later) says whether to create its topics."""
+    while True:
+        frame = await _frame(source)
+        kind, version = struct.unpack(">hh", frame[:4])
+        if kind == _METADATA and version >= 4:
+            frame = frame[:-1] + b"\0"
+        sink.write(struct.pack(">i", len(frame)) + frame)
 
 
 async def _signed_in(

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from application.actions.kafka_consumer import KAFKA_CONSUMER
+from application.actions.kafka_consumer import KAFKA_CONSUMER, KAFKA_SUBSCRIBE
 from application.actions.kafka_producer import KAFKA_PRODUCER
 from application.engine.egress import WorkerPolicy
 from tests.support.action_context import Bench, bench
@@ -115,6 +115,19 @@ async def test_a_broker_that_asks_for_endless_hashing_is_left(one: Bench, doors:
         config = {"brokers": f"127.0.0.1:{doors[0]}", "topic": topic, "sasl": {"mechanism": "SCRAM-SHA-256", **ANN}}
         error = await one.error(KAFKA_PRODUCER, {**config, "value": 1, "timeout": 5})
     assert "2000000000 rounds of hashing" in error.message
+
+
+async def test_a_topic_that_nobody_creates_is_told_and_listened_to_until_somebody_does(
+    one: Bench, doors: tuple[int, int], topic: str
+) -> None:
+    at = {"brokers": f"127.0.0.1:{doors[0]}", "topic": topic}
+    async with kafka_door(*doors, creates_topics=False):
+        error = await one.error(KAFKA_PRODUCER, {**at, "value": 1, "timeout": 1})
+        assert (error.kind, error.message) == ("kafka", f"{topic} does not exist, and the brokers do not create it")
+        assert (await one.run(KAFKA_SUBSCRIBE, {**at, "name": "s"}))["partitions"] == []
+    async with kafka_door(*doors):
+        await one.run(KAFKA_PRODUCER, {**at, "value": "first"})
+        assert (await one.run(KAFKA_CONSUMER, {"subscription": "s", "timeout": 5}))["first"]["value"] == "first"
 
 
 async def test_an_idempotent_producer_sends_once(one: Bench, cluster: list[str], topic: str) -> None:
