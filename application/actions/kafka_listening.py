@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,7 +60,9 @@ class Listening:
         self._context = context
         self._turn = asyncio.Lock()
         self._partitions: set[Any] = set()
-        self._kept: list[_Kept] = []
+        self._kept: dict[int, _Kept] = {}
+        """Those that no step has taken, by the number of their arrival."""
+        self._arrived = 0
         self._bytes = 0
         self._consumer: Any = AIOKafkaConsumer(
             **client_options(target),
@@ -84,21 +86,25 @@ class Listening:
             raise request_failed(error, what, self._client.failure) from None
 
     async def take(self, count: int, matches: Callable[[Record], bool], seconds: float, *, fewer: bool) -> Taken:
-        """Up to `count` messages that match, waiting for `seconds` at most.
+        """Up to `count` messages that match, waiting for `seconds` at most. Steps that run at the same time share what comes.
 
         When that many have not come, none is taken out, unless `fewer` will do as well. With a group, the offset after the
         last message that was looked at is committed along with the taking.
         """
         deadline = time.monotonic() + seconds
-        async with self._turn:
-            found, looked = await self._look(count, matches, deadline)
-            seen, chosen = [kept.record for kept in self._kept[:looked]], frozenset(found)
-            others = [record for at, record in enumerate(seen) if at not in chosen]
-            if len(found) == count or fewer:
-                await self._commit(seen)
-                self._bytes -= sum(self._kept[at].size for at in found)
-                self._kept = [kept for at, kept in enumerate(self._kept) if at not in chosen]
-            return Taken([seen[at] for at in found], len(others), others[-1] if others else None)
+        seen: dict[int, Record] = {}
+        found: list[int] = []
+        while True:
+            found = [number for number in found if number in self._kept]
+            self._look(seen, found, count, matches)
+            if len(found) == count or not await self._more(self._arrived, deadline):
+                break
+        if len(found) == count or fewer:
+            await self._commit(seen.values())
+            for number in found:
+                self._bytes -= self._kept.pop(number).size
+        others = [record for number, record in seen.items() if number not in found]
+        return Taken([seen[number] for number in found], len(others), others[-1] if others else None)
 
     @property
     def exists(self) -> bool:
@@ -114,39 +120,38 @@ class Listening:
         await self._consumer.start()
         await self._find(self.start)
 
-    async def _look(self, count: int, matches: Callable[[Record], bool], deadline: float) -> tuple[list[int], int]:
-        """The places of the messages that match among those kept, and how many were looked at."""
-        found: list[int] = []
-        at = 0
-        while True:
-            while at < len(self._kept) and len(found) < count:
-                if matches(self._kept[at].record):
-                    found.append(at)
-                at += 1
-            if len(found) == count or not await self._more(deadline):
-                return found, at
+    def _look(self, seen: dict[int, Record], found: list[int], count: int, matches: Callable[[Record], bool]) -> None:
+        """Look at those kept that were not seen yet, until enough are found."""
+        for number, kept in self._kept.items():
+            if len(found) == count:
+                return
+            if number not in seen:
+                seen[number] = kept.record
+                if matches(kept.record):
+                    found.append(number)
 
-    async def _more(self, deadline: float) -> bool:
-        """Wait for more messages; false when the time is up."""
+    async def _more(self, last: int, deadline: float) -> bool:
+        """Wait for a message that arrived after the one with the number `last`; false when the time is up."""
         while (left := deadline - time.monotonic()) > 0:
-            try:
-                if await self._client.watched(self._fetched(min(left, _WAIT))):
+            async with self._turn:
+                if self._arrived > last:
                     return True
-            except (KafkaError, OSError) as error:
-                raise request_failed(error, f"reading {self.topic}", self._client.failure) from None
-        return False
+                try:
+                    await self._client.watched(self._fetch(min(left, _WAIT)))
+                except (KafkaError, OSError) as error:
+                    raise request_failed(error, f"reading {self.topic}", self._client.failure) from None
+        return self._arrived > last
 
-    async def _fetched(self, seconds: float) -> bool:
+    async def _fetch(self, seconds: float) -> None:
         if not self._partitions or self._client.cluster.partitions_for_topic(self.topic) != self._numbers():
             await self._find(Start(beginning=True))
         if not self._partitions:
             await asyncio.sleep(min(seconds, _WAIT / 5))
-            return False
+            return
         batches = await self._consumer.getmany(timeout_ms=round(seconds * 1000))
         for batch in batches.values():
             for message in batch:
                 self._keep(message)
-        return bool(batches)
 
     def _keep(self, message: Any) -> None:
         limits = self._context.limits
@@ -155,7 +160,8 @@ class Listening:
         if len(self._kept) >= limits.rows or self._bytes > limits.response_read_bytes // _SHARE:
             hint = "begin later (from), or read with another match"
             raise ActionError("response_too_large", f"{len(self._kept)} messages of {self.topic} were passed over", hint=hint)
-        self._kept.append(_Kept(record_of(message, limits.json_depth), size))
+        self._arrived += 1
+        self._kept[self._arrived] = _Kept(record_of(message, limits.json_depth), size)
 
     async def _find(self, start: Start) -> None:
         """Learn about partitions, and take a position in those that are new."""
@@ -168,8 +174,9 @@ class Listening:
         if not new:
             return
         positions = {known: await self._consumer.position(known) for known in self._partitions}
-        self._consumer.assign(sorted(new | self._partitions))
         positions |= await self._offsets(new, start)
+        # No await from here on: a step that is cancelled between assigning and seeking would lose every position.
+        self._consumer.assign(sorted(positions))
         for partition, offset in positions.items():
             self._consumer.seek(partition, offset)
         self._partitions |= new
@@ -202,7 +209,7 @@ class Listening:
             for partition in sorted(self._partitions)
         ]
 
-    async def _commit(self, looked: list[Record]) -> None:
+    async def _commit(self, looked: Iterable[Record]) -> None:
         offsets: dict[Any, int] = {}
         for record in looked:
             partition = TopicPartition(self.topic, record["partition"])

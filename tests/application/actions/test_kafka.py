@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -161,6 +161,24 @@ async def test_what_a_match_passed_over_stays_for_later_steps(one: Bench, at: di
     assert (await one.run(KAFKA_CONSUMER, {"subscription": "s", "timeout": 0.1, "allow_empty": True}))["messages"] == []
 
 
+async def test_steps_that_run_at_the_same_time_read_from_one_subscription(one: Bench, at: dict[str, Any]) -> None:
+    await one.run(KAFKA_SUBSCRIBE, {**at, "name": "s"})
+
+    async def take(match: str) -> Any:
+        return (await read_from(one, {"subscription": "s", "match": match, "timeout": 5}))[0]["value"]
+
+    never = asyncio.ensure_future(failed(one, {"subscription": "s", "match": "value == 0", "timeout": 2}))
+    waiting = [asyncio.ensure_future(take(f"value == {n}")) for n in (3, 1, 2)]
+    both = [asyncio.ensure_future(take("value > 3")) for _ in range(2)]
+    await asyncio.sleep(0.1)
+    await one.run(KAFKA_PRODUCER, {**at, "key": "k", "messages": [1, 2, 3, 4, 5]})
+
+    async with asyncio.timeout(1.5):
+        assert await asyncio.gather(*waiting) == [3, 1, 2]
+        assert sorted(await asyncio.gather(*both)) == [4, 5]
+    assert (await never).message.startswith(f"no message of {at['topic']} within")
+
+
 async def test_a_failed_step_takes_nothing_out_of_a_subscription(one: Bench, at: dict[str, Any]) -> None:
     await one.run(KAFKA_SUBSCRIBE, {**at, "name": "s"})
     await one.run(KAFKA_PRODUCER, {**at, "value": "only"})
@@ -236,6 +254,18 @@ async def test_variables_are_known_to_a_match(at: dict[str, Any]) -> None:
 
         (message,) = await read(one, at, match="value.id == wanted and headers.h == '2'")
         assert message["value"] == {"id": 2}
+
+
+async def test_a_cancelled_step_loses_no_message_of_a_subscription(one: Bench, at: dict[str, Any]) -> None:
+    await one.run(KAFKA_SUBSCRIBE, {**at, "name": "s"})
+    for n in range(20):
+        await one.run(KAFKA_PRODUCER, {**at, "value": n, "key": "k"})
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(n / 2000):
+                await one.run(KAFKA_CONSUMER, {"subscription": "s", "match": "value == 99", "timeout": 5})
+
+    found = await read_from(one, {"subscription": "s", "count": 20, "timeout": 5})
+    assert [message["value"] for message in found] == list(range(20))
 
 
 async def test_a_group_goes_on_where_a_passing_step_has_stopped(one: Bench, at: dict[str, Any]) -> None:
@@ -358,7 +388,7 @@ async def test_a_step_that_runs_out_of_time_sends_nothing_later(one: Bench, topi
             assert [message["value"] for message in await read(one, at, count=2)] == ["early", "last"]
 
 
-@asynccontextmanager
+@contextlib.asynccontextmanager
 async def pipe(port: int, broker: int) -> AsyncIterator[None]:
     """Connections to the port go to the broker, until the end of the context cuts them."""
     running: set[asyncio.Task[Any]] = set()
