@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.support.kafka_broker import kafka_port
 from tests.support.servers import (
     database_url,
     fresh_database,
@@ -15,6 +16,7 @@ from tests.support.servers import (
 __all__ = [
     "database_url",
     "fresh_database",
+    "kafka_port",
     "postgres_server",
     "postgres_url",
     "servers_root",

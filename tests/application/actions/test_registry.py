@@ -16,7 +16,7 @@ from domain.errors import InvalidFlow
 from tests.support.local import Local, finished, flow, outcomes
 
 ALL = all_actions()
-CLIENTS = ("psycopg", "redis", "httpx", "aiohttp", "httpcore", "h2", "cryptography")
+CLIENTS = ("aiokafka", "grpc", "google.protobuf", "psycopg", "redis", "httpx", "aiohttp", "httpcore", "h2", "cryptography")
 
 
 @pytest.mark.parametrize("name", TABLE)
@@ -46,6 +46,15 @@ def test_no_name_or_alias_means_two_actions() -> None:
         ("redis.delete", "redis.del"),
         ("redis_exists", "redis.exists"),
         ("redis.command", "redis.command"),
+        ("kafka_publish", "kafka_producer"),
+        ("kafka.produce", "kafka_producer"),
+        ("kafka.publish", "kafka_producer"),
+        ("kafka_consume", "kafka_consumer"),
+        ("kafka.consume", "kafka_consumer"),
+        ("kafka.subscribe", "kafka_subscribe"),
+        ("grpc", "grpc_call"),
+        ("grpc.call", "grpc_call"),
+        ("grpc_stream", "grpc_call"),
         ("assert", "assert"),
         ("log", "log"),
         ("delay", "delay"),
@@ -79,6 +88,33 @@ def test_the_table_loads_no_client_library() -> None:
     loaded = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True).stdout
 
     assert loaded.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("library", "name", "config", "extra"),
+    [
+        ("aiokafka", "kafka_producer", {"brokers": "127.0.0.1:1", "topic": "t", "value": 1}, "kafka"),
+        ("aiokafka", "kafka_consumer", {"brokers": "127.0.0.1:1", "topic": "t"}, "kafka"),
+        ("aiokafka", "kafka_subscribe", {"brokers": "127.0.0.1:1", "topic": "t", "name": "s"}, "kafka"),
+        ("grpc", "grpc_call", {"address": "127.0.0.1:1", "service": "s", "method": "m"}, "grpc"),
+    ],
+)
+def test_a_missing_library_is_told_with_the_extra_that_brings_it(
+    library: str, name: str, config: dict[str, object], extra: str
+) -> None:
+    code = f"""
+import asyncio, sys
+sys.modules[{library!r}] = None
+from application.actions.registry import ACTIONS
+from tests.support.action_context import Bench
+error = asyncio.run(Bench().error(ACTIONS[{name!r}], {config!r}))
+print(error.kind, error.message, error.hint)
+"""
+    root = Path(__file__).parents[3]
+    told = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True).stdout
+
+    assert told.startswith(f"config {name} needs the package ")
+    assert told.strip().endswith(f"pip install 'testmesh[{extra}]'")
 
 
 @pytest.mark.servers
