@@ -1,6 +1,6 @@
 """Our evaluator against expr-lang itself: its answers as a table, and every difference with its reason.
 
-The answers came from the Go package named in the table's version, which compiled and ran each expression over the table's names.
+The answers came from the Go package that the table names, which compiled and ran each expression over the table's names.
 """
 
 from __future__ import annotations
