@@ -9,6 +9,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from application.engine.action import Action
@@ -41,6 +42,8 @@ class Tools:
     mask_key: bytes
     process_variables: Mapping[str, Any] = field(default_factory=dict)
     """The process environment as flows see it: in local runs alone."""
+    folder: Path | None = None
+    """The folder whose files flows may use: in local runs alone."""
 
 
 class Attempt:
@@ -132,6 +135,7 @@ class Attempt:
             self._tools.egress,
             {"X-TestMesh-Execution": str(self.execution_id), "X-TestMesh-Attempt": str(self._execution.attempt)},
             random.random,
+            self._tools.folder,
         )
         self._executor = Executor(around, self._recorder, teardown_reads(definition))
         if self._stop is not None:

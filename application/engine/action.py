@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from application.engine.egress import EgressPolicy
@@ -48,6 +49,8 @@ class ActionContext:
     """Tell the masker about a secret that the action derives (an auth header, a password in a URL)."""
     exchange: dict[str, Any] = field(default_factory=dict)
     """What was sent and received, filled in by the action while it works, for reports: {request: {...}, response: {...}}."""
+    folder: Path | None = None
+    """The folder whose files a step may use, and against which relative paths count; None where it may use none."""
 
 
 class Run(Protocol):

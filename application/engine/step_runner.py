@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from application.engine.action import Action, ActionContext, ActionError, ActionFailed
@@ -35,6 +36,7 @@ class Surroundings:
     egress: EgressPolicy
     headers: Mapping[str, str]
     random: Callable[[], float]
+    folder: Path | None = None
     resources: dict[str, Any] = field(default_factory=dict)
 
     async def close(self) -> None:
@@ -189,6 +191,7 @@ class StepRunner:
             remaining=self._remaining,
             headers={**self._around.headers, "X-TestMesh-Step": self._path},
             secrets=self._around.masker.add,
+            folder=self._around.folder,
         )
 
     def _extract(self, scope: Scope) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import asyncio
 import secrets
 import signal
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from application.attempts import Attempt, Tools
@@ -23,7 +24,10 @@ BY = Actor("user:local")
 
 
 class LocalRun:
-    """Runs flows, some at a time; `on_event` gets every recorded event as plain data, in order."""
+    """Runs flows, some at a time; `on_event` gets every recorded event as plain data, in order.
+
+    `folder` is where files that flows name are found, and none outside of it.
+    """
 
     def __init__(
         self,
@@ -34,6 +38,7 @@ class LocalRun:
         seed: str | None = None,
         secret_names: Sequence[str] = (),
         environ: Mapping[str, str] | None = None,
+        folder: Path | None = None,
         fail_fast: bool = False,
         max_seconds: float | None = None,
         tick: Callable[[], None] = lambda: None,
@@ -53,7 +58,7 @@ class LocalRun:
         self._log = Log("executions")
         payloads = MemoryPayloads()
         self._executions = Executions(self._log, payloads)
-        self._tools = Tools(self._log, payloads, ACTIONS, LocalPolicy(), secrets.token_bytes(32), dict(environ or {}))
+        self._tools = Tools(self._log, payloads, ACTIONS, LocalPolicy(), secrets.token_bytes(32), dict(environ or {}), folder)
         self._secret_names = frozenset(secret_names)
         self._position = 0
         self._running: set[Attempt] = set()

@@ -68,7 +68,10 @@ def run(paths: tuple[str, ...], **options: Any) -> int:
     collector = Collector()
     colour = False if options["no_color"] else None
     view = live_view(options["progress"], len(flows), colour=colour, quiet=options["quiet"])
-    runner = _remote(flows, options, collector, view) if options["remote"] else _local(flows, options, jobs, collector, view)
+    if options["remote"]:
+        runner = _remote(flows, options, collector, view)
+    else:
+        runner = _local(flows, paths, options, jobs, collector, view)
     refusal = _driven(runner, collector, view)
     if refusal is None and options["remote"] and not options["follow"]:
         return ExitCode.PASSED
@@ -122,8 +125,11 @@ def _exit_code(executions: Sequence[Execution], halted: str | None, options: Map
     return worst(codes)
 
 
-def _local(flows: Sequence[Planned], options: Mapping[str, Any], jobs: int, collector: Any, view: Any) -> Any:
+def _local(
+    flows: Sequence[Planned], paths: Sequence[str], options: Mapping[str, Any], jobs: int, collector: Any, view: Any
+) -> Any:
     from interfaces.cli.local_run import LocalRun
+    from interfaces.cli.plan import find_project
 
     return LocalRun(
         flows,
@@ -132,6 +138,7 @@ def _local(flows: Sequence[Planned], options: Mapping[str, Any], jobs: int, coll
         seed=options["seed"],
         secret_names=options["secrets"],
         environ=os.environ,
+        folder=find_project(paths)[1],
         fail_fast=options["fail_fast"],
         max_seconds=options["max_duration"],
         tick=view.tick,
