@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.support.mariadb import mariadb, mysql_url
 from tests.support.servers import (
     database_url,
     fresh_database,
@@ -15,6 +16,8 @@ from tests.support.servers import (
 __all__ = [
     "database_url",
     "fresh_database",
+    "mariadb",
+    "mysql_url",
     "postgres_server",
     "postgres_url",
     "servers_root",

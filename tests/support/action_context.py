@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,6 +24,7 @@ class Bench:
     names: Mapping[str, Any] = field(default_factory=dict)
     limits: Limits = LIMITS
     seconds: float = float("inf")
+    folder: Path | None = None
     resources: dict[str, Any] = field(default_factory=dict)
     lines: list[tuple[str, str]] = field(default_factory=list)
     secrets: list[str] = field(default_factory=list)
@@ -39,6 +41,7 @@ class Bench:
             remaining=lambda: self.seconds,
             limits=self.limits,
             secrets=self.secrets.append,
+            folder=self.folder,
         )
 
     async def run(self, action: Action, config: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -15,7 +15,7 @@ from application.engine.action import Action
 from domain.errors import InvalidFlow
 from tests.support.local import Local, finished, flow, outcomes
 
-CLIENTS = ("psycopg", "redis", "httpx", "aiohttp", "httpcore", "h2", "cryptography")
+CLIENTS = ("psycopg", "redis", "httpx", "aiohttp", "httpcore", "h2", "cryptography", "pymysql", "sqlite3")
 
 
 def test_no_name_or_alias_means_two_actions() -> None:
@@ -32,8 +32,14 @@ def test_no_name_or_alias_means_two_actions() -> None:
         ("http", "http_request"),
         ("wait_for", "wait_for"),
         ("database_query", "database_query"),
-        ("postgresql.query", "database_query"),
-        ("postgresql.insert", "database_query"),
+        ("postgresql.query", "postgresql.query"),
+        ("postgresql.insert", "postgresql.query"),
+        ("mysql.query", "mysql.query"),
+        ("mysql.execute", "mysql.query"),
+        ("mariadb.query", "mysql.query"),
+        ("sqlite.query", "sqlite.query"),
+        ("sqlite.select", "sqlite.query"),
+        ("db_poll", "db_poll"),
         ("redis.get", "redis.get"),
         ("redis_set", "redis.set"),
         ("redis.delete", "redis.del"),
@@ -51,7 +57,7 @@ def test_every_documented_name_is_found(name: str, action: str) -> None:
     assert found.name == action
 
 
-@pytest.mark.parametrize("name", ["mysql.query", "sqlite.query", "redis.flush", "shell"])
+@pytest.mark.parametrize("name", ["oracle.query", "redis.flush", "shell"])
 def test_a_name_of_no_action_is_not_found(name: str) -> None:
     assert find_action(name, ACTIONS) is None
 
