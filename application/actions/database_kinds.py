@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -11,6 +10,7 @@ from application.actions.mysql_target import read_mysql
 from application.actions.postgres_target import read_postgres
 from application.actions.sql_dialect import MYSQL, POSTGRESQL, SQLITE, Dialect
 from application.actions.sqlite_target import read_sqlite
+from application.documents.shapes import SCHEME
 from application.documents.source import did_you_mean
 from application.engine.action import ActionContext, ActionError
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from application.actions.database_rows import Rows
     from application.actions.sql_placeholders import Sql
 
-_SCHEME = re.compile(r"\s*([A-Za-z][A-Za-z0-9+.-]*):")
 _KIND_KEYS = ("type", "driver")
 
 
@@ -66,7 +65,7 @@ def read_connection(config: Mapping[str, Any], only: Kind | None = None) -> tupl
     refused, a kind other than `only` among that. No message quotes the text itself, as it holds a password."""
     given = config.get("connection", config.get("connection_string"))
     if isinstance(given, str):
-        scheme = _SCHEME.match(given)
+        scheme = SCHEME.match(given)
         kind = _named(scheme[1], "scheme", only) if scheme else only or POSTGRES_KIND
         return kind, kind.read(given)
     if isinstance(given, Mapping):
@@ -119,3 +118,4 @@ POSTGRES_KIND = Kind("PostgreSQL", ("postgresql", "postgres"), POSTGRESQL, read_
 MYSQL_KIND = Kind("MySQL", ("mysql", "mariadb"), MYSQL, read_mysql, _mysql)
 SQLITE_KIND = Kind("SQLite", ("sqlite",), SQLITE, read_sqlite, _sqlite)
 KINDS = (POSTGRES_KIND, MYSQL_KIND, SQLITE_KIND)
+SCHEMES = tuple(name for kind in KINDS for name in kind.names)

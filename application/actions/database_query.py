@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -48,7 +49,7 @@ def _of(kind: Kind, name: str, *aliases: str) -> Action:
         name=name,
         aliases=aliases,
         description=f"`database_query` on {kind.name}, which the connection need not name.",
-        keys=_QUERY_KEYS,
+        keys={key: replace(value, schemes=kind.names) if value.schemes else value for key, value in _QUERY_KEYS.items()},
         run=partial(run, only=kind),
         result=RESULT,
     )

@@ -34,6 +34,8 @@ def connecting_failed(error: Exception, target: Target) -> ActionError:
         return error
     code, text = code_of(error), _text(error)
     cause = getattr(error, "original_exception", error)
+    if isinstance(error, RuntimeError):
+        return ActionError("auth", f"no connection to {target.label}: {text}")  # a way to log in that needs another package
     if not isinstance(error, OSError) and code < 0:
         return ActionError("protocol", f"{target.label} does not answer as MySQL does: {text}")
     kind = "connection_error"

@@ -354,3 +354,27 @@ async def test_a_password_is_not_sent_as_it_is_without_tls(one: Bench) -> None:
     assert (error.kind, "clear text" in error.message) == ("auth", True)
     assert len(got) == 2
     assert b"secret" not in b"".join(got)
+
+
+async def test_a_query_that_cannot_be_killed_is_hung_up_on_and_that_is_told(one: Bench) -> None:
+    asked = threading.Event()
+
+    def serve(made: socket.socket) -> None:
+        logged_in(made)
+        asked.set()
+        while made.recv(4096):
+            continue
+
+    with hostile(serve) as url:
+        task = asyncio.create_task(one.run(DATABASE_QUERY, ask(url, "SELECT 1")))
+        await asyncio.to_thread(asked.wait, 5)
+        begun = time.monotonic()
+        task.cancel()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    assert time.monotonic() - begun < 6
+    ((level, message),) = one.lines
+    assert level == "warning"
+    assert message.startswith("the query could not be killed and may still run on mysql://ann@127.0.0.1:")

@@ -132,3 +132,53 @@ def test_a_wrong_key_of_a_real_action_is_told_with_what_was_meant() -> None:
         Local(actions=ACTIONS).request(flow(steps))
 
     assert 'did you mean "connection"?' in str(invalid.value)
+
+
+@pytest.mark.parametrize(
+    ("action", "connection", "said"),
+    [
+        ("database_query", "mysq://ann:s3cret@db/shop", '"connection" cannot begin with "mysq:"'),
+        ("db_poll", "mysql+pymysql://ann:${pw}@db/shop", 'did you mean "mysql"?'),
+        ("mysql.query", "postgresql://ann@db/shop", '"connection" cannot begin with "postgresql:"'),
+        ("sqlite.query", "sqlite3:///shop.db", 'did you mean "sqlite"?'),
+    ],
+)
+def test_a_wrong_scheme_is_found_without_running(action: str, connection: str, said: str) -> None:
+    steps = f"- action: {action}\n  config: {{connection: '{connection}', query: SELECT 1}}"
+    with pytest.raises(InvalidFlow) as invalid:
+        Local(actions=ACTIONS).request(flow(steps, env="pw: x"))
+
+    assert said in str(invalid.value)
+    assert all("s3cret" not in problem.title for problem in invalid.value.problems)
+
+
+@pytest.mark.parametrize(
+    "connection", ["mysql://ann@db/shop", "${url}", "${kind}://ann@db/shop", "host=db user=ann", "SQLITE::memory:"]
+)
+def test_a_right_scheme_or_none_is_left_to_the_action(connection: str) -> None:
+    steps = f"- action: database_query\n  config: {{connection: '{connection}', query: SELECT 1}}"
+
+    assert Local(actions=ACTIONS).request(flow(steps, env="{url: x, kind: x}"))
+
+
+async def test_sqlite_keeps_what_steps_share_and_a_worker_opens_no_file() -> None:
+    local = Local(actions=ACTIONS)
+    steps = """
+- action: sqlite.query
+  config: {connection: "sqlite::memory:", query: "CREATE TABLE t (j JSON); INSERT INTO t VALUES ('{\\"a\\": [7]}')"}
+- action: db_poll
+  config: {connection: "sqlite::memory:", query: SELECT * FROM t, condition: {row_count: 1}}
+  assert: [success, attempts == 1, "first_row.j.a[0] == 7"]
+- action: db_poll
+  config: {connection: "sqlite::memory:", query: SELECT * FROM t, condition: {row_count: 2}, timeout: 10ms}
+  on_error: continue
+- action: database_query
+  config: {connection: "sqlite:///shop.db", query: SELECT 1}
+  on_error: continue
+"""
+    found = list(outcomes(await local.run(flow(steps))).values())
+
+    assert [outcome["verdict"] for outcome in found] == ["passed", "passed", "tolerated", "tolerated"]
+    assert found[2]["error"]["message"].startswith("expected row_count == 2, it was 1 within 0.01 s (1 try)")
+    assert found[2]["result"]["rows"] == [{"j": {"a": [7]}}]
+    assert found[3]["error"]["message"] == "a SQLite file can be opened in local runs alone"
