@@ -115,7 +115,7 @@ def _sqlite(target: Any, context: ActionContext) -> Session:
 
 
 POSTGRES_KIND = Kind("PostgreSQL", ("postgresql", "postgres"), POSTGRESQL, read_postgres, _postgres)
-MYSQL_KIND = Kind("MySQL", ("mysql", "mariadb"), MYSQL, read_mysql, _mysql)
+MYSQL_KIND = Kind("MySQL and MariaDB", ("mysql", "mariadb"), MYSQL, read_mysql, _mysql)
 SQLITE_KIND = Kind("SQLite", ("sqlite",), SQLITE, read_sqlite, _sqlite)
 KINDS = (POSTGRES_KIND, MYSQL_KIND, SQLITE_KIND)
 SCHEMES = tuple(name for kind in KINDS for name in kind.names)

@@ -63,13 +63,12 @@ class MysqlConnection(_library.Connection):  # type: ignore[misc]
         """Run the SQL and fill in `rows`. A value that cannot be read is told when all answers have been read."""
         text = self._written(sql)
         self._send(text)
-        fault: ActionError | None = None
-        more = True
+        more, fault = self._answer(rows)
+        if rows.tabular and _CHANGING.match(text):
+            rows.changed += rows.count  # rows of RETURNING are rows that were changed
         while more:
             more, found = self._answer(rows)
             fault = fault or found
-        if rows.tabular and _CHANGING.match(text):
-            rows.changed += rows.count  # rows of RETURNING are rows that were changed
         if fault is not None:
             raise fault
 

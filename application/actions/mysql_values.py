@@ -47,8 +47,14 @@ def literal(value: Any, escape: Callable[[str], str]) -> str:
     try:
         text = value if isinstance(value, str) else json_text(value) if isinstance(value, dict | list) else None
         if text is not None:
-            text.encode()
-            return f"'{escape(text)}'"
+            return _quoted(text, escape(text))
     except (ValueError, TypeError, RecursionError) as error:
         raise ActionError("config", f"a parameter could not be sent: {error}") from None
     raise ActionError("config", f"a parameter could not be sent: MySQL has no literal for {value!r:.40}")
+
+
+def _quoted(text: str, escaped: str) -> str:
+    """Text between quotes. Where signs are escaped after bytes of other letters, in digits: under a character set such as
+    GBK, which a flow may choose for its session, such a byte would swallow the backslash."""
+    data = text.encode()
+    return f"'{escaped}'" if text.isascii() or escaped == text else f"_utf8mb4 X'{data.hex()}'"

@@ -6,7 +6,7 @@ import sqlite3
 
 _NOWHERE = ("", ":memory:")
 _SETTING = (
-    "analysis_limit application_id automatic_index auto_vacuum busy_timeout case_sensitive_like collation_list compile_options"
+    "analysis_limit application_id automatic_index auto_vacuum case_sensitive_like collation_list compile_options"
     " data_version database_list defer_foreign_keys encoding foreign_key_check foreign_key_list foreign_keys freelist_count"
     " function_list ignore_check_constraints incremental_vacuum index_info index_list index_xinfo integrity_check journal_mode"
     " legacy_alter_table locking_mode module_list optimize page_count pragma_list query_only quick_check read_uncommitted"
@@ -14,7 +14,7 @@ _SETTING = (
     " wal_autocheckpoint wal_checkpoint"
 )
 """PRAGMAs that tell, and those that set what belongs to the database itself."""
-_TELLING = "cache_size max_page_count page_size schema_version temp_store"
+_TELLING = "busy_timeout cache_size max_page_count page_size schema_version temp_store"
 """Those that may be asked and not set."""
 _FUNCTIONS = ("load_extension", "fts3_tokenizer")
 

@@ -231,7 +231,7 @@ def test_an_action_for_one_database_needs_no_type_and_takes_no_other() -> None:
     assert target_of({"host": "db", "user": "ann"}, MYSQL_KIND) == Target("db", 3306, "", "ann", scheme="mysql")
     assert target_of(":memory:", SQLITE_KIND) == SqliteTarget(":memory:")
     error = refused("postgresql://ann@db/shop", MYSQL_KIND)
-    assert error.message == "connection: this action is for MySQL, and the scheme postgresql means PostgreSQL"
+    assert error.message == "connection: this action is for MySQL and MariaDB, and the scheme postgresql means PostgreSQL"
 
 
 def test_a_sqlite_file_is_found_below_the_folder_alone(tmp_path: Path) -> None:

@@ -114,6 +114,19 @@ async def test_text_in_a_parameter_is_never_sql(one: Bench, mysql_url: str, tabl
         assert await value(one, mysql_url, "name FROM things ORDER BY id DESC LIMIT ?", params=[1]) == hostile
 
 
+async def test_text_is_never_sql_under_a_character_set_that_swallows_backslashes(one: Bench, mysql_url: str) -> None:
+    await one.run(DATABASE_QUERY, ask(mysql_url, "SET NAMES gbk"))
+    assert await value(one, mysql_url, "count(*) FROM seq_1_to_3 WHERE 'x' = ?", params=["\u543f' OR 1=1 -- "]) == 0
+
+
+async def test_text_is_found_in_columns_of_other_character_sets(one: Bench, mysql_url: str) -> None:
+    columns = "a VARCHAR(20) CHARACTER SET latin1, b VARCHAR(20) COLLATE utf8mb4_unicode_ci"
+    await one.run(DATABASE_QUERY, ask(mysql_url, f"CREATE OR REPLACE TABLE sets ({columns})"))
+    await one.run(DATABASE_QUERY, ask(mysql_url, "INSERT INTO sets VALUES (?, ?)", params=["ü' \\", "ü' \\"]))
+
+    assert await value(one, mysql_url, "count(*) FROM sets WHERE a = $1 AND b = $1", params=["ü' \\"]) == 1
+
+
 async def test_a_backslash_in_the_query_is_refused_where_it_could_be_read_in_two_ways(one: Bench, mysql_url: str) -> None:
     await one.run(DATABASE_QUERY, ask(mysql_url, "SET sql_mode = 'NO_BACKSLASH_ESCAPES'"))
     error = await one.error(DATABASE_QUERY, ask(mysql_url, "SELECT 'a\\', ?, '", params=["x"]))
@@ -128,6 +141,8 @@ async def test_rows_of_returning_are_kept_and_counted(one: Bench, mysql_url: str
 
     assert result["rows"] == [{"id": 1, "name": "a", "data": {}}, {"id": 2, "name": "b", "data": None}]
     assert (result["count"], result["row_count"], result["rows_affected"]) == (2, 2, 2)
+    result = await one.run(DATABASE_QUERY, ask(mysql_url, "INSERT INTO things (name) VALUES ('c'); SELECT * FROM things"))
+    assert (result["count"], result["rows_affected"]) == (3, 1)
 
 
 async def test_a_statement_without_rows_tells_how_many_it_changed(one: Bench, mysql_url: str, table: str) -> None:

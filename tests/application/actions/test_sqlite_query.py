@@ -132,10 +132,10 @@ async def test_no_more_is_kept_than_the_limits_and_all_is_counted(one: Bench) ->
     async with bench(limits=replace(LIMITS, response_read_bytes=50_000)) as small:
         result = await small.run(DATABASE_QUERY, ask(query))
         error = await small.error(DATABASE_QUERY, ask("SELECT zeroblob(60000)"))
-        full = await small.error(DATABASE_QUERY, ask(f"CREATE TABLE t AS {query}"))
+        full = [await small.error(DATABASE_QUERY, ask(f"CREATE {kind} t AS {query}")) for kind in ("TABLE", "TEMP TABLE")]
     assert (len(result["rows"]), result["count"], result["truncated"]) == (49, 1234, True)
     assert (error.kind, "too big" in error.message) == ("query", True)
-    assert (full.kind, "full" in full.message) == ("query", True)
+    assert [(one.kind, "full" in one.message) for one in full] == [("query", True)] * 2
 
 
 async def test_an_error_tells_message_place_and_name(one: Bench) -> None:
@@ -206,6 +206,7 @@ async def test_a_file_that_is_no_database_is_told(one: Bench, tmp_path: Path) ->
         "PRAGMA writable_schema = ON",
         "PRAGMA mmap_size = 1000000",
         "PRAGMA hard_heap_limit = 1",
+        "PRAGMA busy_timeout = 3600000",
         "PRAGMA page_size = 65536",
         "PRAGMA max_page_count = 1000000000",
         "PRAGMA main.trusted_schema = ON",
