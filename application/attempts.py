@@ -6,26 +6,28 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from application.definitions import Definitions, Pinned
 from application.engine.action import Action
-from application.engine.egress import EgressPolicy
+from application.engine.calls import FlowFinder, starting_values
+from application.engine.egress import EgressPolicy, ExecutionPolicy
 from application.engine.executor import Executor, Stop
+from application.engine.once import Once
 from application.engine.scope import Names
-from application.engine.step_runner import Surroundings
-from application.event_store import Log
-from application.flow_documents import read_flow, teardown_reads
-from application.group_commit import SideWrite
+from application.engine.snapshots import Snapshots, snapshot_functions
+from application.engine.step_runner import Surroundings, close_all
+from application.log import Log, SideWrite
 from application.payloads import Payloads
 from application.recorder import AttemptRecorder, Fenced, unsealed
 from domain.definition import FlowDefinition
 from domain.errors import Refusal, Unavailable
 from domain.execution import Execution
-from domain.expressions import Builtins, ExpressionError, render
+from domain.expressions import Builtins, ExpressionError
 from domain.masking import Masker
 
 logger = logging.getLogger("testmesh.attempts")
@@ -43,7 +45,25 @@ class Tools:
     process_variables: Mapping[str, Any] = field(default_factory=dict)
     """The process environment as flows see it: in local runs alone."""
     folder: Path | None = None
-    """The folder whose files flows may use: in local runs alone."""
+    """The folder below which flows may read files: in local runs alone."""
+    snapshots: Snapshots | None = None
+    """Accepted values of earlier runs: in local runs alone."""
+    faker: Callable[[str, int], Any] | None = None
+    """Made-up data by the name of a provider and a seed."""
+    flows: FlowFinder | None = None
+    """The flows that may be called: in local runs alone."""
+    once: Once | None = None
+    """What flows of this run do a single time together: in local runs alone."""
+    definitions: Definitions = field(init=False)
+    shared: dict[str, Any] = field(default_factory=dict)
+    """What actions of all executions share, such as pools of connections; closed with `close`."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "definitions", Definitions(self.payloads, self.actions))
+
+    async def close(self) -> None:
+        """Close what executions shared, in the event loop in which they ran."""
+        await close_all(self.shared)
 
 
 class Attempt:
@@ -60,23 +80,45 @@ class Attempt:
         side: Sequence[SideWrite] = (),
         gate: asyncio.Event | None = None,
         secrets: Mapping[str, Any] | None = None,
+        unrecorded: Mapping[str, Any] | None = None,
+        definition: FlowDefinition | None = None,
     ) -> None:
-        """`side` takes effect with the last event (the lease's row goes); `secrets` are variables that are recorded nowhere."""
+        """`side` takes effect with the last event (the lease's row goes); `secrets` are variables that are recorded nowhere and
+        masked, `unrecorded` those that are only not recorded. `definition` is what the execution is pinned to, where it was
+        read already."""
         self.execution_id = execution.id
         self._tools = tools
         self._execution = execution
         self._teardown = teardown
         self._side = side
         self._masker = Masker(tools.mask_key)
-        self._secrets = dict(secrets or {})
-        for secret in self._secrets.values():
+        self._unrecorded = {**(unrecorded or {}), **(secrets or {})}
+        for secret in (secrets or {}).values():
             self._masker.add(str(secret))
+        self._definition = definition
+        self.outputs: Mapping[str, Any] = {}
+        """The flow's outputs when it has passed, not masked."""
         attempt = execution.attempt
         self._recorder = AttemptRecorder(
             tools.log, tools.payloads, execution, attempt, worker, self._masker, teardown=teardown, gate=gate
         )
         self._executor: Executor | None = None
         self._stop: Stop | None = None
+
+    @property
+    def hidden(self) -> frozenset[str]:
+        """The secrets that this attempt knows of."""
+        return frozenset(self._masker.known)
+
+    def hide(self, secrets: Iterable[str]) -> None:
+        """Mask these too."""
+        for secret in secrets:
+            self._masker.add(secret)
+
+    @property
+    def verdict(self) -> str | None:
+        """The execution's verdict, once it is recorded."""
+        return self._recorder.execution.verdict
 
     def stop(self, why: Stop) -> None:
         """Stop it from outside; a cancelled attempt still tears down, a lost or drained one leaves that to others."""
@@ -109,6 +151,7 @@ class Attempt:
             return None
         if result.stopped == "drain":
             return await self._recorder.give_back(self._side)
+        self.outputs = result.outputs
         return await self._recorder.finish(result.verdict, result.message, result.outputs, self._side, cause=result.cause)
 
     async def _run_teardown(self) -> int | None:
@@ -125,54 +168,62 @@ class Attempt:
         return await self._recorder.finish_taken_over(verdict, self._side)
 
     async def _prepared(self) -> Executor:
-        definition = await asyncio.to_thread(self._definition)
-        names = await asyncio.to_thread(self._names, definition)
+        pinned, names = await asyncio.to_thread(self._begin)
+        definition = pinned.definition
         around = Surroundings(
             definition,
             self._tools.actions,
             names,
             self._masker,
-            self._tools.egress,
+            ExecutionPolicy(self._tools.egress),
             {"X-TestMesh-Execution": str(self.execution_id), "X-TestMesh-Attempt": str(self._execution.attempt)},
             random.random,
-            self._tools.folder,
+            shared=self._tools.shared,
+            folder=self._tools.folder,
+            once=self._tools.once,
+            flows=self._tools.flows,
+            given=self._given,
         )
-        self._executor = Executor(around, self._recorder, teardown_reads(definition))
+        self._executor = Executor(around, self._recorder, pinned.teardown_reads)
         if self._stop is not None:
             self._executor.stop(self._stop)
         return self._executor
 
-    def _definition(self) -> FlowDefinition:
+    def _begin(self) -> tuple[Pinned, Names]:
         request = self._execution.request
-        text = self._tools.payloads.open(self._execution.workspace, request.document)
-        return read_flow(text, file=request.file, actions=self._tools.actions)[0]
+        if self._definition is not None:
+            pinned = Pinned.of(self._definition)
+        else:
+            pinned = self._tools.definitions.read(self._execution.workspace, request.document, request.file)
+        return pinned, self._names(pinned.definition)
+
+    @property
+    def _given(self) -> dict[str, Any]:
+        return {**self._execution.request.variables, **self._unrecorded}
 
     def _names(self, definition: FlowDefinition) -> Names:
         """The names at the start. Values of `env` are made from the clock at which the attempt started, so that a
         teardown on another worker gets the same ones."""
         execution = self._execution
         identity = {
-            "flow": {"name": definition.name, "id": execution.request.flow_id, "file": execution.request.file},
+            "flow": {
+                "name": definition.name,
+                "id": execution.request.flow_id,
+                "file": execution.request.file,
+                "case": execution.request.case,
+            },
             "execution": {"id": str(execution.id)},
             "attempt": execution.attempt,
         }
-        given = {**execution.request.variables, **self._secrets}
-        variables = self._variables(definition, identity, given)
+        frozen = Names(self._builtins(execution.started_at, frozen=True), {}, identity)
+        variables = starting_values(definition, self._given, self._tools.process_variables, frozen, "")
         started = execution.started_at if not self._teardown else datetime.now(execution.started_at.tzinfo)
         names = Names(self._builtins(started, frozen=False), variables, identity)
+        if self._tools.snapshots is not None:
+            names.functions = snapshot_functions(self._tools.snapshots, execution.request.file, self._masker)
         if self._teardown:
             names.values.update(unsealed(self._tools.payloads, execution.workspace, execution.outputs))
         return names
-
-    def _variables(self, definition: FlowDefinition, identity: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-        """What the run was given wins over the flow's `env` and inputs, these over the process environment."""
-        outside = {**self._tools.process_variables, **given}
-        names = Names(self._builtins(self._execution.started_at, frozen=True), outside, identity)
-        for name, value in {**definition.inputs, **definition.env}.items():
-            if name not in given:
-                names.values[name] = render(value, names.scope(f"env/{name}"))
-        names.values["env"] = {name: names.values[name] for name in {**definition.env, **given}}
-        return {name: value for name, value in names.values.items() if name not in identity}
 
     def _builtins(self, started: datetime, *, frozen: bool) -> Builtins:
         execution = self._execution
@@ -184,7 +235,9 @@ class Attempt:
         clock = _no_time if frozen else time.monotonic
         # Flows of one run share its --seed; their values must differ all the same.
         seed = f"{execution.request.seed}|{execution.request.flow_name}"
-        return Builtins(seed, execution.attempt, started, clock, identity)
+        if execution.request.case:
+            seed += f"|{execution.request.case}"
+        return Builtins(seed, execution.attempt, started, clock, identity, self._tools.faker)
 
 
 def _no_time() -> float:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from application import leases
-from application.event_store import Log
-from application.group_commit import VersionConflict
+from application.log import Log, VersionConflict
 from application.ports import RunCommand
 from domain.events import Actor
 from domain.execution import AttemptNotMine, Execution, ExecutionFinished

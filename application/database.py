@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 if TYPE_CHECKING:
     import psycopg
     from psycopg_pool import ConnectionPool
 
+RESTED_SECONDS = 1.0
+"""A pooled connection that nobody has used for so long is checked before it is given out."""
 _OPTIONS = {
     "connect_timeout": "5",
     "keepalives": "1",
@@ -31,6 +35,7 @@ class Database:
         self._size = size
         self._pool: ConnectionPool[psycopg.Connection[Any]] | None = None
         self._opening = threading.Lock()
+        self._taken: WeakKeyDictionary[psycopg.Connection[Any], float] = WeakKeyDictionary()
 
     def connect(self) -> psycopg.Connection[Any]:
         """A connection of one's own, in autocommit mode."""
@@ -53,13 +58,20 @@ class Database:
                     min_size=1,
                     max_size=self._size,
                     timeout=5.0,
-                    check=ConnectionPool.check_connection,
+                    check=self._checked,
                     open=False,
                     name="testmesh",
                 )
                 pool.open()
                 self._pool = pool
             return self._pool
+
+    def _checked(self, connection: psycopg.Connection[Any]) -> None:
+        """Ask a connection that has rested whether it still works; one that answered a moment ago costs no round trip."""
+        now = time.monotonic()
+        if now - self._taken.get(connection, 0.0) > RESTED_SECONDS:
+            connection.execute("SELECT 1")
+        self._taken[connection] = now
 
     def close(self) -> None:
         """Close the pool."""

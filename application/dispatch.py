@@ -8,8 +8,8 @@ import time
 
 import psycopg
 
-from application.event_store import Log, Recorded
 from application.group_commit import is_connection_error
+from application.log import Log, Recorded
 from application.ports import CommandQueue, RunCommand
 from domain.errors import Unavailable
 from domain.execution import Execution
@@ -43,17 +43,22 @@ class Dispatcher:
     def __init__(self, log: Log, queue: CommandQueue) -> None:
         self._log = log
         self._queue = queue
+        self._known: int | None = None
+        """The position that this dispatcher wrote last; None when it must be read."""
 
     def step(self) -> int:
         """Send one batch; the number of events read."""
-        position = self._position()
+        position = self._position() if self._known is None else self._known
+        self._known = None
         batch = self._log.read(position, BATCH, TOPICS)
         if not batch:
+            self._known = position
             return 0
         commands = [command for command in map(command_for, batch) if command is not None]
         if commands:
             self._queue.send(commands)
-        self._advance(position, batch[-1].position)
+        if self._advance(position, batch[-1].position):
+            self._known = batch[-1].position
         return len(batch)
 
     def run(self, stop: threading.Event) -> None:
@@ -90,13 +95,14 @@ class Dispatcher:
             row = connection.execute("SELECT position FROM executions.tracking WHERE name = %s", (NAME,)).fetchone()
         return row[0] if row else 0
 
-    def _advance(self, old: int, new: int) -> None:
-        """Two dispatchers are harmless: the slower one's position is not written."""
+    def _advance(self, old: int, new: int) -> bool:
+        """Two dispatchers are harmless: the slower one's position is not written. Whether it was."""
         assert self._log.database is not None
         with self._log.database.pool.connection() as connection:
-            connection.execute(
+            written = connection.execute(
                 "INSERT INTO executions.tracking (name, position) VALUES (%s, %s)"
                 " ON CONFLICT (name) DO UPDATE SET position = excluded.position"
                 " WHERE executions.tracking.position = %s",
                 (NAME, new, old),
             )
+        return written.rowcount == 1

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 from uuid import UUID
 
-from eventsourcing.application import AggregateNotFoundError, Application
+from eventsourcing.application import Application
 from eventsourcing.domain import Aggregate
 from eventsourcing.persistence import (
     AggregateRecorder,
@@ -26,24 +25,13 @@ from eventsourcing.persistence import (
 from eventsourcing.utils import Environment
 
 from application.database import Database
-from application.group_commit import Append, GroupCommitter, SideWrite, VersionConflict
+from application.group_commit import Append, GroupCommitter
+from application.log import SNAPSHOT_EVERY, A, Log, Recorded, SideWrite, rebuilt
 from application.transcoding import EventMapper, OrjsonTranscoder
 from domain.errors import NotFound
 
-A = TypeVar("A", bound=Aggregate)
 REMEMBERED = 10_000
 """Aggregates whose last own event is remembered for the fence."""
-SNAPSHOT_EVERY = 200
-"""Versions between two snapshots of an aggregate."""
-
-
-@dataclass(frozen=True, slots=True)
-class Recorded:
-    """A decoded event at its position in a log."""
-
-    position: int
-    event: Any
-    topic: str
 
 
 class PostgresRecorder(ApplicationRecorder):
@@ -86,6 +74,20 @@ class PostgresRecorder(ApplicationRecorder):
         with self._database.pool.connection() as connection:
             rows = connection.execute(sql, (originator_id, gt or 0, lte or 2**31 - 1, limit)).fetchall()
         return [StoredEvent(*row) for row in rows]
+
+    def select_aggregate(self, originator_id: UUID | str) -> Sequence[StoredEvent]:
+        """What an aggregate is rebuilt from, in one round trip: its newest snapshot, if any, and the events after it."""
+        sql = (
+            "WITH newest AS (SELECT originator_id, originator_version, topic, state"
+            f" FROM {self._schema}.snapshots WHERE originator_id = %s ORDER BY originator_version DESC LIMIT 1)"
+            " SELECT *, 0 AS part FROM newest UNION ALL"
+            f" SELECT originator_id, originator_version, topic, state, 1 FROM {self._table} WHERE originator_id = %s"
+            " AND originator_version > coalesce((SELECT originator_version FROM newest), 0)"
+            " ORDER BY part, originator_version"
+        )
+        with self._database.pool.connection() as connection:
+            rows = connection.execute(sql, (originator_id, originator_id)).fetchall()
+        return [StoredEvent(*row[:4]) for row in rows]
 
     def select_notifications(
         self,
@@ -161,42 +163,32 @@ class _Application(Application[UUID]):
         return EventMapper(transcoder=self.construct_transcoder())
 
 
-class Log:
-    """One domain's log: load an aggregate, put what it decided, read the tail."""
+class PostgresLog(Log):
+    """One domain's log in PostgreSQL."""
 
-    def __init__(self, name: str, database: Database | None = None) -> None:
-        """`database` None keeps everything in memory (local runs)."""
+    database: Database
+
+    def __init__(self, name: str, database: Database) -> None:
         self.name = name
         self.database = database
-        env: dict[str, str] = {}
-        if database is not None:
-            Factory.databases[name] = database
-            env = {"PERSISTENCE_MODULE": "application.event_store:Factory", "IS_SNAPSHOTTING_ENABLED": "y"}
+        Factory.databases[name] = database
+        env = {"PERSISTENCE_MODULE": "application.event_store:Factory", "IS_SNAPSHOTTING_ENABLED": "y"}
         application = type(name, (_Application,), {"name": name})
         self.application: Application[UUID] = application(env)
-        self._committer = GroupCommitter(name, database.connect) if database is not None else None
+        self._recorder = PostgresRecorder(database, name)
+        self._committer = GroupCommitter(name, database.connect)
         self._last: OrderedDict[UUID | str, StoredEvent] = OrderedDict()
 
     def load(self, kind: type[A], id: UUID) -> A:
         """The aggregate as it is now; NotFound when there is none."""
-        try:
-            return self.application.repository.get(id)
-        except AggregateNotFoundError as error:
-            raise NotFound(f"there is no {kind.__name__.lower()} {id}") from error
-
-    def find(self, kind: type[A], id: UUID) -> A | None:
-        """The aggregate, or None."""
-        try:
-            return self.load(kind, id)
-        except NotFound:
-            return None
+        events = map(self.application.mapper.to_domain_event, self._recorder.select_aggregate(id))
+        found: A | None = rebuilt(events)
+        if found is None:
+            raise NotFound(f"there is no {kind.__name__.lower()} {id}")
+        return found
 
     def submit(self, *aggregates: Aggregate, side: Sequence[SideWrite] = (), patience: float = 3.0) -> Future[int]:
-        """Hand the pending events to the write path; the future gives the position of the last.
-
-        One aggregate's appends must be submitted in order, and the fence (its last own event) is checked after any
-        broken connection. Errors: VersionConflict, LostTail, Unavailable.
-        """
+        """To the group commit, with the event before the first, which the fence checks."""
         stored, previous = [], None
         for aggregate in aggregates:
             events = [self.application.mapper.to_stored_event(event) for event in aggregate.collect_events()]
@@ -209,43 +201,27 @@ class Log:
             done: Future[int] = Future()
             done.set_result(self.head())
             return done
-        if self._committer is None:
-            return self._record_in_memory(stored)
         return self._committer.submit(Append(stored, side, previous, patience))
-
-    def put(self, *aggregates: Aggregate, side: Sequence[SideWrite] = (), patience: float = 3.0) -> int:
-        """As `submit`, and wait for the commit."""
-        before = [aggregate.version - len(aggregate.pending_events) for aggregate in aggregates]
-        position = self.submit(*aggregates, side=side, patience=patience).result()
-        for aggregate, version in zip(aggregates, before, strict=True):
-            self.snapshot_when_long(aggregate, version)
-        return position
 
     def read(self, after: int, limit: int, topics: Sequence[str] = ()) -> list[Recorded]:
         """Decoded events with a position above `after`, in order."""
-        found = self.application.recorder.select_notifications(after, limit, topics=topics, inclusive_of_start=False)
+        found = self._recorder.select_notifications(after, limit, topics=topics, inclusive_of_start=False)
         return [Recorded(n.id, self.application.mapper.to_domain_event(n), n.topic) for n in found]
 
     def position_of(self, id: UUID, version: int = 1) -> int:
         """Where an event of an aggregate stands; NotFound when there is none."""
-        recorder = self.application.recorder
-        if isinstance(recorder, PostgresRecorder):
-            found = recorder.position_of(id, version)
-        else:
-            events = ((r.position, r.event) for r in self.read(0, 1_000_000))
-            found = next((at for at, e in events if (e.originator_id, e.originator_version) == (id, version)), None)
+        found = self._recorder.position_of(id, version)
         if found is None:
             raise NotFound(f"there is no event {version} of {id}")
         return found
 
     def head(self) -> int:
         """The position of the newest event; 0 in an empty log."""
-        return self.application.recorder.max_notification_id() or 0
+        return self._recorder.max_notification_id() or 0
 
     def close(self) -> None:
         """Commit what was handed in; the database stays open for others."""
-        if self._committer is not None:
-            self._committer.close()
+        self._committer.close()
         self.application.close()
 
     def _fence(self, first: StoredEvent) -> StoredEvent | None:
@@ -259,16 +235,7 @@ class Log:
         if len(self._last) > REMEMBERED:
             self._last.popitem(last=False)
 
-    def _record_in_memory(self, stored: list[StoredEvent]) -> Future[int]:
-        done: Future[int] = Future()
-        try:
-            positions = self.application.recorder.insert_events(stored) or [0]
-            done.set_result(positions[-1])
-        except IntegrityError as error:
-            done.set_exception(VersionConflict(str(error)))
-        return done
-
     def snapshot_when_long(self, aggregate: Aggregate, before: int) -> None:
         """Keep a snapshot when the aggregate has passed a multiple of SNAPSHOT_EVERY since version `before`."""
-        if self.database is not None and aggregate.version // SNAPSHOT_EVERY > before // SNAPSHOT_EVERY:
+        if aggregate.version // SNAPSHOT_EVERY > before // SNAPSHOT_EVERY:
             self.application.take_snapshot(aggregate.id)

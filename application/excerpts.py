@@ -15,22 +15,52 @@ ROUNDS = ((2000, 50), (500, 20), (100, 5), (40, 2))
 
 def plain(value: Any) -> Any:
     """The value as JSON that PostgreSQL and orjson can keep: no NUL, no lone surrogates, no huge integers."""
-    if isinstance(value, str):
-        text = value.replace("\x00", "\ufffd")
-        return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8", "replace")
-    if isinstance(value, bool) or value is None:
+    kind = type(value)
+    if kind is str:
+        return value if value.isascii() and "\x00" not in value else _text(value)
+    if value is None or kind is bool:
         return value
+    if kind is dict:
+        return {
+            key if type(key) is str and key.isascii() and "\x00" not in key else _text(str(key)): plain(item)
+            for key, item in value.items()
+        }
+    if kind is list or kind is tuple:
+        return [plain(item) for item in value]
+    return _plain_of_another_kind(value)
+
+
+def _plain_of_another_kind(value: Any) -> Any:
     if isinstance(value, int):
         return value if -(2**63) <= value < 2**64 else str(value)
     if isinstance(value, float):
         return value if value == value and abs(value) != float("inf") else str(value)
     if isinstance(value, Mapping):
-        return {str(plain(str(key))): plain(item) for key, item in value.items()}
+        return plain(dict(value))
     if isinstance(value, list | tuple | set | frozenset):
-        return [plain(item) for item in value]
+        return plain(list(value))
     if isinstance(value, bytes):
-        return plain(value.decode("utf-8", "replace"))
-    return plain(str(value))
+        return _text(value.decode("utf-8", "replace"))
+    return _text(str(value))
+
+
+def _text(text: str) -> str:
+    return text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode("utf-8", "replace")
+
+
+def is_light(value: Any, most: int) -> bool:
+    """Whether a value has at most so many characters and parts; looks no further than that."""
+    pending, left = [value], most
+    while pending:
+        item = pending.pop()
+        left -= len(item) if isinstance(item, str | bytes) else 1
+        if left < 0:
+            return False
+        if isinstance(item, dict):
+            pending.extend(item.values())
+        elif isinstance(item, list | tuple):
+            pending.extend(item)
+    return True
 
 
 def shorten(value: Any, text: int = 500, items: int = 20, depth: int = 5) -> Any:

@@ -11,8 +11,7 @@ from uuid import NAMESPACE_URL, UUID, uuid4, uuid5
 
 import orjson
 
-from application.event_store import Log
-from application.group_commit import SideWrite, VersionConflict
+from application.log import Log, SideWrite, VersionConflict
 from application.payloads import Payloads, Reference
 from domain.definition import FlowDefinition
 from domain.errors import Conflict, NotFound
@@ -44,6 +43,8 @@ class RunRequest:
     tags: Sequence[str] = ()
     trigger: str = "api"
     seed: str | None = None
+    case: str = ""
+    """The key of the data row that this run is for."""
     idempotency_key: str | None = None
     digest: str = ""
     """SHA-256 of the canonical request, compared when the same idempotency key comes again."""
@@ -96,6 +97,7 @@ class Executions:
             max_attempts=MAX_ATTEMPTS,
             timeout=definition.config.timeout,
             teardown_timeout=definition.config.teardown_timeout,
+            case=request.case,
         )
         try:
             return id, self.log.put(execution, side=side)

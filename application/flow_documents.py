@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from application.documents.build import build
@@ -20,7 +20,7 @@ from application.documents.scope import Scope
 from application.documents.shapes import describe
 from application.documents.source import Source, did_you_mean
 from application.engine.action import Action
-from domain.definition import FlowDefinition, Path, Position
+from domain.definition import Data, FlowDefinition, Path, Position
 from domain.errors import Problem
 from domain.limits import LIMITS, Limits
 
@@ -45,13 +45,15 @@ def read_flow(
     actions: Mapping[str, Action],
     known_variables: Iterable[str] | None = None,
     strict: bool | None = None,
+    columns: Callable[[Data], Iterable[str] | None] | None = None,
     limits: Limits = LIMITS,
 ) -> tuple[FlowDefinition, tuple[Problem, ...]]:
     """A flow's definition, and the warnings. Raises InvalidFlow with every error found, and nothing else.
 
     `actions` maps every name and alias to its action. `known_variables`, where given, is all that can come from outside
     the document: a name that is neither there nor defined in the document is then an error instead of a warning
-    (unless `strict` is False: then more may come from elsewhere, and it stays a warning).
+    (unless `strict` is False: then more may come from elsewhere, and it stays a warning). `columns` gives the names in a
+    file of rows, None when they cannot be known.
     """
     report = Report(read(text, file, limits))
     report.errors += report.document.problems
@@ -63,7 +65,7 @@ def read_flow(
         report.finish()
     definition = build(report.document, actions, check.ids)
     strict = known_variables is not None if strict is None else strict
-    Scope(report, actions, set(known_variables or ()), strict).flow(definition)
+    Scope(report, actions, set(known_variables or ()), strict, columns).flow(definition)
     lint(report)
     return definition, report.finish()
 

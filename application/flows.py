@@ -8,10 +8,9 @@ from typing import Any, Literal
 from uuid import UUID
 
 from application.engine.action import Action
-from application.event_store import Log
 from application.executions import Pinned
 from application.flow_documents import digest, read_flow
-from application.group_commit import VersionConflict
+from application.log import Log, VersionConflict
 from application.payloads import Payloads
 from domain.definition import FlowDefinition
 from domain.errors import Conflict, Invalid, LimitExceeded, NotFound, Problem

@@ -10,34 +10,14 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from eventsourcing.persistence import StoredEvent
-
-from domain.errors import Conflict, Unavailable
+from application.log import LostTail, SideWrite, VersionConflict
+from domain.errors import Unavailable
 
 if TYPE_CHECKING:
     import psycopg
+    from eventsourcing.persistence import StoredEvent
 
 MAX_BATCH = 256
-
-
-class VersionConflict(Conflict):
-    """Somebody else has appended to this aggregate: load it again and decide anew."""
-
-    code = "version_conflict"
-
-
-class LostTail(Conflict):
-    """The log no longer holds what this process appended (a failover that lost commits): stop writing."""
-
-    code = "lost_tail"
-
-
-@dataclass(frozen=True, slots=True)
-class SideWrite:
-    """A statement that takes effect in the transaction of the events beside it, or not at all."""
-
-    sql: str
-    params: Sequence[Any] = ()
 
 
 @dataclass(slots=True)

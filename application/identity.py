@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from application.event_store import Log
-from application.group_commit import VersionConflict
+from application.log import Log, VersionConflict
 from domain.api_key import MAX_LIFETIME_DAYS, SCOPES, ApiKey, KeyText, key_uuid
 from domain.errors import Invalid, NotFound
 from domain.events import SYSTEM, Actor

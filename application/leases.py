@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from application.group_commit import SideWrite
+from application.log import SideWrite
 
 if TYPE_CHECKING:
     import psycopg

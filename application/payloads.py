@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from application.database import Database
-from application.group_commit import SideWrite
+from application.log import SideWrite
 from domain.errors import NotFound, Unavailable
 
 Reference = Mapping[str, Any]

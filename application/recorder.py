@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import asdict
 from typing import Any
 
 import orjson
 
-from application.event_store import SNAPSHOT_EVERY, Log
-from application.excerpts import fit, fit_outcome, plain, shorten
-from application.group_commit import LostTail, SideWrite, VersionConflict
+from application.engine.progress import Pending
+from application.excerpts import fit, fit_outcome, is_light, plain, shorten
+from application.log import SNAPSHOT_EVERY, Log, LostTail, SideWrite, VersionConflict
 from application.payloads import Payloads
 from domain.definition import Phase, Step
 from domain.errors import LimitExceeded
@@ -20,11 +19,13 @@ from domain.events import Actor
 from domain.execution import AttemptNotMine, Execution
 from domain.limits import LIMITS
 from domain.masking import Masker
-from domain.outcome import StepOutcome, Verdict
+from domain.outcome import StepOutcome, Verdict, as_record
 
 Command = Callable[[Execution], None]
 SEALED = "$sealed"
 """Marks a value of a step's state that is kept in a payload, encrypted."""
+LIGHT = 16_384
+"""Characters and values of a result up to which it is encoded at once; more would hold up the event loop."""
 PATIENCE = 60.0
 """Seconds that a worker keeps trying to record while PostgreSQL is away; its lease ends it earlier."""
 
@@ -63,31 +64,64 @@ class AttemptRecorder:
         self._lock = asyncio.Lock()
         self._landed = execution.version
 
-    async def step_started(self, step: Step, path: str, phase: Phase, number: int, name: str, *, durable: bool) -> None:
+    def step_started(self, step: Step, path: str, phase: Phase, number: int, name: str, *, durable: bool) -> Pending:
         """Append StepStarted; wait for it only when durable. LimitExceeded when the execution has too many events."""
         if phase != "teardown" and self.execution.version >= LIMITS.events_per_execution:
             raise LimitExceeded(f"an execution may have {LIMITS.events_per_execution} events; this one has reached it")
+        values: dict[str, Any] = {"path": path, "phase": phase, "number": number, "name": name[:255], "action": step.action}
+        commands: list[Command] = [lambda e: e.start_step(self._by, self._attempt, self._worker, **values)]
+        if (self._gate is not None and not self._gate.is_set()) or not self._append_now(commands):
+            return self._start_step(commands, durable)
+        return None if not durable or self._has_landed() else self._settled()
+
+    async def _start_step(self, commands: list[Command], durable: bool) -> None:
         if self._gate is not None:
             await self._gate.wait()
-        values: dict[str, Any] = {"path": path, "phase": phase, "number": number, "name": name[:255], "action": step.action}
-        await self._append([lambda e: e.start_step(self._by, self._attempt, self._worker, **values)])
+        await self._append(commands)
         if durable:
             await self.settle()
 
-    async def step_finished(
+    async def _settled(self) -> None:
+        await self.settle()
+
+    def step_finished(
+        self, path: str, phase: Phase, outcome: StepOutcome, state: Mapping[str, Any], logs: Sequence[Mapping[str, Any]]
+    ) -> Pending:
+        """Append the step's log lines and StepFinished; a big result goes to a payload."""
+        if state or not is_light(outcome.result, LIGHT):
+            return self._finish_step(path, phase, outcome, state, logs)
+        record, payload, side = self._bounded(outcome)
+        commands = self._ended(path, phase, record, {}, payload, logs)
+        return None if self._append_now(commands, side) else self._append(commands, side)
+
+    async def _finish_step(
         self, path: str, phase: Phase, outcome: StepOutcome, state: Mapping[str, Any], logs: Sequence[Mapping[str, Any]]
     ) -> None:
-        """Append the step's log lines and StepFinished; a big result goes to a payload."""
+        """What is large is encoded beside the event loop."""
         record, payload, side = await asyncio.to_thread(self._bounded, outcome)
         kept, more = await asyncio.to_thread(self._kept, state) if state else ({}, [])
-        side = [*side, *more]
+        await self._append(self._ended(path, phase, record, kept, payload, logs), [*side, *more])
+
+    def _ended(
+        self,
+        path: str,
+        phase: Phase,
+        record: dict[str, Any],
+        kept: dict[str, Any],
+        payload: dict[str, Any] | None,
+        logs: Sequence[Mapping[str, Any]],
+    ) -> list[Command]:
         values: dict[str, Any] = {"path": path, "phase": phase, "outcome": record, "state": kept, "payload": payload}
         commands: list[Command] = []
         if logs:
             lines = _lines(logs)
             commands.append(lambda e: e.write_log(self._by, self._attempt, self._worker, path=path, lines=lines))
         commands.append(lambda e: e.finish_step(self._by, self._attempt, self._worker, **values))
-        await self._append(commands, side)
+        return commands
+
+    def crowded(self) -> bool:
+        """Loops may fill half of an execution's events."""
+        return self.execution.version >= LIMITS.events_per_execution // 2
 
     async def teardown_started(self) -> None:
         """Append TeardownStarted of an attempt's own teardown (a taken-over one was started by its claim)."""
@@ -105,7 +139,7 @@ class AttemptRecorder:
         text = self._masker.mask_text(message)[:1000]
 
         def end(e: Execution) -> None:
-            e.finish(self._by, self._attempt, self._worker, verdict, cause, text, fit(plain(dict(outputs))))
+            e.finish(self._by, self._attempt, self._worker, verdict, cause, text, fit(plain(self._masker.mask(dict(outputs)))))
 
         await self._append([end], side)
         return await self.settle()
@@ -138,6 +172,22 @@ class AttemptRecorder:
             future = self._log.submit(self.execution, side=side, patience=PATIENCE)
             self._flight = (future, commands, list(side))
 
+    def _append_now(self, commands: list[Command], side: Sequence[SideWrite] = ()) -> bool:
+        """As `_append`, if nothing has to be waited for; whether it was so."""
+        if self._lock.locked() or not self._has_landed() or self._snapshot_is_due():
+            return False
+        self._flight = None
+        self._apply(commands)
+        self._flight = (self._log.submit(self.execution, side=side, patience=PATIENCE), commands, list(side))
+        return True
+
+    def _has_landed(self) -> bool:
+        """Whether the commit in flight, if there is one, is known to have succeeded."""
+        if self._flight is None:
+            return True
+        future = self._flight[0]
+        return future.done() and future.exception() is None
+
     def _apply(self, commands: Sequence[Command]) -> None:
         try:
             for command in commands:
@@ -151,7 +201,7 @@ class AttemptRecorder:
         while self._flight is not None:
             future, commands, side = self._flight
             try:
-                position = await asyncio.shield(asyncio.wrap_future(future))
+                position = future.result() if future.done() else await asyncio.shield(asyncio.wrap_future(future))
                 self._flight = None
                 await self._snapshot()
             except VersionConflict:
@@ -166,9 +216,13 @@ class AttemptRecorder:
 
     async def _snapshot(self) -> None:
         """Long executions are loaded from a snapshot when somebody else has to decide about them."""
+        due = self._snapshot_is_due()
         before, self._landed = self._landed, self.execution.version
-        if self._landed // SNAPSHOT_EVERY > before // SNAPSHOT_EVERY:
+        if due:
             await asyncio.to_thread(self._log.snapshot_when_long, self.execution, before)
+
+    def _snapshot_is_due(self) -> bool:
+        return self.execution.version // SNAPSHOT_EVERY > self._landed // SNAPSHOT_EVERY
 
     def _apply_again(self, commands: Sequence[Command]) -> None:
         from domain.execution import ExecutionFinished
@@ -180,7 +234,9 @@ class AttemptRecorder:
 
     def _bounded(self, outcome: StepOutcome) -> tuple[dict[str, Any], dict[str, Any] | None, list[SideWrite]]:
         """The outcome as plain data that fits an event; what does not fit is kept whole as a payload."""
-        record = plain(asdict(outcome))
+        record = plain(as_record(outcome))
+        if len(orjson.dumps(record)) <= LIMITS.excerpt_bytes:
+            return record, None, []
         body = orjson.dumps({"result": record["result"], "exchange": record["exchange"]})
         if len(body) <= LIMITS.excerpt_bytes:
             return fit_outcome(record), None, []

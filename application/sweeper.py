@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from uuid import UUID
 
 from application import leases
-from application.event_store import Log
-from application.group_commit import VersionConflict, is_connection_error
+from application.group_commit import is_connection_error
+from application.log import Log, VersionConflict
 from application.ports import CommandQueue, RunCommand
 from domain.errors import Unavailable
 from domain.events import Actor

@@ -62,6 +62,19 @@ class OnError:
 
 
 @dataclass(frozen=True, slots=True)
+class Data:
+    """Rows of data, each of which makes a case of its own: given in place, or in a CSV, JSON or JSON lines file.
+
+    `key` is the column that names a row; without it a row is named by its number, from 1.
+    """
+
+    rows: tuple[Mapping[str, Any], ...] = ()
+    file: str | None = None
+    key: str | None = None
+    delimiter: str = ","
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
     """One step. `path` is its place in the document; `config` holds the raw values, templates unresolved.
 
@@ -86,6 +99,8 @@ class Step:
     disabled: bool = False
     tags: tuple[str, ...] = ()
     secret_outputs: tuple[str, ...] = ()
+    once: str | None = None
+    """A name under which the step is run a single time for all flows of a run, its outcome shared."""
     bodies: Mapping[str, tuple[Step, ...]] = field(default_factory=dict)
 
 
@@ -118,6 +133,11 @@ class FlowDefinition:
     env_file: tuple[str, ...] = ()
     inputs: Mapping[str, Any] = field(default_factory=dict)
     outputs: Mapping[str, str] = field(default_factory=dict)
+    data: Data | None = None
+    needs: tuple[str, ...] = ()
+    """Flows that must have passed before: paths, names or ids."""
+    lock: tuple[str, ...] = ()
+    """Names of locks: of the flows that name one, a single one runs at a time."""
     config: FlowConfig = field(default_factory=FlowConfig)
     source: str = ""
     file: str = "<flow>"

@@ -44,6 +44,7 @@ class Execution(RecordedAggregate):
         """Somebody wants a flow run: which one, with what, and within which bounds (seconds)."""
 
         TOPIC = "execution.requested"
+        class_version = 2
         project: str
         flow_id: str | None
         flow_revision: int | None
@@ -59,6 +60,12 @@ class Execution(RecordedAggregate):
         max_attempts: int
         timeout: float
         teardown_timeout: float
+        case: str
+
+        @staticmethod
+        def upcast_v1_v2(state: dict[str, Any]) -> None:
+            """Version 2 names the row of data that the execution is for; empty for none."""
+            state["case"] = ""
 
         def apply(self, aggregate: Execution) -> None:
             """Queue attempt 1."""

@@ -8,7 +8,7 @@ KIB = 1024
 MIB = 1024 * KIB
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Limits:
     """The defaults; an operator's settings may replace them. Sources: design of the project, OWASP ASVS 5.0."""
 
@@ -43,6 +43,13 @@ class Limits:
     secret_min_chars: int = 4
     url_bytes: int = 64 * KIB
     rows: int = 10_000
+    data_rows: int = 100_000
+    data_bytes: int = 16 * MIB
+    import_bytes: int = 64 * MIB
+    import_yaml_bytes: int = 8 * MIB
+    import_nodes: int = 1_000_000
+    import_depth: int = 100
+    import_files: int = 1_000
 
 
 LIMITS = Limits()

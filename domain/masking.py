@@ -28,6 +28,8 @@ class Masker:
         self._key = key
         self._tokens: dict[str, str] = {}
         self._finder: _Finder | None = None
+        self.known: set[str] = set()
+        """The secrets themselves."""
         self.refused: list[str] = []
         """Secrets too short to be masked without ruining everything."""
 
@@ -36,6 +38,7 @@ class Masker:
         if len(secret.strip()) < LIMITS.secret_min_chars:
             self.refused.append(secret)
             return
+        self.known.add(secret)
         token = f"[secret:{hmac.new(self._key, secret.encode('utf-8', 'replace'), hashlib.sha256).hexdigest()[:6]}]"
         for form in _forms(secret):
             if len(form) >= LIMITS.secret_min_chars:
@@ -51,7 +54,10 @@ class Masker:
         return self._finder.replace(text)
 
     def mask(self, value: Any, *, sensitive_keys: bool = False) -> Any:
-        """The value without secrets, keys included; with `sensitive_keys`, values under telling names go too."""
+        """The value without secrets, keys included; with `sensitive_keys`, values under telling names go too. The value
+        itself, not a copy, when there is nothing to mask."""
+        if not self._tokens and not sensitive_keys:
+            return value
         if isinstance(value, str):
             return self.mask_text(value)
         if isinstance(value, Mapping):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, Literal
 
 StepVerdict = Literal["passed", "passed_on_retry", "failed", "error", "skipped", "tolerated", "cancelled", "timed_out"]
@@ -35,6 +35,8 @@ class AssertionOutcome:
     offset: int = 0
     expected: Any = None
     actual: Any = None
+    operator: str = ""
+    """How expected and actual were compared: `==`, `<`, `contains`, ...; empty for no comparison."""
     values: tuple[tuple[str, Any], ...] = ()
     diff: tuple[str, ...] = ()
 
@@ -62,8 +64,30 @@ class StepOutcome:
     error: StepError | None = None
     reason: str | None = None
     exchange: Mapping[str, Any] | None = None
+    file: str | None = None
+    """The file of a called flow, where the step stands in one: its lines are counted there."""
 
     @property
     def ok(self) -> bool:
         """Whether the flow may go on as if nothing happened."""
         return self.verdict in ("passed", "passed_on_retry", "skipped", "tolerated")
+
+
+def as_record(value: Any) -> Any:
+    """Outcomes, and those inside them, as mappings by field; what they hold is not copied."""
+    names = _fields(type(value))
+    if names:
+        return {name: as_record(getattr(value, name)) for name in names}
+    if isinstance(value, tuple):
+        return [as_record(item) for item in value]
+    return value
+
+
+_FIELDS: dict[type[Any], tuple[str, ...]] = {}
+
+
+def _fields(kind: type[Any]) -> tuple[str, ...]:
+    """Names of a dataclass's fields; none of any other class."""
+    if kind not in _FIELDS:
+        _FIELDS[kind] = tuple(one.name for one in fields(kind)) if is_dataclass(kind) else ()
+    return _FIELDS[kind]

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from application.attempts import Tools
 from application.database import Database
-from application.event_store import Log
+from application.event_store import PostgresLog
 from application.executions import Executions
 from application.flows import Flows
 from application.identity import Identity
@@ -82,7 +82,7 @@ class Platform:
             raise Invalid("no database: set TESTMESH_DATABASE_URL, or start everything with `testmesh up`", code="no_database")
         self.settings = settings
         self._pool_size = pool_size
-        self._opened: list[Database | Log] = []
+        self._opened: list[Database | PostgresLog] = []
         self._databases: dict[tuple[str, str], Database] = {}
 
     def migrate(self) -> dict[str, Migrated]:
@@ -111,9 +111,9 @@ class Platform:
         return self.database(log, PROJECTOR)
 
     @cached_property
-    def logs(self) -> Mapping[str, Log]:
+    def logs(self) -> Mapping[str, PostgresLog]:
         """The logs by name."""
-        made = {log: Log(log, self.database(log)) for log in LOGS}
+        made = {log: PostgresLog(log, self.database(log)) for log in LOGS}
         self._opened.extend(made.values())
         return made
 
@@ -150,10 +150,11 @@ class Platform:
         """What a worker's attempts need. Flows reach only what the operator's allow list names besides public addresses."""
         from application.actions.registry import ACTIONS
         from application.engine.egress import WorkerPolicy
+        from interfaces.adapters.made_up import made_up
 
         mask_key = hmac.new(self.key, b"testmesh masking", hashlib.sha256).digest()
         policy = WorkerPolicy(self.settings.egress_allow, own_addresses(self.settings))
-        return Tools(self.logs["executions"], self.payloads("executions"), ACTIONS, policy, mask_key)
+        return Tools(self.logs["executions"], self.payloads("executions"), ACTIONS, policy, mask_key, faker=made_up)
 
     def close(self) -> None:
         """Commit what was handed in, then close every connection."""

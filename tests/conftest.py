@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.support.kafka_broker import kafka_port
 from tests.support.mariadb import mariadb, mysql_url
 from tests.support.servers import (
     database_url,
@@ -16,6 +17,7 @@ from tests.support.servers import (
 __all__ = [
     "database_url",
     "fresh_database",
+    "kafka_port",
     "mariadb",
     "mysql_url",
     "postgres_server",

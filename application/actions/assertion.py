@@ -82,8 +82,10 @@ class _Checking:
             return "\n".join((*lines, f"    {error}"))
         found = self._explained()
         if found.expected is not Explanation.MISSING and found.actual is not Explanation.MISSING:
-            lines.append(f"    expected {_shown(found.expected)}, got {_shown(found.actual)}")
+            how = "" if found.operator in ("", "==") else f"{found.operator} "
+            lines.append(f"    expected {how}{_shown(found.expected)}, got {_shown(found.actual)}")
         lines.extend(f"    {text} = {_shown(value)}" for text, value in found.values)
+        lines.extend(f"    {note}" for note in found.notes)
         return "\n".join(lines)
 
     def _explained(self) -> Explanation:

@@ -63,9 +63,6 @@ DATABASE_QUERY = Action(
     run=run,
     result=RESULT,
 )
-DATABASE_ACTIONS = (
-    DATABASE_QUERY,
-    _of(POSTGRES_KIND, "postgresql.query", "postgresql.*", "postgres.query", "postgres.*"),
-    _of(MYSQL_KIND, "mysql.query", "mysql.*", "mariadb.query", "mariadb.*"),
-    _of(SQLITE_KIND, "sqlite.query", "sqlite.*"),
-)
+POSTGRESQL_QUERY = _of(POSTGRES_KIND, "postgresql.query", "postgresql.*", "postgres.query", "postgres.*")
+MYSQL_QUERY = _of(MYSQL_KIND, "mysql.query", "mysql.*", "mariadb.query", "mariadb.*")
+SQLITE_QUERY = _of(SQLITE_KIND, "sqlite.query", "sqlite.*")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import json
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from application.actions.http_headers import readable, shown
@@ -71,13 +72,21 @@ def excerpt(text: str, limit: int) -> str:
 
 
 def _text(response: httpx.Response, content: bytes) -> str:
-    charset = response.charset_encoding or "utf-8"
-    if not _CHARSET.fullmatch(charset):
-        charset = "utf-8"
+    charset = _charset(response.headers.get("content-type", ""))
     try:
         return codecs.decode(content, charset, "replace")
     except (LookupError, ValueError):
         return content.decode("utf-8", "replace")
+
+
+@lru_cache(maxsize=256)
+def _charset(content_type: str) -> str:
+    from email.message import Message
+
+    message = Message()
+    message["content-type"] = content_type.encode("ascii", "replace").decode()
+    charset = message.get_content_charset() or "utf-8"
+    return charset if _CHARSET.fullmatch(charset) else "utf-8"
 
 
 def _parsed(response: httpx.Response, content: bytes, text: str, depth: int) -> Any:

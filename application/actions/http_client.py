@@ -14,13 +14,11 @@ from application.actions.http_errors import http2_missing
 from application.actions.http_headers import Pairs
 from application.actions.http_one import HttpOne
 from application.actions.http_reading import Body, read_body
-from application.actions.http_tls import MARKS, Contexts, Marks
+from application.actions.http_tls import MARKS, Contexts, Marks, Tls
 from application.actions.http_url import bare, checked_url, judge_number, judge_target, origin_of, user_of
 from application.engine.action import ActionContext, ActionError
 
 if TYPE_CHECKING:
-    import ssl
-
     from application.actions.http_two import HttpTwo
 
 _REDIRECTS = (301, 302, 303, 307, 308)
@@ -39,7 +37,7 @@ class Ask:
     left_out: frozenset[str] = frozenset()
     max_redirects: int = 0
     digest: httpx.DigestAuth | None = None
-    tls: ssl.SSLContext | None = None
+    tls: Tls | None = None
     proxy: httpx.URL | None = None
     http2: bool = False
 
@@ -56,20 +54,23 @@ class Answer:
 
 
 class HttpClient:
-    """What the HTTP steps of one execution share. Tokens of oauth2 are kept until they end."""
+    """What the HTTP steps of one execution share. Tokens of oauth2 are kept until they end. Connections are shared with the
+    other executions under the same egress policy, but for those that know a key of this one's."""
 
     def __init__(self, context: ActionContext) -> None:
         self._policy = context.egress
         self._limits = context.limits
-        self._one = HttpOne(context.egress, context.limits)
+        self._shared = shared_one(context)
+        self._own: HttpOne | None = None
         self._two: HttpTwo | None = None
         self._cookies = httpx.Cookies()
         self.contexts = Contexts()
         self.tokens: dict[tuple[str, ...], tuple[str, float]] = {}
 
     async def close(self) -> None:
-        """Close all connections."""
-        await self._one.aclose()
+        """Close the connections that are not shared."""
+        if self._own is not None:
+            await self._own.aclose()
         if self._two is not None:
             await self._two.aclose()
 
@@ -127,7 +128,8 @@ class HttpClient:
 
     def _transport(self, ask: Ask) -> httpx.AsyncBaseTransport:
         if not ask.http2:
-            return self._one
+            own = self._policy.name != self._policy.base.name or (ask.tls is not None and ask.tls.own)
+            return self._own_one() if own else self._shared
         if self._two is None:
             from importlib.util import find_spec
 
@@ -138,9 +140,15 @@ class HttpClient:
             self._two = HttpTwo(self._policy)
         return self._two
 
+    def _own_one(self) -> HttpOne:
+        if self._own is None:
+            self._own = HttpOne(self._policy, self._limits)
+        return self._own
+
     def _request(self, ask: Ask) -> httpx.Request:
         headers = http_headers.with_defaults(ask.headers, ask.left_out)
-        extensions: dict[str, Any] = {"tls": ask.tls}
+        secure = ask.url.scheme == "https" or (ask.proxy is not None and ask.proxy.scheme == "https")
+        extensions: dict[str, Any] = {"tls": ask.tls.context() if secure and ask.tls is not None else None}
         if ask.proxy is not None:
             extensions["proxy"] = bare(ask.proxy)
             _authorize_proxy(ask, headers, extensions)
@@ -168,6 +176,16 @@ def client_of(context: ActionContext) -> HttpClient:
     if client is None:
         client = context.resources[_RESOURCE] = HttpClient(context)
     return client
+
+
+def shared_one(context: ActionContext) -> HttpOne:
+    """The pool of this process for the policy that it gave the execution."""
+    policy = context.egress.base
+    key = f"http:{policy.name}"
+    pool: HttpOne | None = context.shared.get(key)
+    if pool is None:
+        pool = context.shared[key] = HttpOne(policy, context.limits)
+    return pool
 
 
 def _redirected(ask: Ask, status: int, location: str) -> Ask:

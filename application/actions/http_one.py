@@ -20,6 +20,9 @@ from domain.limits import Limits
 
 _SILENT = ("Accept", "Accept-Encoding", "User-Agent", "Content-Type")
 _MOST_HEADERS = 256
+_FRESH_SECONDS = 1.5
+"""How long a connection may rest before it is used again. Servers hang up after two to five seconds of silence; a request that
+meets such an end is lost, and nothing is sent twice."""
 _WRITE_AT_ONCE = 512 * 1024
 
 
@@ -28,7 +31,9 @@ class HttpOne(httpx.AsyncBaseTransport):
     `proxy_headers`. Errors are ActionErrors."""
 
     def __init__(self, policy: EgressPolicy, limits: Limits) -> None:
-        connector = aiohttp.TCPConnector(resolver=_Resolver(policy), socket_factory=_socket_factory(policy), limit=0)
+        connector = aiohttp.TCPConnector(
+            resolver=_Resolver(policy), socket_factory=_socket_factory(policy), limit=0, keepalive_timeout=_FRESH_SECONDS
+        )
         self._session = aiohttp.ClientSession(
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -70,6 +75,8 @@ class HttpOne(httpx.AsyncBaseTransport):
     async def aclose(self) -> None:
         """Close all connections."""
         await self._session.close()
+
+    close = aclose
 
 
 class _Body(httpx.AsyncByteStream):

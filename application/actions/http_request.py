@@ -116,7 +116,7 @@ def _common(
         if secret:
             context.secrets(secret)
     protocols = ("h2", "http/1.1") if two else ("http/1.1",)
-    tls = client_of(context).contexts.get(_truth(config, "verify_ssl", True), certificate, protocols)
+    tls = client_of(context).contexts.choose(_truth(config, "verify_ssl", True), certificate, protocols)
     return Ask(method, url, headers, content, tls=tls, proxy=proxy, http2=two)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ssl
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
@@ -68,6 +68,15 @@ class Certificate:
 NO_CERTIFICATE = Certificate()
 
 
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """How a request would speak TLS. The context is made when it first does; `own` says that it knows the step's own key or
+    authorities, so that its connections are for this execution alone."""
+
+    context: Callable[[], ssl.SSLContext]
+    own: bool
+
+
 class Contexts:
     """The TLS contexts of one execution. Those without a certificate are built once a process (25 ms each); a key that a step
     gives is forgotten with its execution."""
@@ -75,14 +84,14 @@ class Contexts:
     def __init__(self) -> None:
         self._own: dict[tuple[bool, Certificate, tuple[str, ...]], ssl.SSLContext] = {}
 
-    def get(self, verify: bool, certificate: Certificate, protocols: tuple[str, ...]) -> ssl.SSLContext:
-        """The context for these choices. ActionError `config` for a certificate that cannot be used."""
+    def choose(self, verify: bool, certificate: Certificate, protocols: tuple[str, ...]) -> Tls:
+        """TLS with these choices. ActionError `config` for a certificate that cannot be used."""
         if certificate == NO_CERTIFICATE:
-            return _shared(verify, protocols)
+            return Tls(lambda: _shared(verify, protocols), own=False)
         choice = (verify, certificate, protocols)
         if choice not in self._own:
             self._own[choice] = _built(*choice)
-        return self._own[choice]
+        return Tls(lambda: self._own[choice], own=True)
 
 
 @cache

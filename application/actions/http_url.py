@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote, urlencode
 
@@ -14,6 +15,8 @@ from application.engine.egress import EgressPolicy, LocalPolicy, checked_address
 if TYPE_CHECKING:
     import httpx
 
+_REMEMBERED = 100
+"""URLs of an execution whose parsed form is kept for the next step that asks for the same."""
 _NAME = re.compile(r"[a-z0-9_]([a-z0-9_.-]*[a-z0-9_.])?", re.IGNORECASE)
 _NUMERIC = re.compile(r"(?:.*\.)?(?:\d+|0x[0-9a-f]*)\.?", re.IGNORECASE)
 """Hosts that `inet_aton` may take for an address (WHATWG: those whose last label is a number)."""
@@ -21,17 +24,23 @@ _NUMERIC = re.compile(r"(?:.*\.)?(?:\d+|0x[0-9a-f]*)\.?", re.IGNORECASE)
 
 def read_url(text: Any, context: ActionContext) -> httpx.URL:
     """The URL, with neither fragment nor userinfo lost. ActionError `config` for all but http and https."""
-    import httpx
-
     if not isinstance(text, str) or not text.strip():
         raise ActionError("config", "url must be text")
     if len(text.encode("utf-8", "replace")) >= context.limits.url_bytes:
         raise ActionError("config", f"url is longer than {context.limits.url_bytes} bytes")
+    import httpx
+
+    seen: dict[str, httpx.URL] = context.resources.setdefault("http:urls", {})
+    if text in seen:
+        return seen[text]
     try:
         url = httpx.URL(text.strip())
     except (httpx.InvalidURL, ValueError) as error:
         raise ActionError("config", f"not a URL: {error}") from None
-    return checked_url(url)
+    checked_url(url)
+    if len(seen) < _REMEMBERED:
+        seen[text] = url
+    return url
 
 
 def checked_url(url: httpx.URL) -> httpx.URL:
@@ -56,7 +65,7 @@ async def judge_number(policy: EgressPolicy, url: httpx.URL) -> None:
 
 async def judge_target(policy: EgressPolicy, url: httpx.URL) -> None:
     """What a proxy is asked for is judged here too, since the proxy resolves it by itself."""
-    if not isinstance(policy, LocalPolicy):
+    if not isinstance(policy.base, LocalPolicy):
         await checked_addresses(policy, url.host, port_of(url))
 
 
@@ -111,6 +120,7 @@ def value_text(value: Any) -> str:
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
+@lru_cache(maxsize=1024)
 def _is_address(host: str) -> bool:
     try:
         ipaddress.ip_address(host)

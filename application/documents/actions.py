@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from application.documents.language import is_template
-from application.documents.records import Either, Record, Steps
+from application.documents.records import Branches, Either, Record, Steps
 from application.documents.records import Key as RecordKey
 from application.documents.shapes import (
     TEMPLATE_SCHEMA,
@@ -30,6 +30,7 @@ from domain.definition import Path
 
 _SHAPES: dict[str, Shape] = {
     "steps": Steps(),
+    "branches": Branches(),
     "boolean": Bool(),
     "integer": Integer(),
     "number": Number(),
@@ -79,6 +80,11 @@ def config_record(action: Action) -> Record:
 def takes_steps(key: Key) -> bool:
     """Whether the key holds nested steps."""
     return "steps" in key.types
+
+
+def takes_branches(key: Key) -> bool:
+    """Whether the key holds lists of nested steps by name."""
+    return "branches" in key.types
 
 
 def takes_text_only(key: Key) -> bool:

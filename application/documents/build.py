@@ -6,12 +6,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from application.documents.actions import find_action, takes_steps, takes_text_only
+from application.documents.actions import find_action, takes_branches, takes_steps, takes_text_only
 from application.documents.check import seconds
 from application.documents.grammar import PHASES
 from application.documents.reader import Document
+from application.documents.records import branches_of
 from application.engine.action import Action, Key
-from domain.definition import Assertion, FlowConfig, FlowDefinition, OnError, Path, Retry, Step, Until
+from domain.definition import Assertion, Data, FlowConfig, FlowDefinition, OnError, Path, Retry, Step, Until
 
 _FLOW_TEXTS = ("id", "description", "version", "author", "suite")
 
@@ -39,6 +40,9 @@ class Builder:
             env_file=self._words(value, "env_file", ()),
             inputs=value.get("inputs", {}),
             outputs=value.get("outputs", {}),
+            data=_data(value["data"]) if "data" in value else None,
+            needs=self._words(value, "needs", ()),
+            lock=self._words(value, "lock", ()),
             config=_flow_config(value.get("config", {})),
             source=self.document.source.text,
             file=self.document.source.file,
@@ -73,6 +77,7 @@ class Builder:
             disabled=value.get("disabled", False),
             tags=self._words(value, "tags", path),
             secret_outputs=self._words(value, "secret_outputs", path),
+            once=self._text(value, "once", path),
         )
 
     def _identity(self, value: dict[str, Any]) -> str:
@@ -93,6 +98,9 @@ class Builder:
             key = action.keys.get(name, Key())
             if takes_steps(key) and isinstance(value, list):
                 bodies[name] = self._steps(value, (*path, name))
+            elif takes_branches(key) and isinstance(value, list | dict):
+                for branch, place, steps in branches_of(value):
+                    bodies[f"{name}/{branch}"] = self._steps(steps, (*path, name, *place))
             else:
                 plain[name] = self.document.texts.get((*path, name), value) if _meant_as_text(value, key) else value
         return plain, bodies
@@ -154,6 +162,14 @@ def _retry(value: Any) -> Retry:
     if "delay" in block:
         block["delay"] = _seconds(block, "delay", None)
     return Retry(**block)
+
+
+def _data(value: Any) -> Data:
+    if isinstance(value, list):
+        return Data(rows=tuple(value))
+    if not isinstance(value, dict):
+        return Data(file=str(value))
+    return Data(tuple(value.get("rows", ())), value.get("file"), value.get("key"), value.get("delimiter", ","))
 
 
 def _until(value: Any) -> Until:

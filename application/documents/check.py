@@ -19,7 +19,7 @@ from domain.definition import Path
 from domain.limits import LIMITS, Limits
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Check:
     """One pass over the raw values of a flow. Ids are collected, so that one that stands twice is found."""
 
@@ -84,6 +84,8 @@ class Check:
             self._config(value, path)
             self._on_error(value, path)
             self._secret_outputs(value, path)
+            if "once" in value and path[0] != "setup":
+                self.error((*path, "once"), '"once" belongs to setup steps', "move the step to setup", key=True)
 
     def _identity(self, step: dict[str, Any], path: Path) -> None:
         identity = step.get("id")

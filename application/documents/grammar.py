@@ -106,6 +106,18 @@ ON_ERROR_BLOCK = Record(
     synonyms=_meant({"error_steps": "steps"}),
 )
 
+DATA_BLOCK = Record(
+    {
+        "rows": Key(ListOf(MapOf(Anything()), single=False), description="The rows themselves."),
+        "file": Key(_WORD, description="A file beside the flow: .csv, .json or .jsonl."),
+        "key": Key(_IDENTIFIER, description="The column that names a row."),
+        "delimiter": Key(Text(1, 1, numbers=False), description="What separates columns of a CSV file; a comma by default."),
+    },
+    what="A data block",
+    synonyms=_meant({"file": "path csv json", "key": "id name", "rows": "items cases"}),
+    one_of=(("rows", "file"),),
+)
+DATA: Shape = Either((ListOf(MapOf(Anything()), single=False), DATA_BLOCK, _WORD))
 ASSERTIONS: Shape = ListOf(Either((Expression(), ASSERTION)))
 RETRIES: Shape = Either((Integer(1, 10), RETRY))
 
@@ -114,13 +126,13 @@ STEP = Record(
         "id": Key(_IDENTIFIER, description="The name under which later steps find this one's results."),
         "name": Key(_WORD, description="What people read."),
         "description": Key(Text(), description="Why the step is there."),
+        "when": Key(Expression(), description="The step is skipped unless this holds."),
         "action": Key(Text(minimum=1, numbers=False), required=True, description="What the step does."),
         "config": Key(Mapped(), description="The settings of the action."),
         "assert": Key(ASSERTIONS, description="Every one must hold."),
         "assert_any": Key(ASSERTIONS, description="At least one must hold."),
         "assert_none": Key(ASSERTIONS, description="None may hold."),
         "output": Key(MapOf(OutputPath()), description="Names for parts of the result."),
-        "when": Key(Expression(), description="The step is skipped unless this holds."),
         "retry": Key(RETRIES, description="Tolerance of failure."),
         "until": Key(Either((Expression(), UNTIL)), description="Expected waiting."),
         "timeout": Key(Duration(), description="Bounds the whole step."),
@@ -129,7 +141,7 @@ STEP = Record(
         "disabled": Key(Bool(), description="Whether the step is left out."),
         "tags": Key(_WORDS, description="Words to select steps by."),
         "secret_outputs": Key(ListOf(_IDENTIFIER), description="Outputs that are masked everywhere."),
-        "once": Key(Anything(), planned=True),
+        "once": Key(_WORD, description="Runs a single time for all flows of a run that name it; setup steps only."),
     },
     what="A step",
     synonyms=_meant(
@@ -177,9 +189,9 @@ FLOW = Record(
         "steps": Key(Steps(1), required=True, description="The steps of the test."),
         "teardown": Key(Steps(), description="Steps that always run at the end."),
         "graph": Key(Anything(), description="The picture of an editor; ignored."),
-        "data": Key(Anything(), planned=True),
-        "needs": Key(Anything(), planned=True),
-        "lock": Key(Anything(), planned=True),
+        "data": Key(DATA, description="Rows, each of which is a case of its own."),
+        "needs": Key(_WORDS, description="Flows that must pass first: paths, names or ids."),
+        "lock": Key(_WORDS, description="Of the flows that name a lock, a single one runs at a time."),
     },
     what="A flow",
     synonyms=_meant(

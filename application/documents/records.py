@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from application.documents.shapes import IDENTIFIER, Checking, Choice, Schema, Shape, name_of
+from application.documents.shapes import IDENTIFIER, Checking, Choice, Schema, Shape, Text, name_of
 from application.documents.source import did_you_mean, meant
 from domain.definition import Path
 
@@ -95,6 +95,27 @@ class Steps(Shape):
         return {"type": "array", "items": {"$ref": "#/$defs/step"}, **({"minItems": self.minimum} if self.minimum else {})}
 
 
+class Branches(Shape):
+    """Lists of steps by name: a mapping, or a list of objects with a name and steps."""
+
+    label = "branches: a mapping from names to lists of steps, or a list of objects with name and steps"
+
+    def fits(self, value: Any) -> bool:
+        return isinstance(value, dict | list)
+
+    def inside(self, value: Any, path: Path, checking: Checking) -> None:
+        if not value:
+            checking.error(path, f"{name_of(path)} has no branch", "add at least one: left: [steps]")
+        (_BRANCH_MAP if isinstance(value, dict) else _BRANCH_LIST).check(value, path, checking)
+        names = [branch.get("name") for branch in value if isinstance(branch, dict)] if isinstance(value, list) else []
+        for index, name in enumerate(names):
+            if name is not None and name in names[:index]:
+                checking.error((*path, index, "name"), f'Two branches are called "{name}"', "choose another name")
+
+    def schema(self) -> Schema:
+        return {"anyOf": [_BRANCH_MAP.schema(), _BRANCH_LIST.schema()]}
+
+
 @dataclass(frozen=True)
 class Key:
     """One key of a record. `planned` keys are refused with a word about later versions."""
@@ -150,6 +171,24 @@ class Record(Shape):
         if self.one_of:
             schema["allOf"] = [{"anyOf": [{"required": [name]} for name in group]} for group in self.one_of]
         return schema
+
+
+_BRANCH_MAP = MapOf(Steps(1))
+_BRANCH_LIST = ListOf(
+    Record(
+        {"name": Key(Text(1, 100), description="The branch's name."), "steps": Key(Steps(1), required=True)}, what="A branch"
+    ),
+    single=False,
+)
+
+
+def branches_of(value: Any) -> Iterator[tuple[str, Path, list[Any]]]:
+    """Of each branch of a checked value its name, the path of its steps below the value, and the steps."""
+    if isinstance(value, dict):
+        yield from ((name, (name,), steps) for name, steps in value.items())
+        return
+    for index, branch in enumerate(value):
+        yield str(branch.get("name", index + 1)), (index, "steps"), branch["steps"]
 
 
 def quoted_list(names: Iterable[str]) -> str:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
+from yaml.reader import Reader
 
 from application.documents.quotes import breaks, has_template, quote_remedy
 from application.documents.scalars import COLLECTION_TAGS, SCALAR_TAGS
@@ -18,7 +19,6 @@ from domain.definition import Position
 from domain.errors import InvalidFlow
 from domain.limits import LIMITS, Limits
 
-_UNREADABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
 _CORE = "tag:yaml.org,2002:"
 
 
@@ -55,10 +55,18 @@ def decode(data: str | bytes, file: str, limits: Limits = LIMITS) -> Source:
         raise InvalidFlow((Source("", file).problem(Position(1, 1), title, "split it into several files"),))
     text = data if isinstance(data, str) else _utf8(data, file)
     source = Source(text.removeprefix("\ufeff"), file)
-    if bad := _UNREADABLE.search(source.text):
-        title = f"The character U+{ord(bad.group()):04X} may not stand in a YAML document"
-        raise _refused(source, source.position(bad.start()), title, "remove it, or write it as an escape in double quotes")
+    bad = unreadable(source.text)
+    if bad is not None:
+        title = f"The character U+{ord(source.text[bad]):04X} may not stand in a YAML document"
+        raise _refused(source, source.position(bad), title, "remove it, or write it as an escape in double quotes")
     return source
+
+
+def unreadable(text: str) -> int | None:
+    """Where the first character stands that YAML 1.2 (section 5.1) or a mark inside a text forbids."""
+    found = Reader.NON_PRINTABLE.search(text)
+    places = [at for at in (found.start() if found else -1, text.find("\ufeff")) if at >= 0]
+    return min(places, default=None)
 
 
 def scan(source: Source, limits: Limits = LIMITS) -> Stream:
@@ -92,25 +100,30 @@ class _Scanner:
         self._open: list[tuple[_Cost, str | None]] = [(_Cost(), None)]
         self._anchors: dict[str, tuple[int, _Cost | None]] = {}
         self._documents = 0
+        self._total = _Cost()
+        """Of everything so far; what is popped from `_open` is in it too."""
 
     def take(self, event: Any) -> None:
         """Check one event and keep it if it belongs to a node."""
-        if isinstance(event, yaml.DocumentStartEvent):
-            self._documents += 1
-            if self._documents > 1:
-                raise self._refuse(event, "A second document begins here", "keep one document in each file")
-        elif isinstance(event, yaml.AliasEvent):
-            self._alias(event)
-            self.stream.events.append(event)
-        elif isinstance(event, yaml.ScalarEvent):
+        kind = type(event)
+        if kind is yaml.ScalarEvent:
             self._scalar(event)
-            self.stream.events.append(event)
-        elif isinstance(event, yaml.CollectionStartEvent):
+        elif kind is yaml.AliasEvent:
+            self._alias(event)
+        elif issubclass(kind, yaml.CollectionStartEvent):
             self._begin(event)
-            self.stream.events.append(event)
-        elif isinstance(event, yaml.CollectionEndEvent):
-            self._end(event)
-            self.stream.events.append(event)
+        elif issubclass(kind, yaml.CollectionEndEvent):
+            self._end()
+        else:
+            if kind is yaml.DocumentStartEvent:
+                self._document(event)
+            return
+        self.stream.events.append(event)
+
+    def _document(self, event: Any) -> None:
+        self._documents += 1
+        if self._documents > 1:
+            raise self._refuse(event, "A second document begins here", "keep one document in each file")
 
     def _scalar(self, event: Any) -> None:
         self._tag(event, SCALAR_TAGS)
@@ -130,14 +143,15 @@ class _Scanner:
         if event.anchor:
             self._anchors[event.anchor] = (len(self.stream.events), None)
         self._open.append((_Cost(), event.anchor))
+        self._total.nodes += 1
         self._depth(event, len(self._open) - 1)
+        self._within(event)
 
-    def _end(self, event: Any) -> None:
+    def _end(self) -> None:
         cost, anchor = self._open.pop()
         if anchor and self._anchors[anchor][1] is None:
             self._anchors[anchor] = (self._anchors[anchor][0], cost)
         self._open[-1][0].add(cost)
-        self._within(event, self._total())
 
     def _alias(self, event: Any) -> None:
         if event.anchor not in self._anchors:
@@ -155,13 +169,11 @@ class _Scanner:
 
     def _count(self, event: Any, cost: _Cost) -> None:
         self._open[-1][0].add(cost)
-        self._within(event, self._total())
+        self._total.add(cost)
+        self._within(event)
 
-    def _total(self) -> _Cost:
-        nodes = sum(cost.nodes for cost, _ in self._open)
-        return _Cost(nodes, sum(cost.size for cost, _ in self._open))
-
-    def _within(self, event: Any, total: _Cost) -> None:
+    def _within(self, event: Any) -> None:
+        total = self._total
         if total.nodes > self._limits.document_nodes:
             title = f"The document has more than {self._limits.document_nodes:,} values, repeated ones counted"
             raise self._refuse(event, title, "split it into several files, or repeat less")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from application.documents.grammar import CHECKS, RETRY_KINDS
@@ -12,28 +12,27 @@ from application.documents.report import Report
 from application.documents.shapes import texts
 from application.documents.source import nearest
 from application.engine.action import Action
-from domain.definition import FlowDefinition, Path, Step
+from domain.definition import Data, FlowDefinition, Path, Step
 
 _BUILT_INS = (
     "UUID RANDOM_ID TIMESTAMP TIMESTAMP_MS ISO_TIMESTAMP DATE TIME DATETIME YEAR MONTH DAY HOUR MINUTE SECOND TODAY "
     "RANDOM_INT RANDOM_STRING FLOW_ID FLOW_NAME EXECUTION_ID FAKER uuid timestamp random_int random flow execution "
-    "attempt error env inputs input vars variables response result output outputs steps"
+    "attempt error env inputs input vars variables response result output outputs steps needs"
 )
 BUILT_INS = frozenset(_BUILT_INS.split())
-IN_LOOPS = frozenset({"item", "index", "key", "value", "loop"})
-IN_ACTIONS = frozenset({"request", "state", "message", "event", "row", "rows", "body", "item", "index", "value"})
-"""Names that actions define themselves where they evaluate a key on their own."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Read:
-    """A text that reads names, with those that only it knows. `anything`: it may know others that cannot be listed."""
+    """A text that reads names, with those that only it knows. `anything`: it may know others that cannot be listed;
+    `afterwards`: it is looked at when the step's nested steps have run."""
 
     path: Path
     text: str
     names: frozenset[str]
     extra: frozenset[str] = frozenset()
     anything: bool = False
+    afterwards: bool = False
 
 
 @dataclass(slots=True)
@@ -44,11 +43,14 @@ class Scope:
     actions: Mapping[str, Action]
     known: set[str]
     closed: bool
+    columns: Callable[[Data], Iterable[str] | None] | None = None
     later: set[str] = field(default_factory=set)
+    anything: bool = False
+    """Whether names may come from where nobody has looked: a file of rows, whose columns were not asked for."""
 
     def flow(self, definition: FlowDefinition) -> None:
         """Check all names of a flow."""
-        self.known |= BUILT_INS | set(definition.env) | set(definition.inputs)
+        self.known |= BUILT_INS | set(definition.env) | set(definition.inputs) | self._columns(definition)
         for path, text in texts(dict(definition.env), ("env",)):
             self._check(_Read(path, text, template_names(text)))
         phases = (definition.setup, definition.steps, definition.teardown)
@@ -56,28 +58,52 @@ class Scope:
         for steps in phases:
             self._steps(steps)
 
+    def _columns(self, definition: FlowDefinition) -> set[str]:
+        """The names that rows of data bring."""
+        data = definition.data
+        if data is None:
+            return set()
+        names: Iterable[str] | None = {name for row in data.rows for name in row}
+        if data.file is not None:
+            names = self.columns(data) if self.columns is not None else None
+        self.anything = names is None
+        return {"row", *(names or ())}
+
     def _steps(self, steps: tuple[Step, ...]) -> None:
         for step in steps:
             self._step(step)
 
     def _step(self, step: Step) -> None:
-        for read in self._reads(step):
-            self._check(read)
-        before = set(self.known)
+        action = self.actions.get(step.action)
+        reads = list(self._reads(step, action))
+        for read in reads:
+            if not read.afterwards:
+                self._check(read)
+        self._bodies(step, action)
+        for read in reads:
+            if read.afterwards:
+                self._check(read)
         self._define(step)
-        inner = {name for body in step.bodies.values() for nested in walk(body) for name in defines(nested)}
-        self.known |= (_loop_names(step) | inner) if step.bodies else set()
-        for body in step.bodies.values():
-            self._steps(body)
-        self.known -= _loop_names(step) - before - inner
+        outside = set(self.known)
         self._steps(step.on_error.error_steps)
+        self.known |= outside
+
+    def _bodies(self, step: Step, action: Action | None) -> None:
+        """Each body knows the names outside and its own; afterwards all that they leave behind is known."""
+        outside = set(self.known)
+        left = set(outside)
+        for body in step.bodies.values():
+            own = action.body_names(step.config) if action is not None else frozenset[str]()
+            self.known = outside | own
+            self._steps(body)
+            left |= self.known - (own - outside)
+        self.known = left
 
     def _define(self, step: Step) -> None:
         self.known |= defines(step)
         self.later -= defines(step)
 
-    def _reads(self, step: Step) -> Iterator[_Read]:
-        action = self.actions.get(step.action)
+    def _reads(self, step: Step, action: Action | None) -> Iterator[_Read]:
         result = frozenset(action.result if action else ())
         anything = not result or not all(name.isidentifier() for name in result)
         for key in ("name", "description"):
@@ -89,15 +115,21 @@ class Scope:
             yield self._config_read(action, path, text, result)
         extra = result | set(step.output) | {step.id}
         for path, text in _result_expressions(step):
-            yield _Read(path, text, expression_names(text), extra, anything)
+            yield _Read(path, text, expression_names(text), extra, anything, afterwards=True)
 
     def _config_read(self, action: Action | None, path: Path, text: str, result: frozenset[str]) -> _Read:
         name = str(path[path.index("config") + 1]) if "config" in path else ""
         key = action.keys.get(name) if action else None
-        own = action is not None and name in action.unresolved
-        expression = key is not None and "expression" in key.types and not ("string" in key.types and is_template(text))
+        if action is None or key is None:
+            return _Read(path, text, template_names(text))
+        own = name in action.unresolved
+        expression = "expression" in key.types and not ("string" in key.types and is_template(text))
         names = expression_names(text) if expression else template_names(text)
-        return _Read(path, text, names, (IN_ACTIONS | result) if own else frozenset(), anything=own)
+        known = frozenset(action.names.get(name, ())) | result
+        later = name in action.after_bodies
+        return _Read(
+            path, text, names, known if own else frozenset(), anything=own and name not in action.names, afterwards=later
+        )
 
     def _check(self, read: _Read) -> None:
         for name in sorted(read.names):
@@ -106,7 +138,7 @@ class Scope:
                 continue
             if bare in self.later:
                 self._say(read, bare, f'"{bare}" is not known yet: the step that defines it runs later', certain=True)
-            elif not read.anything:
+            elif not (read.anything or self.anything):
                 self._say(read, bare, f'Nothing defines "{bare}"', certain=self.closed)
 
     def _hyphened(self, text: str, name: str) -> bool:
@@ -134,11 +166,6 @@ def walk(steps: tuple[Step, ...]) -> Iterator[Step]:
 def defines(step: Step) -> set[str]:
     """The names that a finished step leaves behind."""
     return {step.id, *step.output}
-
-
-def _loop_names(step: Step) -> frozenset[str]:
-    named = {str(value) for key, value in step.config.items() if key.endswith("_name") and isinstance(value, str)}
-    return IN_LOOPS | named
 
 
 def _result_expressions(step: Step) -> Iterator[tuple[Path, str]]:

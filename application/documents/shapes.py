@@ -192,7 +192,10 @@ class OutputPath(Shape):
         return isinstance(value, str) and bool(value.strip())
 
     def inside(self, value: Any, path: Path, checking: Checking) -> None:
-        checking.template(path, value)
+        if "{" in value:
+            checking.template(path, value)
+        else:
+            checking.expression(path, value.rstrip().removesuffix("?"))
 
     def schema(self) -> Schema:
         return {"type": "string", "minLength": 1}

@@ -61,8 +61,9 @@ def _failed(
         offset=offset,
         expected=mask(expected),
         actual=mask(actual),
+        operator=found.operator if found else "",
         values=tuple((text, mask(value)) for text, value in found.values) if found else (),
-        diff=_diff(expected, actual, mask),
+        diff=(*_diff(expected, actual, mask), *(mask(note) for note in (found.notes if found else ()))),
     )
 
 
@@ -89,15 +90,20 @@ def _none(assertion: Assertion, definition: FlowDefinition, scope: Scope, mask: 
         return AssertionOutcome(assertion.expression, True)
     failed = _failed(assertion, definition, scope, mask, None)
     note = f"must not hold: {failed.message}" if failed.message else "must not hold"
-    return AssertionOutcome(assertion.expression, False, note, None, failed.line, failed.column, 0, None, None, failed.values)
+    return AssertionOutcome(assertion.expression, False, note, line=failed.line, column=failed.column, values=failed.values)
 
 
-def _diff(expected: Any, actual: Any, mask: Mask, limit: int = 20) -> tuple[str, ...]:
+def _diff(expected: Any, actual: Any, mask: Mask) -> tuple[str, ...]:
     """Where two lists or objects differ, path by path."""
     if not isinstance(expected, dict | list) or type(expected) is not type(actual):
         return ()
+    return differences(mask(expected), mask(actual))
+
+
+def differences(expected: Any, actual: Any, limit: int = 20) -> tuple[str, ...]:
+    """Where two values differ, path by path; nothing when they are equal."""
     lines: list[str] = []
-    _walk("$", mask(expected), mask(actual), lines, limit)
+    _walk("$", expected, actual, lines, limit)
     return tuple(lines[:limit])
 
 

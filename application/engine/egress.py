@@ -71,7 +71,13 @@ class EgressRefused(ActionError):
 class EgressPolicy(Protocol):
     """Judges addresses. `name` tells policies apart where connections are shared."""
 
-    name: str
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def base(self) -> EgressPolicy:
+        """The policy of the process, without what one execution added to it."""
+        ...
 
     def check(self, host: str, address: str, port: int) -> None:
         """Raise EgressRefused when a connection to this address (an IP literal), asked for as `host`, must not be made."""
@@ -82,6 +88,11 @@ class LocalPolicy:
     """All allowed: whoever runs flows here attacks only himself."""
 
     name = "local"
+
+    @property
+    def base(self) -> EgressPolicy:
+        """Itself."""
+        return self
 
     def check(self, host: str, address: str, port: int) -> None:
         """Allowed."""
@@ -115,7 +126,17 @@ class WorkerPolicy:
         cannot be read."""
         self._allowed = tuple(map(parse_entry, allow))
         self._own = frozenset((ipaddress.ip_address(address), port) for address, port in own)
-        self.name = "worker:" + ",".join(sorted(allow))
+        self._name = "worker:" + ",".join(sorted(allow))
+
+    @property
+    def name(self) -> str:
+        """The same for equal lists."""
+        return self._name
+
+    @property
+    def base(self) -> EgressPolicy:
+        """Itself."""
+        return self
 
     def check(self, host: str, address: str, port: int) -> None:
         """Judge the address, and every IPv4 address that is hidden in it."""
@@ -131,6 +152,38 @@ class WorkerPolicy:
                 or any(judged.version == never.version and judged in never for never in _NEVER)
             ):
                 raise EgressRefused(host, port)
+
+
+class ExecutionPolicy:
+    """The process's policy, and the exact addresses of the servers that this execution started itself."""
+
+    def __init__(self, base: EgressPolicy) -> None:
+        self._base = base
+        self._own: set[tuple[Address, int]] = set()
+
+    @property
+    def name(self) -> str:
+        """Its own as soon as it allows more than the process's policy."""
+        return f"{self._base.name}+{id(self)}" if self._own else self._base.name
+
+    @property
+    def base(self) -> EgressPolicy:
+        """The process's policy."""
+        return self._base
+
+    def allow(self, address: str, port: int) -> None:
+        """A server of this execution listens here now."""
+        self._own.add((ipaddress.ip_address(address), port))
+
+    def forbid(self, address: str, port: int) -> None:
+        """It listens no more."""
+        self._own.discard((ipaddress.ip_address(address), port))
+
+    def check(self, host: str, address: str, port: int) -> None:
+        """Raise EgressRefused unless it is one of its own servers or the process's policy allows it."""
+        if self._own and (ipaddress.ip_address(address.split("%", 1)[0]), port) in self._own:
+            return
+        self._base.check(host, address, port)
 
 
 def parse_entry(text: str) -> Allowed:

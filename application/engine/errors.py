@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 
 class ActionError(Exception):
@@ -26,5 +26,15 @@ class ActionFailed(Exception):
 
     def __init__(self, message: str, *, result: Mapping[str, Any] | None = None) -> None:
         super().__init__(message)
+        self.message = message
+        self.result = result
+
+
+class BodyFailed(Exception):
+    """Nested steps did not all pass; they are recorded on their own, so this only says which. `verdict` is failed or error."""
+
+    def __init__(self, verdict: Literal["failed", "error"], message: str, *, result: Mapping[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.verdict: Literal["failed", "error"] = verdict
         self.message = message
         self.result = result

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from application.engine.bodies import Bodies, BodyResult
+from application.engine.calls import Call, Called, checked_inputs, outputs_of, starting_values
+from application.engine.errors import ActionError
+from application.engine.lane import Lane
+from application.engine.once import Shared
 from application.engine.progress import Progress
 from application.engine.scope import Names
 from application.engine.step_runner import StepRunner, Surroundings
-from domain.definition import Phase, Step
+from application.engine.walked import Walked, worst
+from domain.definition import FlowDefinition, Phase, Step
 from domain.errors import LimitExceeded
 from domain.expressions import ExpressionError, extract
+from domain.limits import LIMITS
 from domain.outcome import StepOutcome, Verdict
 
 Stop = Literal["cancelled", "timed_out", "lost", "drain"]
@@ -21,7 +28,7 @@ Stop = Literal["cancelled", "timed_out", "lost", "drain"]
 
 @dataclass(slots=True)
 class AttemptResult:
-    """How an attempt ended; `stopped` says why it has no verdict of its own."""
+    """How an attempt ended; `stopped` says why it has no verdict of its own. `outputs` are not masked."""
 
     verdict: Verdict
     message: str = ""
@@ -46,6 +53,7 @@ class Executor:
         self._stop: Stop | None = None
         self._message = ""
         self._cause = ""
+        self._retried = False
 
     def stop(self, why: Stop) -> None:
         """Stop the body at once; the first reason stands, but a lost attempt stays lost, its teardown included."""
@@ -103,7 +111,7 @@ class Executor:
         verdict = await self._phase("setup", definition.setup, keep_going=False)
         if verdict in ("failed", "error"):
             return verdict
-        return _worst(verdict, await self._phase("steps", definition.steps, not definition.config.fail_fast))
+        return worst(verdict, await self._phase("steps", definition.steps, not definition.config.fail_fast))
 
     async def _tear_down(self) -> str | None:
         if not self._around.definition.teardown or self._number == 0:
@@ -125,44 +133,139 @@ class Executor:
             return "lost" if self._stop == "lost" else "timed_out"
 
     async def _phase(self, phase: Phase, steps: Sequence[Step], keep_going: bool) -> Verdict:
-        verdict: Verdict = "passed"
-        for step in steps:
-            outcome = await self._step(step, phase, step.id, self._around.names)
-            verdict = _worst(verdict, _counted(outcome))
-            if not outcome.ok:
-                self._message = self._message or _why(step, outcome)
-                if not keep_going:
-                    break
-        return verdict
+        around = self._around
+        walked = await self._walk(steps, "", around.names, Lane(self._progress), phase, around, keep_going=keep_going)
+        self._message = self._message or walked.message
+        return walked.verdict
 
-    async def _step(self, step: Step, phase: Phase, path: str, names: Names) -> StepOutcome:
+    async def _walk(
+        self,
+        steps: Sequence[Step],
+        prefix: str,
+        names: Names,
+        lane: Lane,
+        phase: Phase,
+        around: Surroundings,
+        *,
+        keep_going: bool = False,
+    ) -> Walked:
+        """Steps one after the other, up to the first that fails unless `keep_going`."""
+        walked = Walked()
+        for step in steps:
+            outcome, runner = await self._step(step, phase, f"{prefix}{step.id}", names, lane, around)
+            walked.add(step, outcome, runner)
+            if not outcome.ok and not keep_going:
+                break
+        return walked
+
+    async def _step(
+        self, step: Step, phase: Phase, path: str, names: Names, lane: Lane, around: Surroundings
+    ) -> tuple[StepOutcome, StepRunner]:
         self._number += 1
-        runner = StepRunner(self._around, step, path, names)
+        bodies = self._bodies(step, phase, path, names, lane, around)
+        runner = StepRunner(around, step, path, names, bodies, self._call_from(path, phase, names, lane, around))
         self._durable = self._durable or self._is_read(step)
         durable = self._durable and phase != "teardown"
         try:
-            await _whole(self._progress.step_started(step, path, phase, self._number, runner.title(), durable=durable))
-            outcome = await runner.run()
+            started = lane.progress.step_started(step, path, phase, self._number, runner.title(), durable=durable)
+            if started is not None:
+                await _whole(started)
+            outcome = await (runner.run() if step.once is None or around.once is None else _once(step.once, runner, around))
         except asyncio.CancelledError:
             if self._stop not in ("lost", "drain"):
-                stopped = self._stopped(runner, phase)
-                await _whole(self._progress.step_finished(path, phase, stopped, {}, runner.logs))
+                await self._finished(path, phase, self._stopped(runner, phase, lane), {}, runner, lane)
             raise
+        if lane.tolerant and not outcome.ok:
+            outcome = replace(outcome, verdict="tolerated", reason=f"it is tried again ({outcome.verdict})")
+        if around.depth and outcome.verdict not in ("passed", "skipped"):
+            outcome = replace(outcome, file=around.definition.file)
+        self._retried = self._retried or outcome.verdict == "passed_on_retry"
         names.learn(step.id, runner.result, runner.outputs)
-        await _whole(self._progress.step_finished(path, phase, outcome, self._state(step, runner), runner.logs))
+        await self._finished(path, phase, outcome, self._state(step, runner), runner, lane)
         if step.on_error.error_steps and outcome.verdict in ("failed", "error", "tolerated"):
-            await self._error_steps(step, phase, path, names, outcome)
-        return outcome
+            await self._error_steps(step, phase, path, names, outcome, lane, around)
+        return outcome, runner
 
-    async def _error_steps(self, step: Step, phase: Phase, path: str, names: Names, outcome: StepOutcome) -> None:
+    async def _finished(
+        self,
+        path: str,
+        phase: Phase,
+        outcome: StepOutcome,
+        state: Mapping[str, Any],
+        runner: StepRunner,
+        lane: Lane,
+    ) -> None:
+        pending = lane.progress.step_finished(path, phase, outcome, state, runner.logs)
+        if pending is not None:
+            await _whole(pending)
+
+    async def _error_steps(
+        self, step: Step, phase: Phase, path: str, names: Names, outcome: StepOutcome, lane: Lane, around: Surroundings
+    ) -> None:
         error = outcome.error
         failed = next((check for made in outcome.tries for check in made.assertions if not check.passed), None)
         message = error.message if error else f"assertion failed: {failed.expression}" if failed else outcome.verdict
         inner = names.child(error={"message": message, "kind": error.kind if error else "assertion", "step": step.id})
-        for nested in step.on_error.error_steps:
-            await self._step(nested, phase, f"{path}/{nested.id}", inner)
+        await self._walk(step.on_error.error_steps, f"{path}/", inner, lane, phase, around, keep_going=True)
 
-    def _stopped(self, runner: StepRunner, phase: Phase) -> StepOutcome:
+    def _bodies(self, step: Step, phase: Phase, path: str, names: Names, lane: Lane, around: Surroundings) -> Bodies | None:
+        if not step.bodies:
+            return None
+
+        async def walk(steps: Sequence[Step], prefix: str, inner: Names, line: Lane) -> BodyResult:
+            return (await self._walk(steps, f"{prefix}/", inner, line, phase, around)).as_body()
+
+        return Bodies(step, path, names, lane, walk)
+
+    def _call_from(self, path: str, phase: Phase, names: Names, lane: Lane, around: Surroundings) -> Call | None:
+        flows = around.flows
+        if flows is None:
+            return None
+
+        async def call(reference: str, inputs: Mapping[str, Any], inherit: bool) -> Called:
+            if around.depth >= LIMITS.flow_depth:
+                raise ActionError("limit", f"flows call one another more than {LIMITS.flow_depth} deep")
+            definition = await asyncio.to_thread(flows.find, reference, around.definition.file)
+            given = {**(around.given if inherit else {}), **checked_inputs(definition, inputs)}
+            outside = names.values.get("env", {}) if inherit else {}
+            inner = names.of_call({"name": definition.name, "id": definition.id, "file": definition.file})
+            starting_values(definition, given, outside, inner, f"{path}/")
+            there = replace(around, definition=definition, names=inner, given=given, depth=around.depth + 1)
+            return await self._called(definition, f"{path}/", phase, inner, lane.child(), there)
+
+        return call
+
+    async def _called(
+        self, definition: FlowDefinition, prefix: str, phase: Phase, names: Names, lane: Lane, around: Surroundings
+    ) -> Called:
+        """A called flow, its teardown whatever happens: also when the step that calls it is cut off."""
+        before, walked = self._number, Walked()
+        try:
+            for steps, going in ((definition.setup, False), (definition.steps, not definition.config.fail_fast)):
+                if walked.as_body().ok:
+                    walked.join(await self._walk(steps, prefix, names, lane, phase, around, keep_going=going))
+        except asyncio.CancelledError:
+            if self._stop not in ("lost", "drain") and self._number > before:
+                await self._teardown_of(definition, prefix, phase, names, lane, around)
+            raise
+        torn = await self._teardown_of(definition, prefix, phase, names, lane, around)
+        if walked.as_body().ok:
+            walked.join(torn)
+        ended = walked.as_body()
+        return Called(definition.name, ended.verdict, ended.message, outputs_of(definition, names) if ended.ok else {})
+
+    async def _teardown_of(
+        self, definition: FlowDefinition, prefix: str, phase: Phase, names: Names, lane: Lane, around: Surroundings
+    ) -> Walked:
+        try:
+            async with asyncio.timeout(definition.config.teardown_timeout):
+                return await self._walk(definition.teardown, prefix, names, lane, phase, around, keep_going=True)
+        except TimeoutError:
+            return Walked("error", f"teardown did not finish within {definition.config.teardown_timeout:g} s")
+
+    def _stopped(self, runner: StepRunner, phase: Phase, lane: Lane) -> StepOutcome:
+        if self._stop is None and lane.halted:
+            return runner.cancelled("cancelled", lane.halted)
         if phase == "teardown":
             return runner.cancelled("timed_out", "teardown did not finish within its time limit")
         return runner.cancelled(self._stop or "timed_out", self._message or str(self._stop or "time limit"))
@@ -178,7 +281,9 @@ class Executor:
         return state
 
     def _overall(self, verdict: Verdict, teardown: str | None) -> Verdict:
-        """A failing teardown never hides the first cause, and never passes for a pass."""
+        """A failing teardown never hides the first cause, and never passes for a pass; nor does a retry inside a loop."""
+        if verdict == "passed" and self._retried:
+            verdict = "passed_on_retry"
         if verdict in ("passed", "passed_on_retry") and teardown in ("failed", "error", "timed_out"):
             self._message = self._message or f"teardown {teardown}"
             return "failed" if teardown == "failed" else "error"
@@ -191,11 +296,27 @@ class Executor:
         scope = self._around.names.scope("outputs")
         for name, path in self._around.definition.outputs.items():
             try:
-                outputs[name] = self._around.masker.mask(extract(path, scope))
+                outputs[name] = extract(path, scope)
             except ExpressionError as error:
                 outputs[name] = None
                 self._message = self._message or f"output {name}: {error.message}"
         return outputs
+
+
+async def _once(name: str, runner: StepRunner, around: Surroundings) -> StepOutcome:
+    """The step's outcome, or that of the flow that ran it."""
+    assert around.once is not None
+    shared = await around.once.claim(name)
+    if shared is not None:
+        runner.adopt(shared.result, shared.outputs)
+        return shared.again()
+    try:
+        outcome = await runner.run()
+    except BaseException:
+        around.once.give_up(name)
+        raise
+    around.once.finish(name, Shared(outcome, runner.result, runner.outputs, around.definition.name))
+    return outcome
 
 
 async def _whole(report: Coroutine[Any, Any, None]) -> None:
@@ -206,23 +327,3 @@ async def _whole(report: Coroutine[Any, Any, None]) -> None:
     except asyncio.CancelledError:
         await task
         raise
-
-
-_ORDER: tuple[Verdict, ...] = ("passed", "passed_on_retry", "failed", "error", "timed_out", "cancelled")
-
-
-def _worst(one: Verdict, other: Verdict) -> Verdict:
-    return max(one, other, key=_ORDER.index)
-
-
-def _counted(outcome: StepOutcome) -> Verdict:
-    if outcome.verdict in ("skipped", "tolerated"):
-        return "passed"
-    return outcome.verdict  # type: ignore[return-value]
-
-
-def _why(step: Step, outcome: StepOutcome) -> str:
-    if outcome.error is not None:
-        return f"{step.id}: {outcome.error.message}"
-    failed = next((check for made in outcome.tries[-1:] for check in made.assertions if not check.passed), None)
-    return f"{step.id}: {failed.message or failed.expression}" if failed else f"{step.id}: {outcome.verdict}"

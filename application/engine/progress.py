@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any, Protocol
 
 from domain.definition import Phase, Step
 from domain.outcome import StepOutcome
 
+Pending = Coroutine[Any, Any, None] | None
+"""What is left to do of a report: to be awaited to its end, also when the step is cancelled meanwhile. None: it is recorded."""
+
 
 class Progress(Protocol):
-    """What the engine reports, in order. Every method may wait until an earlier report is durable."""
+    """What the engine reports, in order. Every report may have to wait until an earlier one is durable."""
 
-    async def step_started(self, step: Step, path: str, phase: Phase, number: int, name: str, *, durable: bool) -> None:
-        """A step begins; with `durable`, return only when this and all before it are committed."""
+    def step_started(self, step: Step, path: str, phase: Phase, number: int, name: str, *, durable: bool) -> Pending:
+        """A step begins; with `durable`, it is done only when this and all before it are committed."""
         ...
 
-    async def step_finished(
+    def step_finished(
         self, path: str, phase: Phase, outcome: StepOutcome, state: Mapping[str, Any], logs: Sequence[Mapping[str, Any]]
-    ) -> None:
+    ) -> Pending:
         """A step ended. `state` is what teardown on another worker would need of it."""
+        ...
+
+    def crowded(self) -> bool:
+        """Whether so much is recorded already that loops should record only what fails."""
         ...
 
     async def teardown_started(self) -> None:

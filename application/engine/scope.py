@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from domain.expressions import Builtins, Scope
+
+Functions = Callable[[str], Mapping[str, Callable[..., Any]]]
+"""The functions that expressions may call beside those of the language, by the path of the step that they stand in."""
 
 
 class Names:
@@ -14,20 +17,35 @@ class Names:
     def __init__(self, builtins: Builtins, variables: Mapping[str, Any], identity: Mapping[str, Any]) -> None:
         self._builtins = builtins
         self.values: dict[str, Any] = {**identity, **variables}
+        self.functions: Functions = lambda path: {}
+        self.learned: dict[str, Any] = {}
+        """Of the values, those that steps have left behind here."""
 
     def scope(self, path: str, number: int = 1, result: Mapping[str, Any] | None = None, **extra: Any) -> Scope:
         """A scope for one evaluation; `number` is the try, `result` the step's own result."""
         builtins = self._builtins.at(path, 0, number)
         names = {**self.values, **extra} if extra else self.values
-        return Scope(names, result=result, builtins=builtins)
+        return Scope(names, result=result, builtins=builtins, functions=self.functions(path))
 
     def child(self, **names: Any) -> Names:
         """Names of a nested body."""
         inner = Names(self._builtins, self.values, {})
         inner.values.update(names)
+        inner.functions = self.functions
+        return inner
+
+    def of_call(self, flow: Mapping[str, Any]) -> Names:
+        """Names of a called flow: the same execution, and nothing else of this one."""
+        identity: dict[str, Any] = {name: self.values[name] for name in ("execution", "attempt") if name in self.values}
+        inner = Names(self._builtins, {}, {**identity, "flow": flow})
+        inner.functions = self.functions
         return inner
 
     def learn(self, step_id: str, result: Mapping[str, Any], outputs: Mapping[str, Any]) -> None:
         """Make a finished step's result and outputs known to later steps; outputs also by their bare names."""
-        self.values[step_id] = {**result, **outputs}
-        self.values.update(outputs)
+        self.adopt({step_id: {**result, **outputs}, **outputs})
+
+    def adopt(self, learned: Mapping[str, Any]) -> None:
+        """Know what steps of a nested body have left behind."""
+        self.values.update(learned)
+        self.learned.update(learned)

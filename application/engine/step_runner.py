@@ -11,8 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from application.engine.action import Action, ActionContext, ActionError, ActionFailed
+from application.engine.bodies import Bodies
+from application.engine.calls import Call, FlowFinder
 from application.engine.checks import check
 from application.engine.egress import EgressPolicy
+from application.engine.errors import BodyFailed
+from application.engine.once import Once
 from application.engine.retry import may_retry, pause
 from application.engine.scope import Names
 from domain.definition import FlowDefinition, Retry, Step
@@ -36,16 +40,30 @@ class Surroundings:
     egress: EgressPolicy
     headers: Mapping[str, str]
     random: Callable[[], float]
-    folder: Path | None = None
     resources: dict[str, Any] = field(default_factory=dict)
+    shared: dict[str, Any] = field(default_factory=dict)
+    folder: Path | None = None
+    flows: FlowFinder | None = None
+    """The flows that may be called; None where there are none."""
+    given: Mapping[str, Any] = field(default_factory=dict)
+    """The variables that the run was given from outside."""
+    depth: int = 0
+    """How many calls deep this flow runs."""
+    once: Once | None = None
+    """None where every flow runs on its own: a step with `once` is then like any other."""
 
     async def close(self) -> None:
         """Close what actions left open: clients, pools, servers."""
-        while self.resources:
-            _, resource = self.resources.popitem()
-            close = getattr(resource, "close", None)
-            if close is not None:
-                await close()
+        await close_all(self.resources)
+
+
+async def close_all(resources: dict[str, Any]) -> None:
+    """Close what has an asynchronous `close()`, the newest first, and forget all."""
+    while resources:
+        _, resource = resources.popitem()
+        close = getattr(resource, "close", None)
+        if close is not None:
+            await close()
 
 
 @dataclass(slots=True)
@@ -61,11 +79,21 @@ class _Made:
 class StepRunner:
     """Runs one step of an attempt."""
 
-    def __init__(self, around: Surroundings, step: Step, path: str, names: Names) -> None:
+    def __init__(
+        self,
+        around: Surroundings,
+        step: Step,
+        path: str,
+        names: Names,
+        bodies: Bodies | None = None,
+        call: Call | None = None,
+    ) -> None:
         self._around = around
         self._step = step
         self._path = path
         self._names = names
+        self._bodies = bodies
+        self._caller = call
         self._begun = time.monotonic()
         self._deadline = self._begun + step.timeout if step.timeout else float("inf")
         self._retry = self._policy()
@@ -94,6 +122,13 @@ class StepRunner:
             if made.record.verdict == "passed" or not self._again(made):
                 return self._outcome(tuple(tries), made)
             await asyncio.sleep(min(pause(self._retry, len(tries), self._around.random), self._remaining()))
+
+    def adopt(self, result: Mapping[str, Any], outputs: dict[str, Any]) -> None:
+        """Take over what the same step came to in another flow of the run; what is secret there is secret here."""
+        for name in self._step.secret_outputs:
+            if outputs.get(name) is not None:
+                self._around.masker.add(str(outputs[name]))
+        self.result, self.outputs = result, outputs
 
     @property
     def logs(self) -> list[dict[str, str]]:
@@ -142,6 +177,9 @@ class StepRunner:
             verdict = "passed" if all(outcome.passed for outcome in checks) else "failed"
         except TimeoutError:
             error = self._failed("timeout", self._late(), "raise its timeout")
+        except BodyFailed as nested:
+            verdict, result = nested.verdict, nested.result or {}
+            error = self._failed("nested", nested.message)
         except ActionFailed as failed:
             verdict, result = "failed", failed.result or {}
             error = self._failed("failed", failed.message)
@@ -160,16 +198,21 @@ class StepRunner:
         step, until = self._step, self._step.until
         action = self._around.actions[step.action]
         if until is None:
-            return await action.run(self._config(action, number), context)
+            return await self._call(action, number, context)
         end = time.monotonic() + until.timeout
         while True:
-            result = await action.run(self._config(action, number), context)
+            result = await self._call(action, number, context)
             if evaluate(_condition(until.condition), self._names.scope(self._path, number, result)) is True:
                 return result
             if time.monotonic() + until.interval > end:
                 message = f"until: {until.condition} did not become true within {until.timeout:g} s"
                 raise ActionFailed(message, result=result)
             await asyncio.sleep(until.interval)
+
+    async def _call(self, action: Action, number: int, context: ActionContext) -> Mapping[str, Any]:
+        if self._bodies is not None:
+            self._bodies.begin()
+        return await action.run(self._config(action, number), context)
 
     def _config(self, action: Action, number: int) -> Mapping[str, Any]:
         scope = self._names.scope(self._path, number)
@@ -183,14 +226,21 @@ class StepRunner:
         def look(text: str, names: Mapping[str, Any]) -> Any:
             return evaluate(_condition(text), self._names.scope(self._path, number, None, **names))
 
+        def resolve(value: Any, names: Mapping[str, Any]) -> Any:
+            return render(value, self._names.scope(self._path, number, None, **names))
+
         return ActionContext(
             egress=self._around.egress,
             resources=self._around.resources,
+            shared=self._around.shared,
             evaluate=look,
             log=self._log,
             remaining=self._remaining,
             headers={**self._around.headers, "X-TestMesh-Step": self._path},
             secrets=self._around.masker.add,
+            render=resolve,
+            bodies=self._bodies,
+            call=self._caller,
             folder=self._around.folder,
         )
 

@@ -63,6 +63,7 @@ _CONVERSIONS = {
     "now": (0, 0),
     "date": (1, 2),
     "duration": (1, 1),
+    "json_schema": (2, 2),
 }
 PREDICATES = {
     "all": (2, 2),
@@ -83,7 +84,7 @@ PREDICATES = {
 }
 """The functions whose second argument is evaluated for each element of the first."""
 
-EXTERNAL = {"json_schema": (2, 2), "snapshot": (1, 3)}
+EXTERNAL = {"snapshot": (1, 3)}
 """The functions that the scope must bring."""
 
 FUNCTIONS = _TEXT | _LISTS | _NUMBERS | _CONVERSIONS | PREDICATES | EXTERNAL

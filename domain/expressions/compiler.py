@@ -15,6 +15,7 @@ from domain.expressions.kinds import TESTS
 from domain.expressions.operators import BINARY, checked, is_number
 from domain.expressions.parser import is_headers
 from domain.expressions.predicates import PREDICATE_FUNCTIONS
+from domain.expressions.scope import Told
 from domain.expressions.values import to_text
 
 _ABSENT = object()
@@ -244,7 +245,11 @@ class Compiler:
             brought = frame.scope.functions.get(name)
             if brought is None:
                 raise ExpressionError(f"{name} is not available here", node.start, text, None, "name")
-            return brought(*[run(frame) for run in arguments])
+            answer = brought(*[run(frame) for run in arguments])
+            if isinstance(answer, Told):
+                frame.notes.extend(answer.notes)
+                return answer.value
+            return answer
 
         return self._guarded(node, node.start, external)
 

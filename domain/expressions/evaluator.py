@@ -75,6 +75,9 @@ class Explanation:
     values: tuple[tuple[str, Any], ...] = ()
     expected: Any = MISSING
     actual: Any = MISSING
+    operator: str = ""
+    notes: tuple[str, ...] = ()
+    """What functions say about their answers, such as where a value does not fit a schema."""
 
 
 def explain(expression: Expression | str, scope: Scope) -> Explanation:
@@ -87,7 +90,8 @@ def explain(expression: Expression | str, scope: Scope) -> Explanation:
     except ExpressionError as caught:
         error = caught
     actual, expected = _sides(parsed.tree, frame)
-    return Explanation(value, error, tuple(_parts(parsed, frame)), expected, actual)
+    operator = _operator(parsed.tree)
+    return Explanation(value, error, tuple(_parts(parsed, frame)), expected, actual, operator, tuple(frame.notes))
 
 
 def _parts(parsed: Expression, frame: Frame) -> list[tuple[str, Any]]:
@@ -110,6 +114,12 @@ def _sides(tree: s.Node, frame: Frame) -> tuple[Any, Any]:
     if not isinstance(tree, s.Binary) or tree.operator not in s.COMPARISONS:
         return Explanation.MISSING, Explanation.MISSING
     return _seen(tree.left, frame), _seen(tree.right, frame)
+
+
+def _operator(tree: s.Node) -> str:
+    if not isinstance(tree, s.Binary) or tree.operator not in s.COMPARISONS:
+        return ""
+    return f"not {tree.operator}" if tree.negated else tree.operator
 
 
 def _seen(node: s.Node, frame: Frame) -> Any:

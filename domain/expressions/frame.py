@@ -18,7 +18,7 @@ Code = Callable[["Frame"], Any]
 class Frame:
     """One evaluation. Straight-line code is bounded by the size of its text, so only loops and large values are charged."""
 
-    __slots__ = ("acc", "index", "item", "locals", "scope", "steps", "text", "trace")
+    __slots__ = ("acc", "index", "item", "locals", "notes", "scope", "steps", "text", "trace")
 
     def __init__(self, scope: Scope, text: str) -> None:
         self.scope = scope
@@ -28,6 +28,8 @@ class Frame:
         self.index = 0
         self.acc: Any = None
         self.locals: dict[str, Any] = {}
+        self.notes: list[str] = []
+        """What functions have to say about their answer: where a value does not fit, for one."""
         self.trace: dict[tuple[int, int], Any] = {}
 
     def charge(self, steps: int) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 from domain.expressions.errors import Fault
 from domain.expressions.frame import Frame, bounded_text, kind_of
+from domain.expressions.json_schema import json_schema
 from domain.expressions.operators import checked, contains, ends_with, is_number, matches, order, starts_with
 from domain.expressions.times import as_time, iso
 from domain.expressions.values import equal, to_json, to_text, weigh
@@ -360,5 +361,6 @@ FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "now": now,
     "date": date,
     "duration": duration,
+    "json_schema": json_schema,
 }
 """By the canonical name; each takes the frame first."""

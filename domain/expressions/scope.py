@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from domain.expressions.builtins import BoundBuiltins
 
 _MISSING = object()
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """The answer of a function that a scope brings, with what it has to say about it."""
+
+    value: Any
+    notes: tuple[str, ...] = ()
 
 
 class Scope:

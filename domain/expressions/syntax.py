@@ -1,4 +1,6 @@
-"""The syntax tree of an expression: frozen nodes that know where they stand in the source text."""
+"""The syntax tree of an expression: nodes that know where they stand in the source text, and never change.
+
+They have no equality and no text of their own: what is not generated need not be compiled at every start."""
 
 from __future__ import annotations
 
@@ -7,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Node:
     """A part of an expression, from character `start` up to `end`."""
 
@@ -19,14 +21,14 @@ class Node:
         return ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Constant(Node):
     """A literal number, string, boolean or null."""
 
     value: Any
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Name(Node):
     """A name to be looked up in the scope; `local` when a `let` around it defines it."""
 
@@ -34,7 +36,7 @@ class Name(Node):
     local: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Defaulted(Node):
     """`${NAME:text}`: the value of a name, or a text when it is not defined."""
 
@@ -42,26 +44,26 @@ class Defaulted(Node):
     default: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Element(Node):
     """`#`, `#index` or `#acc` inside a predicate."""
 
     which: Literal["item", "index", "acc"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Root(Node):
     """`$`: the body of the step's result, or the result."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Query(Node):
     """A JSONPath (RFC 9535) that may select several values."""
 
     query: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Items(Node):
     """A list literal."""
 
@@ -71,7 +73,7 @@ class Items(Node):
         return self.items
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Entries(Node):
     """A map literal."""
 
@@ -81,7 +83,7 @@ class Entries(Node):
         return tuple(node for entry in self.entries for node in entry)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Joined(Node):
     """A string with templates in it: the text of its parts, one after another."""
 
@@ -91,7 +93,7 @@ class Joined(Node):
         return self.parts
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Index(Node):
     """`object.name`, `object[key]`, and with `optional` `object?.name`. `place` is where the key stands."""
 
@@ -104,7 +106,7 @@ class Index(Node):
         return (self.object, self.key)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Slice(Node):
     """`object[low:high]`."""
 
@@ -116,7 +118,7 @@ class Slice(Node):
         return tuple(node for node in (self.object, self.low, self.high) if node is not None)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Unary(Node):
     """`!x`, `-x`, `+x`."""
 
@@ -127,7 +129,7 @@ class Unary(Node):
         return (self.operand,)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Binary(Node):
     """An operator between two operands; `negated` for `not in` and the like. `place` is where the operator stands."""
 
@@ -141,7 +143,7 @@ class Binary(Node):
         return (self.left, self.right)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Conditional(Node):
     """`condition ? yes : no`."""
 
@@ -153,7 +155,7 @@ class Conditional(Node):
         return (self.condition, self.yes, self.no)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Test(Node):
     """`x is [not] string`, `x [not] exists`."""
 
@@ -165,7 +167,7 @@ class Test(Node):
         return (self.operand,)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Predicate(Node):
     """An expression evaluated for each element of a list."""
 
@@ -175,7 +177,7 @@ class Predicate(Node):
         return (self.body,)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Call(Node):
     """A call of a listed function; a method call has its object as first argument."""
 
@@ -186,7 +188,7 @@ class Call(Node):
         return self.arguments
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Let(Node):
     """`let name = value; body`."""
 

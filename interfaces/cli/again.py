@@ -15,7 +15,8 @@ _USERINFO = re.compile(r"(?<=://)[^/@\s]+(?=@)")
 def again_command(execution: Execution, options: Sequence[str] = ()) -> str:
     """The command line. `options` are those of the run (see repeated)."""
     file = "-" if execution.file == "<stdin>" else execution.file
-    return shlex.join(["testmesh", "run", *options, "--seed", execution.seed, file])
+    case = ["--case", execution.case.partition("#")[0]] if execution.case.partition("#")[0] else []
+    return shlex.join(["testmesh", "run", *options, *case, "--seed", execution.seed, file])
 
 
 def repeated(options: Mapping[str, Any]) -> list[str]:
@@ -30,6 +31,10 @@ def _words(options: Mapping[str, Any]) -> Iterator[str]:
             yield from (option, str(options[name]))
     for path in options.get("env_files") or ():
         yield from ("--env-file", str(path))
+    for path in options.get("var_files") or ():
+        yield from ("--var-file", str(path))
+    if options.get("data"):
+        yield from ("--data", str(options["data"]))
     secret = tuple(options.get("secrets") or ())
     for name in secret:
         yield from ("--secret", name)

@@ -41,13 +41,23 @@ def save(url: str, key: str) -> Path:
 
 
 def find(url: str | None = None) -> Credentials:
-    """The server and key to use. Unavailable says where to put them."""
-    from interfaces.cli.plan import find_project
+    """The server and key to use. Unavailable says where to put them.
+
+    A key of the environment is sent to a server that only testmesh.yaml names when that is on this machine: whoever writes a
+    repository must not be able to collect the keys of those who run it.
+    """
+    from interfaces.cli.project import find_project
 
     saved = _saved()
     project, _ = find_project()
-    chosen = _address(url or os.environ.get("TESTMESH_URL") or project.url or saved.get("url") or DEFAULT_URL)
+    named = url or os.environ.get("TESTMESH_URL")
+    chosen = _address(named or project.url or saved.get("url") or DEFAULT_URL)
     key = os.environ.get("TESTMESH_API_KEY", "").strip() or _key_file()
+    if key and not named and project.url and not (_is_here(chosen) or saved.get("url", "").rstrip("/") == chosen):
+        raise Invalid(
+            f"testmesh.yaml names the server {chosen}, and the API key of the environment is not sent there unasked",
+            remedy=f"if the key is for that server, set TESTMESH_URL={chosen} beside it, or give --url",
+        )
     if not key and saved.get("url", "").rstrip("/") == chosen:
         key = saved.get("key", "")
     if not key:
@@ -70,6 +80,12 @@ def _address(url: str) -> str:
     if not good or not url.isprintable() or parts.query or parts.fragment:
         raise Invalid(f"{url!r} is not the URL of a server", remedy="write it like http://127.0.0.1:8080")
     return url.rstrip("/")
+
+
+def _is_here(url: str) -> bool:
+    from urllib.parse import urlsplit
+
+    return urlsplit(url).hostname in ("127.0.0.1", "::1", "localhost")
 
 
 def _sendable(key: str) -> str:

@@ -6,63 +6,108 @@ import asyncio
 import secrets
 import signal
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from application.actions.registry import ACTIONS
 from application.attempts import Attempt, Tools
 from application.claims import begin_local
-from application.event_store import Log
+from application.engine.egress import LocalPolicy
+from application.engine.once import Once
 from application.executions import Executions, RunRequest
+from application.memory_log import MemoryLog
 from application.payloads import MemoryPayloads
 from domain.events import Actor
 from domain.execution import Execution
+from interfaces.adapters.made_up import made_up
+from interfaces.cli.flow_library import FlowLibrary
+from interfaces.cli.jobs import Job, Jobs
 from interfaces.cli.plan import Planned
 from interfaces.cli.reports.events import plain_event
+from interfaces.cli.snapshots import SnapshotFiles
 
 POLL_SECONDS = 0.05
+PASSED = ("passed", "passed_on_retry")
 BY = Actor("user:local")
+_WHY = {"interrupted": "the run was interrupted", "time_limit": "the time was up", "fail_fast": "a flow had failed"}
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How flows are run: how many at once, how often, which share of them (part i of n), and when to stop."""
+
+    jobs: int = 1
+    seed: str | None = None
+    secret_names: frozenset[str] = frozenset()
+    repeat: int = 1
+    retries: int = 0
+    share: tuple[int, int] = (1, 1)
+    max_failures: int = 0
+    max_seconds: float | None = None
+    update_snapshots: bool = False
+    accept_new_snapshots: bool = True
 
 
 class LocalRun:
-    """Runs flows, some at a time; `on_event` gets every recorded event as plain data, in order.
-
-    `folder` is where files that flows name are found, and none outside of it.
-    """
+    """Runs flows, some at a time; `on_event` gets every recorded event as plain data, in order."""
 
     def __init__(
         self,
         flows: Sequence[Planned],
         on_event: Callable[[dict[str, Any]], None],
         *,
-        jobs: int = 1,
-        seed: str | None = None,
-        secret_names: Sequence[str] = (),
-        environ: Mapping[str, str] | None = None,
+        options: Options,
         folder: Path | None = None,
-        fail_fast: bool = False,
-        max_seconds: float | None = None,
+        environ: Mapping[str, str] | None = None,
+        retried: Callable[[str, str], None] = lambda old, new: None,
         tick: Callable[[], None] = lambda: None,
         note: Callable[[str], None] = lambda text: None,
     ) -> None:
-        from application.actions.registry import ACTIONS
-        from application.engine.egress import LocalPolicy
+        """`folder` is what flows may read files below; `retried` is told the ids of an execution and of its repetition."""
 
-        self._flows = flows
         self._on_event = on_event
-        self._jobs = jobs
-        self._seed = seed
-        self._fail_fast = fail_fast
-        self._max_seconds = max_seconds
+        self._snapshots = SnapshotFiles(update=options.update_snapshots, accept_new=options.accept_new_snapshots)
+        self._library = FlowLibrary(folder) if folder is not None else None
+        self._options = options
+        self._retried = retried
         self._tick = tick
         self._note = note
-        self._log = Log("executions")
-        payloads = MemoryPayloads()
-        self._executions = Executions(self._log, payloads)
-        self._tools = Tools(self._log, payloads, ACTIONS, LocalPolicy(), secrets.token_bytes(32), dict(environ or {}), folder)
-        self._secret_names = frozenset(secret_names)
-        self._position = 0
+        self._log = MemoryLog("executions")
+        self._tools = Tools(
+            self._log,
+            MemoryPayloads(),
+            ACTIONS,
+            LocalPolicy(),
+            secrets.token_bytes(32),
+            dict(environ or {}),
+            folder=folder,
+            once=Once(),
+            flows=self._library,
+            snapshots=self._snapshots,
+            faker=made_up,
+        )
+        self.jobs = Jobs(flows, rounds=options.repeat, share=options.share)
         self._running: set[Attempt] = set()
+        self._secrets: dict[str, set[str]] = {}
+        """By the flow's file, what was secret in it: also for the flows that need it."""
+        self._bad = 0
         self._halted: str | None = None
+
+    @property
+    def total(self) -> int:
+        """How many executions there will be, repetitions of failed ones aside."""
+        return self.jobs.total
+
+    @property
+    def skipped(self) -> list[tuple[str, str]]:
+        """Names of flows that were never begun, and why."""
+        return [(flow.definition.name, why) for flow, why in self.jobs.skipped]
+
+    @property
+    def sources(self) -> dict[str, str]:
+        """The texts of flows that were called, by file."""
+        return self._library.sources if self._library is not None else {}
 
     @property
     def halted(self) -> str | None:
@@ -77,35 +122,78 @@ class LocalRun:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._interrupt)
-        limit = loop.call_later(self._max_seconds, self._halt, "time_limit") if self._max_seconds else None
+        limit = loop.call_later(self._options.max_seconds, self._halt, "time_limit") if self._options.max_seconds else None
         follower = asyncio.create_task(self._follow())
-        slots = asyncio.Semaphore(self._jobs)
         try:
-            await asyncio.gather(*(self._one(flow, slots) for flow in self._flows))
+            await asyncio.gather(*(self._work() for _ in range(self._options.jobs)))
         finally:
             if limit is not None:
                 limit.cancel()
             follower.cancel()
             await asyncio.gather(follower, return_exceptions=True)
+            await self._tools.close()
             self._drain()
+            self._snapshots.write()
 
-    async def _one(self, flow: Planned, slots: asyncio.Semaphore) -> None:
-        async with slots:
+    async def _work(self) -> None:
+        while (job := await self.jobs.next()) is not None:
+            attempt = await self._settled(job)
+            passed = attempt is not None and attempt.verdict in PASSED
+            await self.jobs.done(job, passed=passed, outputs=attempt.outputs if attempt is not None else {})
+
+    async def _settled(self, job: Job) -> Attempt | None:
+        """The job's last attempt: a flow that does not pass is run again as often as was asked for."""
+        before: str | None = None
+        attempt: Attempt | None = None
+        for number in range(self._options.retries + 1):
             if self._halted:
-                return
-            hidden = {name: value for name, value in flow.variables.items() if name in self._secret_names}
-            shown = {name: value for name, value in flow.variables.items() if name not in hidden}
-            wanted = RunRequest("local", flow.definition, flow.text, variables=shown, trigger="local", seed=self._seed)
-            id, _ = self._executions.request(BY, wanted)
-            execution = self._log.load(Execution, id)
-            begin_local(self._log, execution, "local")
-            attempt = Attempt(self._tools, execution, "local", secrets=hidden)
-            self._running.add(attempt)
+                return attempt
+            attempt = await self._one(job, number, before)
+            if attempt.verdict in PASSED:
+                return attempt
+            before = str(attempt.execution_id)
+        self._bad += 1
+        if self._options.max_failures and self._bad >= self._options.max_failures:
+            self._halt("fail_fast")
+        return attempt
+
+    async def _one(self, job: Job, number: int, before: str | None) -> Attempt:
+        payloads = MemoryPayloads()
+        names = self._options.secret_names
+        hidden = {name: value for name, value in job.variables.items() if name in names}
+        shown = {name: value for name, value in job.variables.items() if name not in names}
+        unrecorded = {"needs": self.jobs.needed_outputs(job.flow)} if job.flow.needs else {}
+        wanted = RunRequest(
+            "local",
+            job.flow.definition,
+            job.flow.text,
+            variables=shown,
+            trigger="local",
+            seed=self._seed(number),
+            case=job.case,
+        )
+        id, _ = Executions(self._log, payloads).request(BY, wanted)
+        if before is not None:
+            self._retried(before, str(id))
+        execution = self._log.load(Execution, id)
+        begin_local(self._log, execution, "local")
+        tools = replace(self._tools, payloads=payloads)
+        attempt = Attempt(tools, execution, "local", secrets=hidden, unrecorded=unrecorded, definition=job.flow.definition)
+        for file in job.flow.needs:
+            attempt.hide(self._secrets.get(file, ()))
+        self._running.add(attempt)
+        try:
             await attempt.run()
+        finally:
             self._running.discard(attempt)
-            ended = self._log.load(Execution, id)
-            if self._fail_fast and ended.verdict not in ("passed", "passed_on_retry"):
-                self._halt("fail_fast")
+            self._log.forget(id)
+            self._secrets.setdefault(job.flow.file, set()).update(attempt.hidden)
+        return attempt
+
+    def _seed(self, number: int) -> str | None:
+        """That of the options, another for every repetition: what a failed try has made may still be there."""
+        seed = self._options.seed
+        return seed if seed is None or number == 0 else f"{seed}~{number}"
 
     def _interrupt(self) -> None:
         """The first Ctrl-C cancels and tears down, the second ends the process."""
@@ -117,6 +205,7 @@ class LocalRun:
 
     def _halt(self, why: str) -> None:
         self._halted = why
+        self.jobs.stop(_WHY[why])
         for attempt in self._running:
             attempt.stop("cancelled")
 
@@ -127,6 +216,5 @@ class LocalRun:
             await asyncio.sleep(POLL_SECONDS)
 
     def _drain(self) -> None:
-        for recorded in self._log.read(self._position, 100_000):
-            self._position = recorded.position
+        for recorded in self._log.take():
             self._on_event(plain_event(recorded.event, recorded.position))

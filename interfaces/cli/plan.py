@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from application.actions.registry import ACTIONS
 from application.flow_documents import FlowFile, flow_files, read_flow
@@ -16,54 +16,161 @@ from application.variables import (
     parse_assignment,
     parse_env_file,
     process_variables,
-    read_project,
     resolve,
 )
-from domain.definition import FlowDefinition
-from domain.errors import Invalid, InvalidFlow, NotFound, Problem
+from domain.definition import Data, FlowDefinition
+from domain.errors import Invalid, InvalidFlow, NotFound, Problem, Refusal
+from interfaces.cli.project import PROJECT_FILE, find_project
 
-PROJECT_FILE = "testmesh.yaml"
+if TYPE_CHECKING:
+    from application.data_rows import Cases
 
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """A flow to run: its definition, exact text, and variables."""
+    """A flow to run: its definition, exact text, and variables. `given` are those that no row of data replaces; `needs` the
+    files of the flows that must pass before."""
 
     definition: FlowDefinition
     text: str
     variables: Mapping[str, Any] = field(default_factory=dict)
+    given: frozenset[str] = frozenset()
+    cases: Cases | None = None
+    needs: tuple[str, ...] = ()
+    only: frozenset[str] | None = None
+    """Keys of the rows that are wanted; None for all."""
+
+    @property
+    def file(self) -> str:
+        """What tells it from the others of a run."""
+        return self.definition.file
 
 
 def plan(
     paths: Sequence[str], options: Mapping[str, Any], *, strict: bool = False, environ: Mapping[str, str] | None = None
 ) -> tuple[list[Planned], list[Problem]]:
-    """The flows to run and the warnings. Every problem of every file is raised at once. With `strict`, a name that no
-    source gives (`environ`, the process environment, is the last) is one of them."""
-    project, home = find_project(paths)
-    files = flow_files(paths or [str(home / path) for path in project.flows] or ["."], Path.cwd())
-    layers = _layers(project, home, options)
-    known = {name for layer in layers.values() for name in layer} | set(environ or ())
-    planned: list[Planned] = []
-    warnings: list[Problem] = []
-    problems: list[Problem] = []
-    for file in files:
+    """The flows to run, those that others need included, and the warnings. Every problem of every file is raised at once.
+    With `strict`, a name that no source gives (`environ`, the process environment, is the last) is one of them."""
+    planner = Planner(paths, options, strict=strict, environ=environ)
+    planned = planner.read(planner.files())
+    if any(flow.definition.needs for flow in planned):
+        from interfaces.cli.needs import with_needs
+
+        planned = with_needs(planned, planner)
+    planner.finish()
+    return planned, planner.warnings
+
+
+class Planner:
+    """Reads flows of one project with the options of one command line."""
+
+    def __init__(
+        self, paths: Sequence[str], options: Mapping[str, Any], *, strict: bool, environ: Mapping[str, str] | None
+    ) -> None:
+        self.project, self.home = find_project(paths)
+        self._paths = paths
+        self._options = options
+        self._strict = strict
+        self._layers = _layers(self.project, self.home, options)
+        self._known = {name for layer in self._layers.values() for name in layer} | set(environ or ())
+        self._wanted = _wanted(options)
+        self.warnings: list[Problem] = []
+        self.problems: list[Problem] = []
+
+    def files(self) -> tuple[FlowFile, ...]:
+        """The files that the command line means."""
+        return flow_files(self._paths or [str(self.home / path) for path in self.project.flows] or ["."], Path.cwd())
+
+    def read(self, files: Iterable[FlowFile], *, selected: bool = True) -> list[Planned]:
+        """The flows in these files, with `selected` only those that the options ask for; problems are collected."""
+        found = (self._read(file, selected) for file in files)
+        return [planned for planned in found if planned is not None]
+
+    def finish(self) -> None:
+        """Raise InvalidFlow with every problem, if there is one."""
+        if self.problems:
+            raise InvalidFlow(tuple(self.problems))
+
+    def _read(self, file: FlowFile, selected: bool) -> Planned | None:
         try:
-            definition, text, found = _read(file, known, strict)
+            definition, text = self._definition(file)
         except InvalidFlow as invalid:
-            problems.extend(invalid.problems)
-            continue
-        warnings.extend(found)
-        if not _selected(definition, options):
-            continue
+            self.problems.extend(invalid.problems)
+            return None
+        if selected and not self._wanted(definition):
+            return None
+        if file.line is not None:
+            from interfaces.cli.narrowing import narrowed
+
+            definition = narrowed(definition, file.line)
         try:
-            planned.append(Planned(definition, text, _variables(definition, file, layers)))
+            variables, given = self._variables(definition, file)
         except NotFound as missing:
-            at = definition.position(("env_file",))
-            remedy = "env_file is taken from the folder of the flow"
-            problems.append(Problem(missing.message, file.file, at.line, at.column, remedy=remedy))
-    if problems:
-        raise InvalidFlow(tuple(problems))
-    return planned, warnings
+            self._problem(definition, "env_file", missing.message, "env_file is taken from the folder of the flow")
+            return None
+        return Planned(definition, text, variables, given, self._cases(definition, file))
+
+    def _definition(self, file: FlowFile) -> tuple[FlowDefinition, str]:
+        if not _is_text(file.file):
+            raise InvalidFlow((Problem("The name of this file is not UTF-8", file.file, remedy="rename it"),))
+        try:
+            content = file.read()
+        except OSError as error:
+            raise InvalidFlow((Problem(f"The file cannot be read: {error.strerror}", file.file),)) from error
+        definition, warnings = read_flow(
+            content,
+            file=file.file,
+            actions=ACTIONS,
+            known_variables=self._known,
+            strict=self._strict,
+            columns=lambda data: columns_of(data, file),
+        )
+        self.warnings.extend(warnings)
+        return definition, content.decode()
+
+    def _cases(self, definition: FlowDefinition, file: FlowFile) -> Cases | None:
+        """The rows of the flow, all looked at once, or those of --data instead."""
+        data, folder = definition.data, folder_of(file)
+        if self._options.get("data"):
+            data, folder = Data(file=str(self._options["data"]), key=data.key if data else None), Path.cwd()
+        if data is None:
+            return None
+        from application.data_rows import Cases
+
+        try:
+            if data is definition.data:
+                self._stay_inside(data, folder)
+            cases = Cases(data, folder)
+            if cases.count() == 0:
+                self._problem(definition, "data", "There is no row of data", "add a row, or remove data")
+        except Refusal as refusal:
+            self._problem(definition, "data", refusal.message, refusal.remedy)
+            return None
+        return cases
+
+    def _stay_inside(self, data: Data, folder: Path) -> None:
+        if data.file is None:
+            return
+        place = (folder / data.file).resolve()
+        if not any(place.is_relative_to(root.resolve()) for root in (self.home, folder)):
+            raise Invalid(
+                f"the data file {data.file} lies outside of the project", remedy="copy it there, or give it with --data"
+            )
+
+    def _problem(self, definition: FlowDefinition, key: str, message: str, remedy: str | None) -> None:
+        at = definition.position((key,))
+        self.problems.append(Problem(message, definition.file, at.line, at.column, remedy=remedy))
+
+    def _variables(self, definition: FlowDefinition, file: FlowFile) -> tuple[dict[str, Any], frozenset[str]]:
+        """What the flow is given from outside, its own `env` is added when it runs; and the names that --var gives."""
+        own: dict[str, Any] = {}
+        for path in definition.env_file:
+            own.update(_env_file(folder_of(file) / path))
+        values = dict(resolve(by_precedence({**self._layers, "env_file": own})).values)
+        for name, value in values.items():
+            if not _is_text(name) or (isinstance(value, str) and not _is_text(value)):
+                raise Invalid(f"the variable {name} is not UTF-8", remedy="give bytes as base64 text")
+        return values, frozenset(self._layers["--var"])
 
 
 def known_names(paths: Sequence[str], options: Mapping[str, Any]) -> set[str]:
@@ -72,35 +179,20 @@ def known_names(paths: Sequence[str], options: Mapping[str, Any]) -> set[str]:
     return {name for layer in _layers(project, home, options).values() for name in layer}
 
 
-def find_project(paths: Sequence[str] = ()) -> tuple[Project, Path]:
-    """The project file and its folder: the nearest in the working folder or above it, else in or above the first of the
-    paths that is there. An empty project in the working folder without one."""
-    first = next((Path(path) for path in paths if Path(path).exists()), None)
-    for folder in (Path.cwd(), *([first.resolve()] if first is not None else [])):
-        for place in (folder, *folder.parents):
-            path = place / PROJECT_FILE
-            if path.is_file():
-                return read_project(path.read_bytes(), file=str(path)), place
-    return Project(), Path.cwd()
+def folder_of(file: FlowFile) -> Path:
+    """The folder from which paths in a flow count."""
+    return file.path.parent if file.path else Path.cwd()
 
 
-def in_project(file: str, home: Path) -> str:
-    """A file's path in its project, with forward slashes; its name alone when it lies elsewhere."""
-    path = Path(file).resolve()
-    return path.relative_to(home.resolve()).as_posix() if path.is_relative_to(home.resolve()) else path.name
+def columns_of(data: Data, file: FlowFile) -> tuple[str, ...] | None:
+    """The names in the first row of a file of rows; None when there is none that can be read, which is told elsewhere."""
+    from application.data_rows import Cases
 
-
-def _read(file: FlowFile, known: set[str], strict: bool) -> tuple[FlowDefinition, str, tuple[Problem, ...]]:
-    if file.line is not None:
-        raise Invalid(f"{file.file}:{file.line}: running one step alone is not possible yet; leave out the line")
-    if not _is_text(file.file):
-        raise InvalidFlow((Problem("The name of this file is not UTF-8", file.file, remedy="rename it"),))
     try:
-        content = file.read()
-    except OSError as error:
-        raise InvalidFlow((Problem(f"The file cannot be read: {error.strerror}", file.file),)) from error
-    definition, warnings = read_flow(content, file=file.file, actions=ACTIONS, known_variables=known, strict=strict)
-    return definition, content.decode(), warnings
+        first = next(iter(Cases(replace(data, key=None), folder_of(file))), None)
+    except Refusal:
+        return None
+    return tuple(first.values) if first is not None else None
 
 
 def _is_text(text: str) -> bool:
@@ -108,12 +200,16 @@ def _is_text(text: str) -> bool:
     return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
-def _selected(definition: FlowDefinition, options: Mapping[str, Any]) -> bool:
-    wanted = {tag.strip() for tag in (options.get("tags") or "").split(",") if tag.strip()}
+def _wanted(options: Mapping[str, Any]) -> Callable[[FlowDefinition], bool]:
+    """Whether the options select a flow."""
     text = (options.get("text") or "").lower()
-    return (not wanted or not wanted.isdisjoint(definition.tags)) and (
-        text in definition.name.lower() or text in definition.file.lower()
-    )
+    tags = options.get("tags")
+    if tags:
+        from interfaces.cli.tag_expression import parse_tags
+
+        matches = parse_tags(tags)
+        return lambda flow: matches(flow.tags) and (text in flow.name.lower() or text in flow.file.lower())
+    return lambda flow: text in flow.name.lower() or text in flow.file.lower()
 
 
 def _layers(project: Project, home: Path, options: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
@@ -128,8 +224,12 @@ def _layers(project: Project, home: Path, options: Mapping[str, Any]) -> dict[st
     project_values = dict(project.variables)
     for path in project.env_file:
         project_values = {**_env_file(home / path), **project_values}
+    given: dict[str, Any] = {}
+    for path in options.get("var_files") or ():
+        given.update(_var_file(Path(path)))
+    given.update(parse_assignment(text) for text in options.get("variables") or ())
     return {
-        "--var": dict(parse_assignment(text) for text in options.get("variables") or ()),
+        "--var": given,
         "TESTMESH_VAR_*": process_variables(os.environ),
         "--env-file": env_files,
         "environment": project.environments.get(name, {}) if name else {},
@@ -137,21 +237,23 @@ def _layers(project: Project, home: Path, options: Mapping[str, Any]) -> dict[st
     }
 
 
-def _variables(definition: FlowDefinition, file: FlowFile, layers: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """What the flow is given from outside; its own `env` is added when it runs."""
-    folder = file.path.parent if file.path else Path.cwd()
-    own: dict[str, Any] = {}
-    for path in definition.env_file:
-        own.update(_env_file(folder / path))
-    values = dict(resolve(by_precedence({**layers, "env_file": own})).values)
-    for name, value in values.items():
-        if not _is_text(name) or (isinstance(value, str) and not _is_text(value)):
-            raise Invalid(f"the variable {name} is not UTF-8", remedy="give bytes as base64 text")
-    return values
-
-
 def _env_file(path: Path) -> dict[str, str]:
     try:
         return parse_env_file(path.read_bytes(), file=str(path))
     except OSError as error:
         raise NotFound(f"the file of variables {path} cannot be read: {error.strerror}") from error
+
+
+def _var_file(path: Path) -> dict[str, Any]:
+    """A YAML or JSON file of variables: a mapping from names to values of any type."""
+    from application.documents.reader import read
+
+    try:
+        found = read(path.read_bytes(), str(path))
+    except OSError as error:
+        raise NotFound(f"the file of variables {path} cannot be read: {error.strerror}") from error
+    if found.problems:
+        raise InvalidFlow(tuple(found.problems))
+    if not isinstance(found.value, dict):
+        raise Invalid(f"{path} must be a mapping from names to values", remedy="write it like: user: ada")
+    return found.value

@@ -30,6 +30,9 @@ def live_view(style: Style, total: int, *, colour: bool | None = None, quiet: bo
 class View:
     """Shows nothing."""
 
+    total = 0
+    """How many executions there will be."""
+
     def changed(self, execution: Execution) -> None:
         """An event of the execution came."""
 
@@ -49,7 +52,7 @@ class Plain(View):
     def __init__(self, stream: TextIO, paint: Paint, total: int) -> None:
         self._stream = stream
         self._paint = paint
-        self._total = total
+        self.total = total
         self._shown: set[str] = set()
 
     def changed(self, execution: Execution) -> None:
@@ -57,7 +60,7 @@ class Plain(View):
         if execution.verdict is None or execution.id in self._shown:
             return
         self._shown.add(execution.id)
-        say(f"[{len(self._shown)}/{self._total}] {finished_line(execution, self._paint)}", self._stream)
+        say(f"[{len(self._shown)}/{self.total}] {finished_line(execution, self._paint)}", self._stream)
 
     def note(self, text: str) -> None:
         """A line of its own."""
@@ -70,7 +73,7 @@ class Tree(View):
     def __init__(self, stream: TextIO, paint: Paint, total: int) -> None:
         self._stream = stream
         self._paint = paint
-        self._total = total
+        self.total = total
         self._live: dict[str, Execution] = {}
         self._done: set[str] = set()
         self._height = 0
@@ -114,13 +117,13 @@ class Tree(View):
         width, height = size_of(self._stream)
         lines = [line for execution in self._live.values() for line in self._execution(execution)]
         lines = lines[: max(1, height - 3)]
-        lines.append(self._paint(f"  {len(self._done)}/{self._total} finished", "2"))
+        lines.append(self._paint(f"  {len(self._done)}/{self.total} finished", "2"))
         return [cut(line, width) for line in lines]
 
     def _execution(self, execution: Execution) -> list[str]:
         spin = _SPINNER[int(time.monotonic() * 10) % len(_SPINNER)]
         attempt = f", attempt {execution.attempt}" if execution.attempt > 1 else ""
-        lines = [f"{spin} {one_line(execution.name)}  ({execution.seconds:.1f} s, {execution.status}{attempt})"]
+        lines = [f"{spin} {one_line(execution.title)}  ({execution.seconds:.1f} s, {execution.status}{attempt})"]
         return lines + [self._step(step) for step in execution.last_steps[-4:]]
 
     def _step(self, step: Step) -> str:
@@ -137,7 +140,8 @@ def finished_line(execution: Execution, paint: Paint) -> str:
         notes.append(f"attempt {execution.attempt}")
     if execution.tolerated:
         notes.append(f"{execution.tolerated} tolerated")
-    why = f"  {execution.message}" if execution.message and execution.verdict not in ("passed", "passed_on_retry") else ""
+    bad = execution.message and execution.verdict not in ("passed", "passed_on_retry")
+    why = f"  {execution.message.splitlines()[0]}" if bad else ""
     place = f"  {execution.file}" if execution.file else ""
-    said = one_line(f"{execution.name}{place}  ({', '.join(notes)}){why}")
+    said = one_line(f"{execution.title}{place}  ({', '.join(notes)}){why}")
     return f"{paint.verdict(str(execution.verdict))}  {said}"

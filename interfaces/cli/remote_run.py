@@ -10,7 +10,9 @@ from typing import Any
 from application.flow_documents import digest
 from domain.errors import Conflict, Refusal
 from interfaces.cli.client import Client, connect_client
-from interfaces.cli.plan import Planned, find_project, in_project
+from interfaces.cli.jobs import Job, jobs_of
+from interfaces.cli.plan import Planned
+from interfaces.cli.project import find_project, in_project
 
 TICK_SECONDS = 0.1
 
@@ -32,7 +34,7 @@ class RemoteRun:
         tick: Callable[[], None] = lambda: None,
         note: Callable[[str], None] = lambda text: None,
     ) -> None:
-        self._flows = flows
+        self._jobs = [job for flow in flows for job in jobs_of(flow)]
         self._on_event = on_event
         self._url = url
         self._follow = follow
@@ -46,6 +48,21 @@ class RemoteRun:
         self._project = project.project or ""
         self._halted: str | None = None
         self._open: set[str] = set()
+
+    @property
+    def total(self) -> int:
+        """How many executions there will be."""
+        return len(self._jobs)
+
+    @property
+    def skipped(self) -> list[tuple[str, str]]:
+        """None: what is requested is run."""
+        return []
+
+    @property
+    def sources(self) -> dict[str, str]:
+        """None: workers call no flows."""
+        return {}
 
     @property
     def halted(self) -> str | None:
@@ -62,8 +79,8 @@ class RemoteRun:
     def _request_all(self, client: Client) -> list[tuple[str, str]]:
         ids: list[tuple[str, str]] = []
         try:
-            for number, flow in enumerate(self._flows):
-                ids.append(self._request(client, flow, number))
+            for number, job in enumerate(self._jobs):
+                ids.append(self._request(client, job, number))
                 if not self._follow:
                     print(ids[-1][0], flush=True)
         except BaseException:
@@ -72,13 +89,16 @@ class RemoteRun:
             raise
         return ids
 
-    def _request(self, client: Client, flow: Planned, number: int) -> tuple[str, str]:
-        body: dict[str, Any] = {"variables": dict(flow.variables), "trigger": "cli", **self._what(client, flow)}
+    def _request(self, client: Client, job: Job, number: int) -> tuple[str, str]:
+        flow = job.flow
+        body: dict[str, Any] = {"variables": dict(job.variables), "trigger": "cli", **self._what(client, flow)}
+        if job.case:
+            body["case"] = job.case
         if self._seed:
             body["seed"] = self._seed
         headers = {}
         if self._key:
-            key = self._key if len(self._flows) == 1 else f"{self._key}:{number}:{flow.definition.file}"
+            key = self._key if len(self._jobs) == 1 else f"{self._key}:{number}:{flow.definition.file}"
             headers["Idempotency-Key"] = key[:255].encode("ascii", "replace").decode()
         answer, position = client.command("POST", client.room("/executions"), body, **headers)
         return str(answer["id"]), str(position)

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from domain.errors import Refusal
+    from interfaces.cli.local_run import Options
     from interfaces.cli.plan import Planned
-    from interfaces.cli.reports.model import Execution
+    from interfaces.cli.reports.model import Collected
 
 _HALTS = {"interrupted": ExitCode.INTERRUPTED, "time_limit": ExitCode.TIME_LIMIT}
 
@@ -29,14 +30,24 @@ _HALTS = {"interrupted": ExitCode.INTERRUPTED, "time_limit": ExitCode.TIME_LIMIT
 @click.option("--var", "variables", multiple=True, metavar="NAME=VALUE", help="A variable; wins over every other source.")
 @click.option("--env-file", "env_files", multiple=True, type=click.Path(dir_okay=False), help="A file of variables.")
 @click.option("-e", "--env", "environment", help="An environment of testmesh.yaml.")
+@click.option("--var-file", "var_files", multiple=True, type=click.Path(dir_okay=False), help="Variables, as YAML or JSON.")
+@click.option("--data", type=click.Path(dir_okay=False), help="Rows for every flow (CSV, JSON or JSON lines): each is a case.")
 @click.option("--secret", "secrets", multiple=True, metavar="NAME", help="A variable whose value is masked everywhere.")
-@click.option("--tags", help="Only flows with one of these tags, with commas between.")
+@click.option("--tags", help="Only flows with these tags: 'smoke and not slow', or commas for either.")
+@click.option("--case", "cases", multiple=True, metavar="KEY", help="Only this row of data; may be repeated.")
 @click.option("-k", "text", help="Only flows whose name or file contains this.")
 @click.option("-j", "--jobs", default="1", help="How many flows run at once; `auto` for one a core.")
+@click.option("--shard", metavar="I/N", help="Only every N-th flow, beginning with the I-th, for N machines.")
+@click.option("--last-failed", is_flag=True, help="Only what did not pass last time in this project.")
+@click.option("--shuffle", is_flag=False, flag_value="", metavar="[=SEED]", help="In an order by chance; a seed repeats it.")
 @click.option("--seed", help="Reproduce the random values of a run.")
+@click.option("--repeat", type=click.IntRange(1, 10_000), default=1, help="Run everything so often.")
+@click.option("--retries", type=click.IntRange(0, 10), default=0, help="Run a flow that does not pass so often again.")
 @click.option("--fail-fast", is_flag=True, help="Begin no more flows after the first that does not pass.")
+@click.option("--max-failures", type=click.IntRange(0), default=0, help="The same after so many.")
 @click.option("--max-duration", type=DURATION, help="End the whole run after this long, such as 10m; teardown still runs.")
 @click.option("--fail-on-flaky", is_flag=True, help="A pass on a retry counts as a failure.")
+@click.option("--update-snapshots", is_flag=True, help="Accept every snapshot() as it is now.")
 @click.option("--report", "reports", multiple=True, metavar="KIND=PATH", help="junit, json or jsonl; may be repeated.")
 @click.option("--progress", type=click.Choice(["auto", "tree", "plain", "none"]), default="auto", help="The live view.")
 @click.option("--format", "form", type=click.Choice(["text", "json", "jsonl"]), default="text", help="What stdout carries.")
@@ -51,38 +62,71 @@ _HALTS = {"interrupted": ExitCode.INTERRUPTED, "time_limit": ExitCode.TIME_LIMIT
 def run(paths: tuple[str, ...], **options: Any) -> int:
     """Run flow files, folders, globs, or - for standard input. Without PATHS: those of testmesh.yaml, or this folder."""
     from interfaces.cli.plan import plan
-    from interfaces.cli.progress import live_view
     from interfaces.cli.reports.model import Collector
     from interfaces.cli.reports.writers import parse_report
 
     reports = [parse_report(report) for report in options["reports"]]
     environ = {} if options["remote"] else os.environ
-    jobs = _jobs(options["jobs"])
+    local = _local_options(options)
     flows, warnings = plan(paths, options, strict=True, environ=environ)
+    flows = _ordered(flows, paths, options)
     if not options["quiet"]:
         for warning in [*unread_names(run), *warnings]:
             print(printable(str(warning)), file=sys.stderr)
     if not flows:
-        print("no flow was selected", file=sys.stderr)
+        print("nothing failed last time" if options["last_failed"] else "no flow was selected", file=sys.stderr)
         return ExitCode.NOTHING
+    _spare_the_collector()
     collector = Collector()
-    colour = False if options["no_color"] else None
-    view = live_view(options["progress"], len(flows), colour=colour, quiet=options["quiet"])
-    if options["remote"]:
-        runner = _remote(flows, options, collector, view)
-    else:
-        runner = _local(flows, paths, options, jobs, collector, view)
+    runner, view = (_remote if options["remote"] else _local)(flows, paths, options, local, collector)
     refusal = _driven(runner, collector, view)
     if refusal is None and options["remote"] and not options["follow"]:
         return ExitCode.PASSED
-    sources = {flow.definition.file: flow.text for flow in flows}
-    executions = list(collector.executions.values())
+    sources = {**runner.sources, **{flow.file: flow.text for flow in flows}}
+    executions = collector.finish()
     codes: list[ExitCode] = [_exit_code(executions, runner.halted, options), *_write(reports, executions, sources)]
     with patient(sys.stdout):
-        _show(executions, sources, options, len(flows))
+        _show(executions, sources, options, runner)
     if refusal is not None:
         codes.append(ExitCode(fail(refusal)))
+    if not options["remote"]:
+        _remember(executions, paths)
     return worst(codes)
+
+
+def _ordered(flows: list[Planned], paths: Sequence[str], options: Mapping[str, Any]) -> list[Planned]:
+    """What is left of the flows, in the order in which they begin."""
+    from dataclasses import replace
+
+    if options["cases"]:
+        flows = [replace(flow, only=frozenset(options["cases"])) for flow in flows if flow.cases is not None]
+    if options["last_failed"]:
+        from interfaces.cli.last_run import LastRun
+        from interfaces.cli.project import find_project
+
+        flows = LastRun(find_project(paths)[1]).only_failed(flows)
+    if options["shuffle"] is not None:
+        import random
+
+        seed = options["shuffle"] or str(random.randrange(1_000_000))
+        print(f"shuffled; the same order again: --shuffle={seed}", file=sys.stderr)
+        random.Random(seed).shuffle(flows)
+    return flows
+
+
+def _remember(executions: Collected, paths: Sequence[str]) -> None:
+    from interfaces.cli.last_run import LastRun
+    from interfaces.cli.project import find_project
+
+    LastRun(find_project(paths)[1]).keep((file, verdict, case) for _, verdict, file, case in executions.ends())
+
+
+def _spare_the_collector() -> None:
+    """What a run makes lives as long as the run: looking through all of it again and again would cost a tenth of the time."""
+    import gc
+
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
 
 
 def _driven(runner: Any, collector: Any, view: Any) -> Refusal | None:
@@ -92,7 +136,7 @@ def _driven(runner: Any, collector: Any, view: Any) -> Refusal | None:
     try:
         runner.run()
     except Refusal as refusal:
-        if not collector.executions:
+        if not collector.executions and not collector.collected:
             raise
         return refusal
     finally:
@@ -100,7 +144,7 @@ def _driven(runner: Any, collector: Any, view: Any) -> Refusal | None:
     return None
 
 
-def _write(reports: Sequence[tuple[str, Path]], executions: Sequence[Execution], sources: Mapping[str, str]) -> list[ExitCode]:
+def _write(reports: Sequence[tuple[str, Path]], executions: Collected, sources: Mapping[str, str]) -> list[ExitCode]:
     """Write every report, also after one that cannot be written."""
     from domain.errors import Unavailable
 
@@ -115,8 +159,8 @@ def _write(reports: Sequence[tuple[str, Path]], executions: Sequence[Execution],
     return codes
 
 
-def _exit_code(executions: Sequence[Execution], halted: str | None, options: Mapping[str, Any]) -> ExitCode:
-    verdicts = [execution.verdict or "error" for execution in executions]
+def _exit_code(executions: Collected, halted: str | None, options: Mapping[str, Any]) -> ExitCode:
+    verdicts = [verdict or "error" for _, verdict, _, _ in executions.ends()]
     if options["fail_on_flaky"]:
         verdicts = ["failed" if verdict == "passed_on_retry" else verdict for verdict in verdicts]
     codes = [of_verdicts(verdicts)]
@@ -125,34 +169,41 @@ def _exit_code(executions: Sequence[Execution], halted: str | None, options: Map
     return worst(codes)
 
 
-def _local(
-    flows: Sequence[Planned], paths: Sequence[str], options: Mapping[str, Any], jobs: int, collector: Any, view: Any
-) -> Any:
+def _local(flows: Sequence[Planned], paths: Sequence[str], options: Mapping[str, Any], local: Options, collector: Any) -> Any:
     from interfaces.cli.local_run import LocalRun
-    from interfaces.cli.plan import find_project
+    from interfaces.cli.project import find_project
 
-    return LocalRun(
+    view = _view(options)
+
+    def retried(old: str, new: str) -> None:
+        collector.retried(old, new)
+        view.total += 1
+
+    runner = LocalRun(
         flows,
         _sink(collector, view, options),
-        jobs=jobs,
-        seed=options["seed"],
-        secret_names=options["secrets"],
-        environ=os.environ,
+        options=local,
         folder=find_project(paths)[1],
-        fail_fast=options["fail_fast"],
-        max_seconds=options["max_duration"],
+        environ=os.environ,
+        retried=retried,
         tick=view.tick,
         note=view.note,
     )
+    view.total = runner.total
+    return runner, view
 
 
-def _remote(flows: Sequence[Planned], options: Mapping[str, Any], collector: Any, view: Any) -> Any:
+def _remote(flows: Sequence[Planned], paths: Sequence[str], options: Mapping[str, Any], local: Options, collector: Any) -> Any:
     from domain.errors import Invalid
     from interfaces.cli.remote_run import RemoteRun
 
     if options["secrets"]:
         raise Invalid("--secret works in local runs alone: variables of a remote run are recorded as they are")
-    return RemoteRun(
+    for flow in flows:
+        if flow.needs or flow.definition.lock:
+            raise Invalid(f"{flow.file}: needs and lock work in local runs alone", remedy="run it without --remote")
+    view = _view(options)
+    runner = RemoteRun(
         flows,
         _sink(collector, view, options),
         url=options["url"],
@@ -163,6 +214,43 @@ def _remote(flows: Sequence[Planned], options: Mapping[str, Any], collector: Any
         tick=view.tick,
         note=view.note,
     )
+    view.total = runner.total
+    return runner, view
+
+
+def _view(options: Mapping[str, Any]) -> Any:
+    from interfaces.cli.progress import live_view
+
+    return live_view(options["progress"], 0, colour=False if options["no_color"] else None, quiet=options["quiet"])
+
+
+def _local_options(options: Mapping[str, Any]) -> Options:
+    from interfaces.cli.local_run import Options
+
+    return Options(
+        jobs=_jobs(options["jobs"]),
+        seed=options["seed"],
+        secret_names=frozenset(options["secrets"]),
+        repeat=options["repeat"],
+        retries=options["retries"],
+        share=_share(options["shard"]),
+        max_failures=1 if options["fail_fast"] else options["max_failures"],
+        max_seconds=options["max_duration"],
+        update_snapshots=options["update_snapshots"],
+        accept_new_snapshots=not os.environ.get("CI"),
+    )
+
+
+def _share(text: str | None) -> tuple[int, int]:
+    """`2/5` as part 2 of 5."""
+    from domain.errors import Invalid
+
+    if text is None:
+        return 1, 1
+    part, slash, parts = text.partition("/")
+    if not (slash and part.isdecimal() and parts.isdecimal() and 1 <= int(part) <= int(parts) <= 10_000):
+        raise Invalid(f"--shard {text}: give the part and the number of parts", remedy="write it like --shard 2/5")
+    return int(part), int(parts)
 
 
 def _sink(collector: Any, view: Any, options: Mapping[str, Any]) -> Any:
@@ -188,12 +276,12 @@ def _jobs(text: str) -> int:
     return int(text)
 
 
-def _show(executions: Sequence[Execution], sources: Mapping[str, str], options: Mapping[str, Any], total: int) -> None:
+def _show(executions: Collected, sources: Mapping[str, str], options: Mapping[str, Any], runner: Any) -> None:
     """The results on stdout: failures in full, then the counts."""
     if options["form"] == "json":
         from interfaces.cli.reports.writers import as_json
 
-        sys.stdout.write(as_json(executions, sources).decode())
+        sys.stdout.writelines(part.decode() for part in as_json(executions, sources))
         return
     if options["form"] == "jsonl":
         return
@@ -203,7 +291,8 @@ def _show(executions: Sequence[Execution], sources: Mapping[str, str], options: 
     show_results(
         executions,
         sources,
-        total,
+        runner.total,
+        skipped=runner.skipped,
         verbose=options["verbose"],
         again=repeated(options),
         colour=False if options["no_color"] else None,

@@ -82,7 +82,7 @@ def _show(client: Any, id: str) -> None:
     if row["status"] != "finished":
         click.echo(f"{row['status']}, attempt {row['attempt']}")
     sources = {row["file"]: client.get(client.room(f"/executions/{row['id']}/source"))}
-    show_results(list(collector.executions.values()), sources, 1, verbose=True, again=["--remote"], under_way=True)
+    show_results(collector.finish(), sources, 1, verbose=True, again=["--remote"], under_way=True)
 
 
 @runs.command()
@@ -112,9 +112,9 @@ def follow(execution: str, url: str | None, quiet: bool) -> int:
         finally:
             view.close()
         sources = {row["file"]: client.get(client.room(f"/executions/{row['id']}/source"))}
-    executions = list(collector.executions.values())
+    executions = collector.finish()
     show_results(executions, sources, 1, again=["--remote"])
-    return of_verdicts(found.verdict or "error" for found in executions)
+    return of_verdicts(verdict or "error" for _, verdict, _, _ in executions.ends())
 
 
 @runs.command()

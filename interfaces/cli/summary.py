@@ -8,42 +8,48 @@ from collections.abc import Mapping, Sequence
 
 from interfaces.cli.again import again_command
 from interfaces.cli.reports.failure import failure_text
-from interfaces.cli.reports.model import Execution
+from interfaces.cli.reports.model import Collected, Execution
 from interfaces.cli.terminal import Paint, one_line, printable
-
-_GOOD = ("passed", "passed_on_retry")
 
 
 def show_results(
-    executions: Sequence[Execution],
+    executions: Collected,
     sources: Mapping[str, str],
     total: int,
     *,
+    skipped: Sequence[tuple[str, str]] = (),
     verbose: bool = False,
     again: Sequence[str] = (),
     under_way: bool = False,
     colour: bool | None = None,
 ) -> None:
-    """Print them. `total` flows were selected, of which some may never have begun; `again` are the options that the
-    command to run one again repeats. With `under_way`, one without a verdict is no failure: it is still running."""
+    """Print them. `total` executions were planned, of which some may never have begun: `skipped` says flows and why; `again`
+    are the options that the command to run one again repeats. With `under_way`, one without a verdict is still running."""
     paint = Paint(sys.stdout, colour)
     if verbose:
         for execution in executions:
             _show_steps(execution, paint)
-    for execution in executions:
-        if execution.verdict not in _GOOD and not (under_way and execution.verdict is None):
+    for execution in executions.bad():
+        if not (under_way and execution.verdict is None):
             _show_failure(execution, sources, paint, again)
-    counts = Counter(execution.verdict or ("under way" if under_way else "unfinished") for execution in executions)
-    begun = len(executions)
-    if total > begun:
-        counts["not begun"] = total - begun
-    words = [f"{number} {verdict.replace('_', ' ')}" for verdict, number in counts.items()]
-    seconds = _wall(executions)
-    print(f"{total} {'flow' if total == 1 else 'flows'}: {', '.join(words)} in {seconds:.2f} s")
+    for name, why in skipped:
+        print(printable(f"{paint.verdict('skipped')}  {one_line(name)}: {why}"))
+    print(f"{_flows(total)}: {', '.join(_counts(executions, total, under_way))} in {_wall(executions):.2f} s")
+
+
+def _counts(executions: Collected, total: int, under_way: bool) -> list[str]:
+    counts = Counter(verdict or ("under way" if under_way else "unfinished") for _, verdict, _, _ in executions.ends())
+    if total > len(executions):
+        counts["not begun"] = total - len(executions)
+    return [f"{number} {verdict.replace('_', ' ')}" for verdict, number in counts.items()]
+
+
+def _flows(total: int) -> str:
+    return f"{total} flow" if total == 1 else f"{total} flows"
 
 
 def _show_steps(execution: Execution, paint: Paint) -> None:
-    print(f"{paint.verdict(execution.verdict or execution.status)}  {one_line(execution.name)}  ({execution.seconds:.2f} s)")
+    print(f"{paint.verdict(execution.verdict or execution.status)}  {one_line(execution.title)}  ({execution.seconds:.2f} s)")
     for step in execution.last_steps:
         depth = "  " * (1 + step.path.count("/"))
         took = "" if step.verdict == "running" else f"  {step.duration_ms:.0f} ms"
@@ -54,13 +60,12 @@ def _show_steps(execution: Execution, paint: Paint) -> None:
 
 
 def _show_failure(execution: Execution, sources: Mapping[str, str], paint: Paint, again: Sequence[str]) -> None:
-    heading = one_line(f"━━ {execution.verdict or 'unfinished'}: {execution.name}  {execution.file}")
+    heading = one_line(f"━━ {execution.verdict or 'unfinished'}: {execution.title}  {execution.file}")
     print(paint(heading, "1;31"))
     shown = False
-    for step in execution.last_steps:
-        if step.bad:
-            print(printable(failure_text(execution, step, sources.get(execution.file, ""))))
-            shown = True
+    for step in execution.failures:
+        print(printable(failure_text(execution, step, sources)))
+        shown = True
     if execution.message and (not shown or execution.cause):
         print(printable(f"  {execution.cause or execution.verdict}: {execution.message}"))
     print(f"  execution {execution.id}, seed {execution.seed}")
@@ -68,7 +73,6 @@ def _show_failure(execution: Execution, sources: Mapping[str, str], paint: Paint
     print()
 
 
-def _wall(executions: Sequence[Execution]) -> float:
-    begun = [execution.requested_at for execution in executions if execution.requested_at]
-    ended = [execution.finished_at for execution in executions if execution.finished_at]
-    return (max(ended) - min(begun)).total_seconds() if begun and ended else 0.0
+def _wall(executions: Collected) -> float:
+    begun, ended = executions.begun, executions.ended
+    return (ended - begun).total_seconds() if begun and ended else 0.0

@@ -125,6 +125,7 @@ class RequestExecution:
     variables: dict[str, Any] = value({}, about="Variables; they win over the flow's own", most=500)
     tags: list[str] = value([], most=50, each=TAG_CHARS)
     seed: str | None = value(None, about="Reproduce the random values of a run", least=1, most=64)
+    case: str = value("", about="The key of the data row that the run is for", most=200)
     trigger: str = value("api", most=64)
 
 

@@ -81,6 +81,7 @@ def _wanted(call: Call, digest: str) -> RunRequest:
         "tags": body.tags,
         "trigger": body.trigger,
         "seed": body.seed,
+        "case": body.case,
         "idempotency_key": call.idempotency_key,
         "digest": digest,
     }

@@ -106,6 +106,7 @@ class ExecutionWorker:
             watch.cancel()
             await asyncio.gather(watch, return_exceptions=True)
             await asyncio.to_thread(self._heart.close)
+            await self._tools.close()
             await self._queue.leave()
 
     async def _take(self, stop: asyncio.Event) -> None:
@@ -200,9 +201,12 @@ class ExecutionWorker:
             # Known to the heartbeat before anything else can fail: the lease is ours from the claim on.
             attempt = self._attempt(execution, command.number if command.kind == "teardown" else 0)
             self._running[execution.id] = attempt
-        await self._queue.done(delivery)
-        if execution is not None:
-            await self._walk(attempt)
+        done = asyncio.ensure_future(self._queue.done(delivery))
+        try:
+            if execution is not None:
+                await self._walk(attempt)
+        finally:
+            await done
 
     def _attempt(self, execution: Execution, teardown: int) -> Attempt:
         side = [leases.release(execution.id, self.incarnation)]

@@ -11,8 +11,9 @@ import pytest
 from eventsourcing.persistence import IntegrityError
 
 from application.database import Database
-from application.event_store import Log
-from application.group_commit import GroupCommitter, LostTail, SideWrite, VersionConflict
+from application.event_store import PostgresLog
+from application.group_commit import GroupCommitter
+from application.log import LostTail, SideWrite, VersionConflict
 from application.payloads import SealedPayloads
 from domain.errors import Unavailable
 from domain.events import SYSTEM
@@ -23,29 +24,29 @@ pytestmark = pytest.mark.servers
 
 
 @pytest.fixture
-def log(database_url: str) -> Iterator[Log]:
+def log(database_url: str) -> Iterator[PostgresLog]:
     database = Database(database_url)
-    log = Log("executions", database)
+    log = PostgresLog("executions", database)
     yield log
     log.close()
     database.close()
 
 
-def started(log: Log) -> Execution:
+def started(log: PostgresLog) -> Execution:
     execution = requested()
     execution.start_attempt(SYSTEM, 1, "w")
     log.put(execution)
     return execution
 
 
-def test_what_is_put_is_loaded_and_read_in_order(log: Log):
+def test_what_is_put_is_loaded_and_read_in_order(log: PostgresLog):
     execution = started(log)
     assert vars(log.load(Execution, execution.id)) == vars(execution)
     assert [recorded.topic for recorded in log.read(0, 10)] == ["execution.requested", "execution.attempt_started"]
     assert log.head() == 2
 
 
-def test_of_two_claims_one_wins(log: Log):
+def test_of_two_claims_one_wins(log: PostgresLog):
     execution = requested()
     log.put(execution)
     one, other = log.load(Execution, execution.id), log.load(Execution, execution.id)
@@ -57,7 +58,7 @@ def test_of_two_claims_one_wins(log: Log):
     assert log.load(Execution, execution.id).worker == "one"
 
 
-def test_in_a_shared_commit_only_the_guilty_save_fails(log: Log):
+def test_in_a_shared_commit_only_the_guilty_save_fails(log: PostgresLog):
     execution = requested()
     log.put(execution)
     rivals = [log.load(Execution, execution.id) for _ in range(5)]
@@ -70,7 +71,7 @@ def test_in_a_shared_commit_only_the_guilty_save_fails(log: Log):
     assert errors[5:] == [None] * 20
 
 
-def test_a_hole_in_a_stream_is_refused(log: Log):
+def test_a_hole_in_a_stream_is_refused(log: PostgresLog):
     execution = started(log)
     assert log.database is not None
     with log.database.connect() as connection:
@@ -80,7 +81,7 @@ def test_a_hole_in_a_stream_is_refused(log: Log):
         log.put(execution)
 
 
-def test_positions_rise_in_the_order_of_commits_with_many_writers(log: Log):
+def test_positions_rise_in_the_order_of_commits_with_many_writers(log: PostgresLog):
     seen: list[int] = []
     stop = threading.Event()
 
@@ -94,7 +95,7 @@ def test_positions_rise_in_the_order_of_commits_with_many_writers(log: Log):
     reader = threading.Thread(target=tail)
     reader.start()
     assert log.database is not None
-    others = [Log("executions", log.database) for _ in range(4)]
+    others = [PostgresLog("executions", log.database) for _ in range(4)]
     writers = [threading.Thread(target=lambda mine=mine: [mine.put(requested()) for _ in range(50)]) for mine in others]
     for writer in writers:
         writer.start()
@@ -130,7 +131,7 @@ class CommittedThenBroken:
         return connection
 
 
-def test_a_commit_whose_answer_was_lost_is_found_and_not_repeated(log: Log):
+def test_a_commit_whose_answer_was_lost_is_found_and_not_repeated(log: PostgresLog):
     assert log.database is not None
     lossy = CommittedThenBroken(log.database)
     log._committer = GroupCommitter("executions", lossy.connect)
@@ -143,14 +144,14 @@ def test_a_commit_whose_answer_was_lost_is_found_and_not_repeated(log: Log):
 def test_a_database_that_stays_away_is_said_after_a_bounded_time():
     database = Database("postgresql://nobody:x@127.0.0.1:1/none")
     committer = GroupCommitter("executions", database.connect)
-    log = Log("executions")
+    log = PostgresLog("executions", database)
     log._committer = committer
     with pytest.raises(Unavailable, match="PostgreSQL does not answer"):
         log.put(requested(), patience=0.2)
     log.close()
 
 
-def test_side_writes_take_effect_with_the_events_or_not_at_all(log: Log):
+def test_side_writes_take_effect_with_the_events_or_not_at_all(log: PostgresLog):
     write = [SideWrite("INSERT INTO executions.tracking (name, position) VALUES ('side', 1)")]
     execution = requested()
     log.put(execution, side=write)
@@ -165,12 +166,12 @@ def test_side_writes_take_effect_with_the_events_or_not_at_all(log: Log):
         assert connection.execute("SELECT count(*) FROM executions.tracking").fetchone() == (1,)
 
 
-def test_the_librarys_own_write_path_is_closed(log: Log):
+def test_the_librarys_own_write_path_is_closed(log: PostgresLog):
     with pytest.raises(IntegrityError, match=r"Log\.put"):
         log.application.save(requested())
 
 
-def test_payloads_are_encrypted_bound_to_their_place_and_shared_when_equal(log: Log):
+def test_payloads_are_encrypted_bound_to_their_place_and_shared_when_equal(log: PostgresLog):
     assert log.database is not None
     payloads = SealedPayloads(log.database, "executions", b"k" * 32)
     content = b"a secret body " * 100
@@ -189,7 +190,7 @@ def test_payloads_are_encrypted_bound_to_their_place_and_shared_when_equal(log: 
         SealedPayloads(log.database, "executions", b"x" * 32).open("w", reference)
 
 
-def test_an_idempotent_id_is_one_execution(log: Log):
+def test_an_idempotent_id_is_one_execution(log: PostgresLog):
     id = uuid4()
     first, second = (Execution.request_run(SYSTEM, id=id, workspace="w", **{**REQUEST}) for _ in range(2))
     log.put(first)
@@ -199,6 +200,6 @@ def test_an_idempotent_id_is_one_execution(log: Log):
 
 NAMES = (
     *("project", "flow_id", "flow_revision", "flow_name", "file", "document", "variables", "tags", "trigger"),
-    *("request_digest", "seed", "on_worker_lost", "max_attempts", "timeout", "teardown_timeout"),
+    *("request_digest", "seed", "on_worker_lost", "max_attempts", "timeout", "teardown_timeout", "case"),
 )
 REQUEST = {name: getattr(requested().request, name) for name in NAMES}

@@ -57,7 +57,7 @@ def test_of_too_many_assertions_the_failed_ones_stay_and_the_rest_is_counted() -
     assert "body[777] == 5" in [kept["expression"] for kept in made["assertions"]]
     assert len(made["assertions"]) + made["left_out"] == 1000
     step = Step("s", "steps", 1, "s", "say", 1, "failed", 1.0, fit_outcome(outcome(checks)))
-    text = failure_text(Execution("id", "name", "f.yaml"), step, "")
+    text = failure_text(Execution("id", "name", "f.yaml"), step, {})
     assert "assertion failed: body[777] == 5" in text
     assert f"{made['left_out']} more assertions are not in the record" in text
 
@@ -74,5 +74,5 @@ def test_whatever_it_was_it_fits_and_can_be_shown(values: list[Any], result: Any
     record = fit_outcome(outcome([check(n, False, value) for n, value in enumerate(values)], result=result))
     assert fits(record)
     orjson.dumps(record)
-    failure_text(Execution("id"), Step("s", "steps", 1, "s", "say", 1, "failed", 1.0, record), "")
+    failure_text(Execution("id"), Step("s", "steps", 1, "s", "say", 1, "failed", 1.0, record), {})
     assert fits(fit({"one": values, "two": result}))

@@ -8,7 +8,8 @@ from uuid import uuid4
 import pytest
 
 from application.database import Database
-from application.event_store import SNAPSHOT_EVERY, Log
+from application.event_store import PostgresLog
+from application.log import SNAPSHOT_EVERY
 from domain.events import Actor
 from domain.execution import Execution
 from domain.flow import Flow
@@ -20,22 +21,22 @@ BY = Actor("user:test")
 
 
 @pytest.fixture
-def log(database_url: str) -> Iterator[Log]:
+def log(database_url: str) -> Iterator[PostgresLog]:
     database = Database(database_url)
-    made = Log("flows", database)
+    made = PostgresLog("flows", database)
     yield made
     made.close()
     database.close()
 
 
-def _snapshots(log: Log, schema: str) -> list[int]:
+def _snapshots(log: PostgresLog, schema: str) -> list[int]:
     assert log.database is not None
     with log.database.connect() as connection:
         rows = connection.execute(f"SELECT originator_version FROM {schema}.snapshots ORDER BY 1".encode()).fetchall()
     return [row[0] for row in rows]
 
 
-def test_a_flow_of_many_revisions_is_loaded_from_a_snapshot_as_it_was(log: Log) -> None:
+def test_a_flow_of_many_revisions_is_loaded_from_a_snapshot_as_it_was(log: PostgresLog) -> None:
     source = {"description": "", "suite": "", "digest": "0", "document": {"id": "d", "size": 1}, "steps": 1}
     known = Flow.register(BY, workspace="w", project="", key="k", path="p", name="n", tags=["a"], **source)
     log.put(known)
@@ -66,5 +67,5 @@ async def test_a_long_execution_is_cancelled_from_its_snapshot(database_url: str
     cluster.close()
 
 
-def test_an_aggregate_that_is_not_there_is_not_found(log: Log) -> None:
+def test_an_aggregate_that_is_not_there_is_not_found(log: PostgresLog) -> None:
     assert log.find(Flow, uuid4()) is None

@@ -14,7 +14,7 @@ from eventsourcing.persistence import StoredEvent
 from eventsourcing.postgres import PostgresApplicationRecorder, PostgresDatastore
 
 from application.database import Database
-from application.event_store import Log
+from application.event_store import PostgresLog
 from domain.execution import Execution
 from tests.benchmarks.ratios import Benchmark, Row, at_least, in_turns
 from tests.benchmarks.servers import durable_postgres
@@ -35,7 +35,7 @@ class Bench:
 
     def __init__(self, url: str, opened: ExitStack) -> None:
         database = Database(url, size=4)
-        self.log = Log("executions", database)
+        self.log = PostgresLog("executions", database)
         opened.callback(database.close)
         opened.callback(self.log.close)
         self.connection = opened.enter_context(database.connect())

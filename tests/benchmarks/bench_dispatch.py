@@ -6,7 +6,8 @@ import asyncio
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
+from multiprocessing import get_context
 from statistics import median
 from typing import Any
 from uuid import uuid4
@@ -15,7 +16,9 @@ import psycopg
 import redis.asyncio
 
 from application.database import Database
+from application.dispatch import Dispatcher
 from application.engine.action import Action, ActionContext
+from application.event_store import PostgresLog
 from application.ports import RunCommand
 from domain.execution import Execution
 from interfaces.adapters.redis_execution_queue import RedisCommandQueue, RedisDeliveries
@@ -23,6 +26,7 @@ from tests.benchmarks.ratios import Benchmark, Row, at_least, at_most
 from tests.benchmarks.servers import durable_postgres, valkey
 from tests.support.cluster import Cluster, Running
 
+Process = get_context("spawn").Process
 FLOW = "flow:\n  name: one step\n  steps:\n    - id: only\n      action: mark\n"
 _ONE = "INSERT INTO public.bare (originator_id, originator_version, topic, state) VALUES (%s, 1, 'x', %s)"
 BACKLOG = 2000
@@ -85,7 +89,7 @@ class Idle:
         """The dispatcher and a worker at work, watched."""
         watcher = Watcher(self.cluster.database)
         try:
-            with self.cluster.following():
+            with _dispatcher(self.cluster.database.url, self.cluster.redis_url):
                 async with Running(self.cluster.worker(heartbeat=5.0, lease=20.0)):
                     yield watcher
         finally:
@@ -99,6 +103,22 @@ class Idle:
     async def _mark(self, config: Mapping[str, Any], context: ActionContext) -> Mapping[str, Any]:
         self.marks.put_nowait(time.perf_counter())
         return {}
+
+
+@contextmanager
+def _dispatcher(database_url: str, redis_url: str) -> Iterator[None]:
+    """The dispatcher in a process of its own, as it is deployed."""
+    process = Process(target=_dispatch, args=(database_url, redis_url), daemon=True)
+    process.start()
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.join()
+
+
+def _dispatch(database_url: str, redis_url: str) -> None:
+    Dispatcher(PostgresLog("executions", Database(database_url)), RedisCommandQueue(redis_url)).run(threading.Event())
 
 
 def _timed(connection: psycopg.Connection[Any]) -> float:
@@ -218,7 +238,7 @@ def measure(quick: bool) -> Iterator[Row]:
 BENCHMARK = Benchmark(
     "dispatch",
     "From request to start",
-    "Log, queue, dispatcher and one worker in one process over real servers, one run at a time with nothing else to do."
+    "A dispatcher, and one worker beside whoever asks, each in a process, over real servers; one run at a time."
     " A commit is a bare INSERT of one row of 600 bytes, the median of five beside each run. The moment of a record is that of"
     " its notification. The bare queue is redis-py's asynchronous client with one reader waiting.",
     measure,

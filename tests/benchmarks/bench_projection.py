@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 
 from application.database import Database
-from application.event_store import Log
+from application.event_store import PostgresLog
 from domain.execution import Execution
 from projections.projector import Projector
 from projections.registry import for_log
@@ -29,7 +29,7 @@ class Bench:
 
     def __init__(self, url: str, opened: ExitStack) -> None:
         self.database = Database(url, size=4)
-        self.log = Log(LOG, self.database)
+        self.log = PostgresLog(LOG, self.database)
         opened.callback(self.database.close)
         opened.callback(self.log.close)
 

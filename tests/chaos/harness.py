@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import signal
 import threading
 import time
@@ -54,6 +55,7 @@ class System:
     """Roles under the supervisor, as `testmesh up` runs them, with short leases."""
 
     def __init__(self, root: Path, *, workers: int = 3, seed: int = 1) -> None:
+        self.root = root
         self.random = random.Random(seed)
         self.journal = Journal()
         self.postgres = EmbeddedPostgres(root)
@@ -99,10 +101,13 @@ class System:
         self.platform.close()
         self.supervisor.stop()
 
-    def request(self, count: int, *, pause: float) -> None:
-        """Request executions one after another; what is accepted is written down, what is refused counted."""
+    def request(self, count: int, *, pause: float, enough: threading.Event) -> None:
+        """Request executions one after another, `count` and on until it is `enough`; what is accepted is written down, what
+        is refused counted."""
         definition, _ = read_flow(FLOW, file="chaos.yaml", actions=ACTIONS)
-        for _ in range(count):
+        made = 0
+        while made < count or not enough.is_set():
+            made += 1
             variables = {"NAP": self.random.randint(20, 150)}
             request = RunRequest("w", definition, FLOW, variables=variables)
             try:
@@ -114,8 +119,9 @@ class System:
     # Faults: each returns when it has happened, with its proof --------------------------------------------------
 
     def kill_worker(self) -> str:
-        """SIGKILL; the process is gone."""
-        return self._kill(self.random.choice(self.workers))
+        """SIGKILL of a worker in the middle of its work; the process is gone."""
+        role, held = self._busy_worker()
+        return f"{self._kill(role)}, with {held} executions in its hands"
 
     def kill_projector(self) -> str:
         """SIGKILL of projections, dispatcher and sweeper."""
@@ -129,13 +135,14 @@ class System:
 
     def freeze_worker(self) -> str:
         """SIGSTOP for longer than a lease, then SIGCONT: it wakes as a replaced worker."""
-        pid = _pid(self.random.choice(self.workers))
+        role, held = self._busy_worker()
+        pid = _pid(role)
         os.kill(pid, signal.SIGSTOP)
         _until(lambda: _state(pid) == "T", "the process to stop")
         time.sleep(LEASE + 3.0)
         os.kill(pid, signal.SIGCONT)
         _until(lambda: _state(pid) != "T", "the process to go on")
-        return f"{pid} stood still for {LEASE + 3.0:.0f} s"
+        return f"{role.name} {pid} stood still for {LEASE + 3.0:.0f} s, with {held} executions in its hands"
 
     def empty_valkey(self) -> str:
         """FLUSHALL; the epoch is gone."""
@@ -153,6 +160,27 @@ class System:
         _until(lambda: not is_alive(old), "PostgreSQL to die")
         _until(lambda: self.postgres.pid not in (None, old) and self.postgres.alive(), "PostgreSQL to come back", 60)
         return f"postmaster {old} is now {self.postgres.pid}"
+
+    def _busy_worker(self) -> tuple[Role, int]:
+        """A worker that holds leases now, and how many: a fault that hits an idle one proves nothing."""
+        found: list[tuple[Role, int]] = []
+
+        def look() -> bool:
+            found[:] = [(role, held) for role in self.workers if (held := self._held(role))]
+            return bool(found)
+
+        _until(look, "a worker to have work", 30)
+        return self.random.choice(found)
+
+    def _held(self, role: Role) -> int:
+        """How many executions the present process of a role has claimed; its log says what it is called."""
+        names = re.findall(r"worker (\w+) is ready", (self.root / "logs" / f"{role.name}.log").read_text())
+        alive = role.process is not None and role.process.poll() is None
+        if not names or not alive:
+            return 0
+        with self.platform.readers("executions").pool.connection() as connection:
+            row = connection.execute("SELECT count(*) FROM executions.leases WHERE worker = %s", (names[-1],)).fetchone()
+        return int(row[0]) if row else 0
 
     def inject(self, fault: Callable[[], str]) -> None:
         """Do it, and keep its proof."""

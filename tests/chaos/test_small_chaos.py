@@ -36,7 +36,10 @@ def system() -> Iterator[System]:
 
 def test_every_accepted_execution_ends_exactly_once_whatever_breaks(system: System) -> None:
     print(f"seed {SEED}")
-    requesting = threading.Thread(target=system.request, args=(EXECUTIONS,), kwargs={"pause": 0.04})
+    enough = threading.Event()
+    requesting = threading.Thread(
+        target=system.request, args=(EXECUTIONS,), kwargs={"pause": 0.04, "enough": enough}, daemon=True
+    )
     requesting.start()
     time.sleep(1.5)
     for fault in (
@@ -51,6 +54,7 @@ def test_every_accepted_execution_ends_exactly_once_whatever_breaks(system: Syst
     ):
         system.inject(fault)
         time.sleep(0.5)
+    enough.set()
     requesting.join()
     log = system.platform.readers("executions")
     _wait_for_the_end(ExecutionList(log.pool), len(system.journal.accepted))

@@ -35,6 +35,7 @@ def requested(**changes: Any) -> Execution:
         "max_attempts": 3,
         "timeout": 60.0,
         "teardown_timeout": 10.0,
+        "case": "",
     }
     return Execution.request_run(BY, id=uuid4(), workspace="w", **{**values, **changes})
 

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from application.database import Database
-from application.event_store import Log
+from application.event_store import PostgresLog
 from domain.events import Actor
 from domain.workspace import Workspace
 from interfaces.migration import AUDITOR, PROJECTOR, WRITER, Migrated, migrate
@@ -38,7 +38,7 @@ def test_a_second_migration_changes_nothing_and_a_newer_version_does(url: str) -
 def test_the_writer_appends_and_can_never_change_an_event(url: str) -> None:
     migrate(Database(url), [])
     database = Database(url, role=WRITER)
-    log = Log("identity", database)
+    log = PostgresLog("identity", database)
     log.put(Workspace.open(Actor("system"), "w"))
     log.close()
     with database.connect() as connection:

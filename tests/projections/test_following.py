@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from application.database import Database
-from application.event_store import Log
+from application.event_store import PostgresLog
 from projections.positions import lag, position, wait_for
 from projections.projector import Projector
 from projections.rebuild import checksum, rebuild
@@ -27,14 +27,14 @@ NAMES = [projection.name for projection in THREE]
 
 
 @pytest.fixture
-def log(database: Database) -> Iterator[Log]:
-    log = Log("executions", database)
+def log(database: Database) -> Iterator[PostgresLog]:
+    log = PostgresLog("executions", database)
     yield log
     log.close()
 
 
 @contextmanager
-def running(database: Database, log: Log, **more: Any) -> Iterator[Projector]:
+def running(database: Database, log: PostgresLog, **more: Any) -> Iterator[Projector]:
     """A projector in a thread."""
     projector = Projector(database.pool, database.connect, "executions", THREE, log.read, **more)
     stop = threading.Event()
@@ -57,7 +57,7 @@ def rows(pool: Pool) -> list[str]:
     return [checksum(pool, projection) for projection in THREE]
 
 
-def rebuilt(pool: Pool, log: Log) -> list[str]:
+def rebuilt(pool: Pool, log: PostgresLog) -> list[str]:
     for projection in THREE:
         rebuild(pool, projection, log.read)
     return rows(pool)
@@ -69,12 +69,12 @@ def seconds_until_seen(database: Database, at: int) -> float:
     return time.monotonic() - begun
 
 
-def test_one_reads_ones_own_writes_in_less_than_a_second_without_a_poll(database: Database, log: Log):
+def test_one_reads_ones_own_writes_in_less_than_a_second_without_a_poll(database: Database, log: PostgresLog):
     with running(database, log, poll_seconds=60.0):
         assert min(seconds_until_seen(database, log.put(requested())) for _ in range(5)) < 1.0
 
 
-def put_unheard(database: Database, log: Log) -> int:
+def put_unheard(database: Database, log: PostgresLog) -> int:
     """An event that nobody is notified of."""
     (stored,) = map(log.application.mapper.to_stored_event, requested().collect_events())
     sql = "INSERT INTO executions.events (originator_id, originator_version, topic, state) VALUES (%s, %s, %s, %s)"
@@ -83,20 +83,20 @@ def put_unheard(database: Database, log: Log) -> int:
     return log.head()
 
 
-def test_an_event_whose_notification_was_lost_is_seen_within_a_second(database: Database, log: Log):
+def test_an_event_whose_notification_was_lost_is_seen_within_a_second(database: Database, log: PostgresLog):
     with running(database, log):
         assert reached(database, log.put(requested()))
         assert min(seconds_until_seen(database, put_unheard(database, log)) for _ in range(3)) < 1.0
 
 
-def test_waiting_for_a_position_ends_in_time(database: Database, log: Log):
+def test_waiting_for_a_position_ends_in_time(database: Database, log: PostgresLog):
     begun = time.monotonic()
     assert not reached(database, 1, 0.05)
     assert reached(database, 0, 0.0)
     assert time.monotonic() - begun < 1.0
 
 
-def test_waiting_for_what_is_reached_opens_no_connection(database: Database, log: Log):
+def test_waiting_for_what_is_reached_opens_no_connection(database: Database, log: PostgresLog):
     at = log.put(requested())
     Projector(database.pool, database.connect, "executions", THREE, log.read).catch_up()
 
@@ -106,7 +106,7 @@ def test_waiting_for_what_is_reached_opens_no_connection(database: Database, log
     assert wait_for(database.pool, refuse, "executions", NAMES, at, 1.0)
 
 
-def test_lag_names_every_projection_with_its_position_and_the_head(database: Database, log: Log):
+def test_lag_names_every_projection_with_its_position_and_the_head(database: Database, log: PostgresLog):
     at = log.put(requested(), requested())
     assert ("executions", "live_feed", 0, at) in lag(database.pool)
     Projector(database.pool, database.connect, "executions", THREE[:2], log.read).catch_up()
@@ -124,7 +124,7 @@ def kill_everybody(url: str) -> int:
         return len(connection.execute(sql, (connection.info.backend_pid,)).fetchall())
 
 
-def test_killed_connections_lose_nothing_and_double_nothing(database: Database, log: Log):
+def test_killed_connections_lose_nothing_and_double_nothing(database: Database, log: PostgresLog):
     killed = 0
     with running(database, log, poll_seconds=0.02):
         for number in range(60):
@@ -138,7 +138,7 @@ def test_killed_connections_lose_nothing_and_double_nothing(database: Database, 
         assert connection.execute("SELECT count(*) FROM executions.live_feed").fetchone() == (300,)
 
 
-def test_another_projector_takes_over(database: Database, log: Log):
+def test_another_projector_takes_over(database: Database, log: PostgresLog):
     with running(database, log, poll_seconds=0.1) as first, ExitStack() as stack:
         assert reached(database, log.put(requested()))
         stack.enter_context(running(database, log, poll_seconds=0.1))
@@ -148,7 +148,7 @@ def test_another_projector_takes_over(database: Database, log: Log):
         assert reached(database, log.put(requested()))
 
 
-def test_two_projectors_that_fight_for_the_work_give_the_rows_of_one(database: Database, log: Log):
+def test_two_projectors_that_fight_for_the_work_give_the_rows_of_one(database: Database, log: PostgresLog):
     for _ in range(40):
         log.put(*(finished(step(started(requested()))) for _ in range(20)))
     projectors = [Projector(database.pool, database.connect, "executions", THREE, log.read) for _ in range(3)]
@@ -163,7 +163,7 @@ def test_two_projectors_that_fight_for_the_work_give_the_rows_of_one(database: D
     assert rebuilt(database.pool, log) == followed
 
 
-def test_a_rebuild_beside_a_running_projector_changes_nothing_and_holds_up_no_other(database: Database, log: Log):
+def test_a_rebuild_beside_a_running_projector_changes_nothing_and_holds_up_no_other(database: Database, log: PostgresLog):
     log.put(*(finished(step(started(requested()))) for _ in range(30)))
     with running(database, log, poll_seconds=0.05):
         assert reached(database, log.head())
@@ -183,7 +183,7 @@ def test_a_rebuild_beside_a_running_projector_changes_nothing_and_holds_up_no_ot
     assert rebuilt(database.pool, log) == followed
 
 
-def test_a_rebuild_that_fails_leaves_everything_as_it_was(database: Database, log: Log):
+def test_a_rebuild_that_fails_leaves_everything_as_it_was(database: Database, log: PostgresLog):
     log.put(requested(), requested())
     Projector(database.pool, database.connect, "executions", THREE, log.read).catch_up()
     before = rows(database.pool)

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from application.database import Database
-from application.event_store import Log
+from application.event_store import PostgresLog
 from projections.health import BATCH
 from projections.live_feed import LiveFeed
 from projections.positions import position
@@ -44,7 +44,9 @@ def picky(pool: Pool) -> Picky:
     return picky
 
 
-def projector_of(database: Database, log: MemoryLog | Log, projections: Sequence[Projection] = THREE, **more: Any) -> Projector:
+def projector_of(
+    database: Database, log: MemoryLog | PostgresLog, projections: Sequence[Projection] = THREE, **more: Any
+) -> Projector:
     return Projector(database.pool, database.connect, "executions", projections, log.read, **more)
 
 
@@ -144,7 +146,7 @@ def test_projections_that_start_again_repeat_nothing(database: Database, pool: P
 
 
 def test_an_unreadable_event_stops_those_that_want_it_and_no_other(database: Database, pool: Pool):
-    log = Log("executions", database)
+    log = PostgresLog("executions", database)
     execution = started(requested())
     log.put(execution)
     step(execution, logs=1)

@@ -12,6 +12,7 @@ import pytest
 
 from application.engine.action import Action, ActionContext, ActionError
 from application.engine.egress import EgressPolicy, LocalPolicy
+from application.engine.step_runner import close_all
 from domain.expressions import Scope, evaluate
 from domain.limits import LIMITS, Limits
 
@@ -26,6 +27,7 @@ class Bench:
     seconds: float = float("inf")
     folder: Path | None = None
     resources: dict[str, Any] = field(default_factory=dict)
+    shared: dict[str, Any] = field(default_factory=dict)
     lines: list[tuple[str, str]] = field(default_factory=list)
     secrets: list[str] = field(default_factory=list)
     exchange: Mapping[str, Any] = field(default_factory=dict)
@@ -36,6 +38,7 @@ class Bench:
         return ActionContext(
             egress=self.egress,
             resources=self.resources,
+            shared=self.shared,
             evaluate=lambda text, names: evaluate(text, Scope({**self.names, **names})),
             log=lambda level, message: self.lines.append((level, message)),
             remaining=lambda: self.seconds,
@@ -57,11 +60,9 @@ class Bench:
         return raised.value
 
     async def close(self) -> None:
-        """End the execution: what actions left open is closed."""
-        while self.resources:
-            _, resource = self.resources.popitem()
-            if hasattr(resource, "close"):
-                await resource.close()
+        """End the execution, and the process: what actions left open is closed."""
+        await close_all(self.resources)
+        await close_all(self.shared)
 
 
 @asynccontextmanager

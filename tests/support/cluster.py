@@ -16,7 +16,7 @@ from application.attempts import Tools
 from application.database import Database
 from application.dispatch import Dispatcher
 from application.engine.action import Action
-from application.event_store import Log
+from application.event_store import PostgresLog
 from application.executions import Executions, RunRequest
 from application.flow_documents import read_flow
 from application.payloads import SealedPayloads
@@ -38,7 +38,7 @@ class Cluster:
         self.calls = Calls([])
         self.actions = actions or small_actions(self.calls)
         self.database = Database(database_url, size=8)
-        self.log = Log("executions", self.database)
+        self.log = PostgresLog("executions", self.database)
         self.payloads = SealedPayloads(self.database, "executions", b"\x01\x02" * 16)
         self.executions = Executions(self.log, self.payloads)
         self.queue = RedisCommandQueue(redis_url)

@@ -74,6 +74,7 @@ def requested(id: UUID | None = None, **changes: Any) -> Execution:
         "max_attempts": 3,
         "timeout": 60.0,
         "teardown_timeout": 10.0,
+        "case": "",
     }
     workspace = changes.pop("workspace", WORKSPACE)
     return Execution.request_run(BY, id=id or uuid4(), workspace=workspace, **{**values, **changes})

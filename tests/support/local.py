@@ -11,9 +11,9 @@ from application.attempts import Attempt, Tools
 from application.claims import begin_local
 from application.engine.action import Action, ActionContext, ActionError, ActionFailed, Key
 from application.engine.egress import EgressPolicy
-from application.event_store import Log
 from application.executions import Executions, RunRequest
 from application.flow_documents import read_flow
+from application.memory_log import MemoryLog
 from application.payloads import MemoryPayloads
 from domain.events import Actor
 from domain.execution import Execution
@@ -26,6 +26,11 @@ class Anywhere:
     """An egress policy for actions that go nowhere."""
 
     name = "anywhere"
+
+    @property
+    def base(self) -> EgressPolicy:
+        """Itself."""
+        return self
 
     def check(self, host: str, address: str, port: int) -> None:
         """Allowed."""
@@ -87,7 +92,7 @@ class Local:
     def __init__(self, actions: Mapping[str, Action] | None = None, egress: EgressPolicy | None = None) -> None:
         self.calls = Calls([])
         self.actions = actions or small_actions(self.calls)
-        self.log = Log("executions")
+        self.log = MemoryLog("executions")
         self.payloads = MemoryPayloads()
         self.executions = Executions(self.log, self.payloads)
         self.tools = Tools(self.log, self.payloads, self.actions, egress or Anywhere(), b"k" * 32)
@@ -108,6 +113,7 @@ class Local:
         """Run a flow to its end; its events."""
         attempt = self.attempt(text, **options)
         await attempt.run()
+        await self.tools.close()
         return self.events()
 
     def events(self) -> list[Any]:

@@ -16,19 +16,21 @@ _QUIET_HEADERS = ("accept", "accept-encoding", "connection", "content-length", "
 _METHODS: Mapping[str, tuple[str, ...]] = {"GET": (), "HEAD": ("--head",)}
 
 
-def failure_text(execution: Execution, step: Step, source: str) -> str:
-    """All about one bad step. `source` is the flow's text, for the excerpt."""
-    return "\n".join(_lines(execution, step, source))
+def failure_text(execution: Execution, step: Step, sources: Mapping[str, str]) -> str:
+    """All about one bad step. `sources` are texts of flows by file, for the excerpt."""
+    return "\n".join(_lines(execution, step, sources))
 
 
-def _lines(execution: Execution, step: Step, source: str) -> Iterator[str]:
+def _lines(execution: Execution, step: Step, sources: Mapping[str, str]) -> Iterator[str]:
+    file = step.outcome.get("file") or execution.file
+    source = sources.get(file, "")
     tries = step.outcome.get("tries") or []
     again = f", try {len(tries)}" if len(tries) > 1 else ""
-    yield f"{execution.name} > {step.phase} > {step.name}  [{step.action}, {step.verdict}{again}]"
+    yield f"{execution.title} > {step.phase} > {step.where}  [{step.action}, {step.verdict}{again}]"
     if step.error:
-        yield from _error(execution, step, source)
+        yield from _error(file, step, source)
     for check in step.failed_assertions:
-        yield from _assertion(execution, check, source)
+        yield from _assertion(file, check, source)
     if tries and tries[-1].get("left_out"):
         yield f"  {tries[-1]['left_out']} more assertions are not in the record: it would be too large for an event"
     if not step.error and not step.failed_assertions and step.outcome.get("reason"):
@@ -38,24 +40,28 @@ def _lines(execution: Execution, step: Step, source: str) -> Iterator[str]:
         yield f"  log [{line['level']}] {line['message']}"
 
 
-def _error(execution: Execution, step: Step, source: str) -> Iterator[str]:
+def _error(file: str, step: Step, source: str) -> Iterator[str]:
     error = step.error or {}
     if error.get("line"):
-        yield f"  {execution.file}:{error['line']}:{error['column']}"
+        yield f"  {file}:{error['line']}:{error['column']}"
         yield from _excerpt(source, error["line"], error["column"])
-    yield f"  {error['kind']}: {error['message']}"
+    first, *more = str(error["message"]).splitlines() or [""]
+    yield f"  {error['kind']}: {first}"
+    yield from (f"  {line}" for line in more)
     if error.get("hint"):
         yield f"  = {error['hint']}"
 
 
-def _assertion(execution: Execution, check: Mapping[str, Any], source: str) -> Iterator[str]:
-    yield f"  {execution.file}:{check['line']}:{check['column']}"
+def _assertion(file: str, check: Mapping[str, Any], source: str) -> Iterator[str]:
+    yield f"  {file}:{check['line']}:{check['column']}"
     yield from _excerpt(source, check["line"], check["column"])
     yield f"  assertion failed: {check['message'] or check['expression']}"
     if check["error"]:
         yield f"    {check['error']}"
     if check["expected"] is not None or check["actual"] is not None:
-        yield f"    expected: {_short(check['expected'])}"
+        operator = check.get("operator", "")
+        how = "" if operator in ("", "==") else f"{operator} "
+        yield f"    expected: {how}{_short(check['expected'])}"
         yield f"      actual: {_short(check['actual'])}"
     for text, value in _values(check):
         yield f"    {text} = {_short(value)}"

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import IO, Any
+
+import orjson
+
+KEPT = 500
+"""Executions that stay in memory after their end."""
+PASSED = ("passed", "passed_on_retry")
 
 
 @dataclass(slots=True)
@@ -29,6 +37,17 @@ class Step:
         return self.verdict in ("failed", "error", "tolerated", "timed_out", "cancelled")
 
     @property
+    def where(self) -> str:
+        """The steps around it, and its name."""
+        outside, _, _ = self.path.rpartition("/")
+        return " > ".join([*outside.split("/"), self.name]) if outside else self.name
+
+    @property
+    def stopped_beside(self) -> bool:
+        """Whether it was stopped because a step beside it failed."""
+        return self.verdict == "cancelled" and str(self.outcome.get("reason")).startswith("a step that ran beside")
+
+    @property
     def error(self) -> Mapping[str, Any] | None:
         """Why it could not do its work."""
         found: Mapping[str, Any] | None = self.outcome.get("error")
@@ -48,6 +67,7 @@ class Execution:
     id: str
     name: str = ""
     file: str = ""
+    case: str = ""
     seed: str = ""
     attempt: int = 1
     verdict: str | None = None
@@ -63,6 +83,11 @@ class Execution:
     events: list[dict[str, Any]] = field(default_factory=list)
 
     @property
+    def title(self) -> str:
+        """The flow's name, with the key of the row that it ran for."""
+        return f"{self.name} [{self.case}]" if self.case else self.name
+
+    @property
     def seconds(self) -> float:
         """From the first attempt's start to the end (or so far)."""
         if self.started_at is None:
@@ -75,66 +100,202 @@ class Execution:
         return [step for step in self.steps if step.attempt == self.attempt]
 
     @property
+    def failures(self) -> list[Step]:
+        """Bad steps of the last attempt that have something to tell: not those that only say that a step inside them failed,
+        nor those that were stopped because of what ran beside them."""
+        bad = [step for step in self.last_steps if step.bad]
+        inner = [step.path for step in bad if step.verdict != "cancelled"]
+        return [step for step in bad if not _only_holds(step, inner) and not (step.stopped_beside and len(inner) > 0)]
+
+    @property
     def tolerated(self) -> int:
         """Failures that the flow allows."""
         return sum(step.verdict == "tolerated" for step in self.last_steps)
 
 
 class Collector:
-    """Takes events in order, each execution's own; an event that came before is ignored."""
+    """Takes events in order, each execution's own; an event that came before is ignored. Executions that have ended are put
+    where they take no memory, once there are many."""
 
     def __init__(self) -> None:
         self.executions: dict[str, Execution] = {}
+        """Those that have not ended yet."""
+        self.collected = Collected()
+        self._repeats: set[str] = set()
 
     def add(self, event: Mapping[str, Any]) -> Execution:
         """Take one event; the execution that it changed."""
-        execution = self.executions.setdefault(event["execution"], Execution(event["execution"]))
+        id = event["execution"]
+        execution = self.executions.get(id) or self.collected.find(id)
+        if execution is None:
+            execution = self.executions[id] = Execution(id)
         if execution.events and execution.events[-1]["version"] >= event["version"]:
             return execution
         execution.events.append(dict(event))
-        apply = getattr(self, "_" + event["topic"].split(".", 1)[1], None)
-        if apply is not None:
-            apply(execution, event["event"], datetime.fromisoformat(event["at"]))
+        Fold.take(execution, event)
+        if execution.verdict is not None and id in self.executions:
+            if id in self._repeats and execution.verdict == "passed":
+                execution.verdict = "passed_on_retry"
+            self.collected.add(self.executions.pop(id))
         return execution
 
-    def _requested(self, execution: Execution, data: Mapping[str, Any], at: datetime) -> None:
+    def retried(self, old: str, new: str) -> None:
+        """An execution that did not pass is repeated by another: it counts no more, and a pass is one on retry."""
+        self.collected.supersede(old)
+        self._repeats.add(new)
+
+    def finish(self) -> Collected:
+        """All executions, those that have not ended included."""
+        for execution in self.executions.values():
+            self.collected.add(execution)
+        self.executions = {}
+        return self.collected
+
+
+class Collected(Sequence["Execution"]):
+    """Executions in the order in which they ended. Beyond KEPT they lie in a file, and each look brings them back anew."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, Execution] = {}
+        self._places: dict[str, int] = {}
+        self._file: IO[bytes] | None = None
+        self._order: list[str] = []
+        self._superseded: set[str] = set()
+        self._ends: dict[str, tuple[str | None, str, str]] = {}
+        self.begun: datetime | None = None
+        self.ended: datetime | None = None
+
+    def add(self, execution: Execution) -> None:
+        """One more."""
+        self._order.append(execution.id)
+        self._ends[execution.id] = (execution.verdict, execution.file, execution.case)
+        self._note(execution)
+        if len(self._kept) < KEPT:
+            self._kept[execution.id] = execution
+            return
+        if self._file is None:
+            self._file = tempfile.TemporaryFile()  # noqa: SIM115 - it ends with this object
+        self._places[execution.id] = self._file.seek(0, os.SEEK_END)
+        body = orjson.dumps({"verdict": execution.verdict, "events": execution.events}, option=orjson.OPT_NON_STR_KEYS)
+        self._file.write(body + b"\n")
+
+    def find(self, id: str) -> Execution | None:
+        """An execution that has ended."""
+        if id in self._kept:
+            return self._kept[id]
+        return self._brought_back(id) if id in self._places else None
+
+    def supersede(self, id: str) -> None:
+        """This one was repeated: it counts no more."""
+        self._superseded.add(id)
+
+    def ends(self) -> Iterator[tuple[str, str | None, str, str]]:
+        """Id, verdict, file and case of each that counts, without bringing any back."""
+        return ((id, *self._ends[id]) for id in self._order if id not in self._superseded)
+
+    def bad(self) -> Iterator[Execution]:
+        """Those that count and did not pass."""
+        for id, verdict, _, _ in self.ends():
+            if verdict not in PASSED:
+                found = self.find(id)
+                if found is not None:
+                    yield found
+
+    def __len__(self) -> int:
+        return len(self._order) - len(self._superseded & self._ends.keys())
+
+    def __iter__(self) -> Iterator[Execution]:
+        for id, *_ in self.ends():
+            found = self.find(id)
+            if found is not None:
+                yield found
+
+    def __getitem__(self, index: Any) -> Any:
+        ids = [id for id, *_ in self.ends()][index]
+        return [self.find(id) for id in ids] if isinstance(ids, list) else self.find(ids)
+
+    def _note(self, execution: Execution) -> None:
+        begun, ended = execution.requested_at, execution.finished_at
+        if begun is not None and (self.begun is None or begun < self.begun):
+            self.begun = begun
+        if ended is not None and (self.ended is None or ended > self.ended):
+            self.ended = ended
+
+    def _brought_back(self, id: str) -> Execution:
+        assert self._file is not None
+        self._file.seek(self._places[id])
+        stored = orjson.loads(self._file.readline())
+        execution = Execution(id, events=stored["events"])
+        for event in stored["events"]:
+            Fold.take(execution, event)
+        execution.verdict = stored["verdict"]
+        return execution
+
+
+class Fold:
+    """What each event changes in an execution."""
+
+    @classmethod
+    def take(cls, execution: Execution, event: Mapping[str, Any]) -> None:
+        """Apply one event; those that nothing is known about change nothing."""
+        apply = getattr(cls, "_" + event["topic"].split(".", 1)[1], None)
+        if apply is not None:
+            apply(execution, event["event"], datetime.fromisoformat(event["at"]))
+
+    @staticmethod
+    def _requested(execution: Execution, data: Mapping[str, Any], at: datetime) -> None:
         execution.name, execution.file, execution.seed = data["flow_name"], data["file"], data["seed"]
+        execution.case = data.get("case", "")
         execution.requested_at = at
 
-    def _attempt_started(self, execution: Execution, data: Mapping[str, Any], at: datetime) -> None:
+    @staticmethod
+    def _attempt_started(execution: Execution, data: Mapping[str, Any], at: datetime) -> None:
         execution.status, execution.attempt = "running", data["attempt"]
         execution.started_at = execution.started_at or at
 
-    def _step_started(self, execution: Execution, data: Mapping[str, Any], at: datetime) -> None:
+    @staticmethod
+    def _step_started(execution: Execution, data: Mapping[str, Any], at: datetime) -> None:
         execution.steps.append(Step(data["path"], data["phase"], data["number"], data["name"], data["action"], data["attempt"]))
 
-    def _log_written(self, execution: Execution, data: Mapping[str, Any], at: datetime) -> None:
+    @staticmethod
+    def _log_written(execution: Execution, data: Mapping[str, Any], at: datetime) -> None:
         step = _step(execution, data)
         if step is not None:
             step.logs.extend(data["lines"])
 
-    def _step_finished(self, execution: Execution, data: Mapping[str, Any], at: datetime) -> None:
+    @staticmethod
+    def _step_finished(execution: Execution, data: Mapping[str, Any], at: datetime) -> None:
         step = _step(execution, data)
         if step is not None:
             step.outcome = data["outcome"]
             step.verdict, step.duration_ms = step.outcome["verdict"], step.outcome["duration_ms"]
 
-    def _teardown_finished(self, execution: Execution, data: Mapping[str, Any], at: datetime) -> None:
+    @staticmethod
+    def _teardown_finished(execution: Execution, data: Mapping[str, Any], at: datetime) -> None:
         execution.teardown = data["verdict"]
 
-    def _attempt_abandoned(self, execution: Execution, data: Mapping[str, Any], at: datetime) -> None:
+    @staticmethod
+    def _attempt_abandoned(execution: Execution, data: Mapping[str, Any], at: datetime) -> None:
         execution.status = "owes teardown"
         for step in execution.steps:
             if step.verdict == "running":
                 step.verdict = "lost"
 
-    def _requeued(self, execution: Execution, data: Mapping[str, Any], at: datetime) -> None:
+    @staticmethod
+    def _requeued(execution: Execution, data: Mapping[str, Any], at: datetime) -> None:
         execution.status, execution.attempt = "queued", data["attempt"]
 
-    def _finished(self, execution: Execution, data: Mapping[str, Any], at: datetime) -> None:
+    @staticmethod
+    def _finished(execution: Execution, data: Mapping[str, Any], at: datetime) -> None:
         execution.status, execution.finished_at = "finished", at
         execution.verdict, execution.cause, execution.message = data["verdict"], data["cause"], data["message"]
         execution.outputs = data["outputs"]
+
+
+def _only_holds(step: Step, bad: Sequence[str]) -> bool:
+    if (step.error or {}).get("kind") != "nested":
+        return False
+    return any(path.startswith((f"{step.path}/", f"{step.path}[", f"{step.path}~")) for path in bad)
 
 
 def _step(execution: Execution, data: Mapping[str, Any]) -> Step | None:

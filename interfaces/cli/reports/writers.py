@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as Xml
@@ -13,6 +15,7 @@ from domain.errors import Invalid, Unavailable
 from interfaces.cli.reports.failure import failure_text
 from interfaces.cli.reports.model import Execution, Step
 
+COUNTS = ("tests", "failures", "errors", "skipped")
 VERSION = 1
 """Of the JSON forms; it rises when a field changes its meaning or goes."""
 
@@ -27,34 +30,41 @@ def parse_report(text: str) -> tuple[str, Path]:
     return kind, Path(path)
 
 
-def write_report(kind: str, path: Path, executions: Sequence[Execution], sources: Mapping[str, str]) -> None:
+def write_report(kind: str, path: Path, executions: Iterable[Execution], sources: Mapping[str, str]) -> None:
     """Write one report; its folder is made. `sources` holds flow texts by file name."""
-    content = WRITERS[kind](executions, sources)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(f".{path.name}.part")
-        partial.write_bytes(content)
+        with partial.open("wb") as file:
+            file.writelines(WRITERS[kind](executions, sources))
         partial.replace(path)
     except OSError as error:
         raise Unavailable(f"the report {path} cannot be written: {error.strerror}") from error
 
 
-def junit(executions: Sequence[Execution], sources: Mapping[str, str]) -> bytes:
-    """One suite a flow, one case a step of its last attempt."""
-    root = Xml.Element("testsuites", name="testmesh")
-    for execution in executions:
-        root.append(_suite(execution, sources))
-    for name in ("tests", "failures", "errors", "skipped"):
-        root.set(name, str(sum(int(suite.get(name, "0")) for suite in root)))
-    root.set("time", f"{sum(execution.seconds for execution in executions):.3f}")
-    Xml.indent(root)
-    body: bytes = Xml.tostring(root, encoding="utf-8", xml_declaration=True)
-    return body + b"\n"
+def junit(executions: Iterable[Execution], sources: Mapping[str, str]) -> Iterator[bytes]:
+    """One suite an execution, one case a step of its last attempt. The counts of all stand first, so the suites wait in a
+    file meanwhile."""
+    counts, seconds = Counter[str](), 0.0
+    with tempfile.TemporaryFile() as suites:
+        for execution in executions:
+            suite = _suite(execution, sources)
+            counts.update({name: int(suite.get(name, "0")) for name in COUNTS})
+            seconds += execution.seconds
+            Xml.indent(suite, level=1)
+            suites.write(b"  " + Xml.tostring(suite, encoding="utf-8").strip() + b"\n")
+        told = {name: str(counts[name]) for name in COUNTS}
+        root = Xml.Element("testsuites", {"name": "testmesh", **told, "time": f"{seconds:.3f}"})
+        head = Xml.tostring(root, encoding="utf-8", xml_declaration=True, short_empty_elements=False)
+        yield head.removesuffix(b"</testsuites>") + b"\n"
+        suites.seek(0)
+        yield from suites
+        yield b"</testsuites>\n"
 
 
 def _suite(execution: Execution, sources: Mapping[str, str]) -> Xml.Element:
     steps = execution.last_steps
-    suite = Xml.Element("testsuite", name=_clean(execution.name), file=_clean(execution.file), time=f"{execution.seconds:.3f}")
+    suite = Xml.Element("testsuite", name=_clean(execution.title), file=_clean(execution.file), time=f"{execution.seconds:.3f}")
     if execution.started_at is not None:
         suite.set("timestamp", execution.started_at.isoformat(timespec="seconds"))
     for step in steps:
@@ -76,7 +86,7 @@ def _verdict_case(suite: Xml.Element, execution: Execution) -> None:
     """A flow that did not pass although every step did (lost workers, an unreadable definition) still shows as bad."""
     if execution.verdict in ("passed", "passed_on_retry"):
         return
-    case = Xml.SubElement(suite, "testcase", classname=_clean(execution.file), name=_clean(execution.name), time="0")
+    case = Xml.SubElement(suite, "testcase", classname=_clean(execution.file), name=_clean(execution.title), time="0")
     tag = "failure" if execution.verdict == "failed" else "error"
     Xml.SubElement(case, tag, type=execution.cause or str(execution.verdict), message=_clean(execution.message))
 
@@ -87,7 +97,7 @@ def _case(execution: Execution, step: Step, sources: Mapping[str, str]) -> Xml.E
     if step.verdict == "skipped":
         Xml.SubElement(case, "skipped", message=_clean(str(step.outcome.get("reason") or "")))
     elif step.verdict in ("failed", "error", "timed_out", "cancelled"):
-        text = failure_text(execution, step, sources.get(execution.file, ""))
+        text = failure_text(execution, step, sources)
         tag = "failure" if step.verdict == "failed" else "error"
         kind = step.error["kind"] if step.error else "assertion"
         Xml.SubElement(case, tag, type=kind, message=_clean(summary(step))).text = _clean(text)
@@ -113,10 +123,12 @@ def _clean(text: str) -> str:
     return "".join(c for c in text if c in "\t\n\r" or " " <= c <= "\ud7ff" or "\ue000" <= c <= "\ufffd" or c > "\uffff")
 
 
-def as_json(executions: Sequence[Execution], sources: Mapping[str, str]) -> bytes:
+def as_json(executions: Iterable[Execution], sources: Mapping[str, str]) -> Iterator[bytes]:
     """Everything that was recorded, one object."""
-    body = {"version": VERSION, "executions": [as_record(execution) for execution in executions]}
-    return orjson.dumps(body, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+    yield b'{"version":%d,"executions":[' % VERSION
+    for number, execution in enumerate(executions):
+        yield (b",\n" if number else b"\n") + orjson.dumps(as_record(execution), option=orjson.OPT_NON_STR_KEYS)
+    yield b"\n]}\n"
 
 
 def as_record(execution: Execution) -> dict[str, Any]:
@@ -125,6 +137,7 @@ def as_record(execution: Execution) -> dict[str, Any]:
         "id": execution.id,
         "flow": execution.name,
         "file": execution.file,
+        "case": execution.case,
         "verdict": execution.verdict,
         "cause": execution.cause,
         "message": execution.message,
@@ -153,13 +166,14 @@ def _step_record(step: Step) -> dict[str, Any]:
     }
 
 
-def jsonl(executions: Sequence[Execution], sources: Mapping[str, str]) -> bytes:
+def jsonl(executions: Iterable[Execution], sources: Mapping[str, str]) -> Iterator[bytes]:
     """The events themselves, one a line."""
-    lines = [{"version": VERSION, **event} for execution in executions for event in execution.events]
-    return b"".join(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE) for line in lines)
+    for execution in executions:
+        for event in execution.events:
+            yield orjson.dumps({"version": VERSION, **event}, option=orjson.OPT_APPEND_NEWLINE)
 
 
-WRITERS: Mapping[str, Callable[[Sequence[Execution], Mapping[str, str]], bytes]] = {
+WRITERS: Mapping[str, Callable[[Iterable[Execution], Mapping[str, str]], Iterator[bytes]]] = {
     "junit": junit,
     "json": as_json,
     "jsonl": jsonl,

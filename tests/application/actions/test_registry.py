@@ -9,13 +9,33 @@ from pathlib import Path
 
 import pytest
 
-from application.actions.registry import ACTIONS, ALL
+from application.actions.registry import ACTIONS, TABLE, all_actions
 from application.documents.actions import config_record, find_action
 from application.engine.action import Action
 from domain.errors import InvalidFlow
 from tests.support.local import Local, finished, flow, outcomes
 
-CLIENTS = ("psycopg", "redis", "httpx", "aiohttp", "httpcore", "h2", "cryptography", "pymysql", "sqlite3")
+ALL = all_actions()
+CLIENTS = (
+    "aiokafka",
+    "grpc",
+    "google.protobuf",
+    "psycopg",
+    "redis",
+    "httpx",
+    "aiohttp",
+    "httpcore",
+    "h2",
+    "cryptography",
+    "pymysql",
+    "sqlite3",
+)
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_the_table_says_the_same_as_the_action(name: str) -> None:
+    assert ACTIONS[name].name == name
+    assert ACTIONS[name].aliases == tuple(TABLE[name].split()[1:])
 
 
 def test_no_name_or_alias_means_two_actions() -> None:
@@ -45,6 +65,15 @@ def test_no_name_or_alias_means_two_actions() -> None:
         ("redis.delete", "redis.del"),
         ("redis_exists", "redis.exists"),
         ("redis.command", "redis.command"),
+        ("kafka_publish", "kafka_producer"),
+        ("kafka.produce", "kafka_producer"),
+        ("kafka.publish", "kafka_producer"),
+        ("kafka_consume", "kafka_consumer"),
+        ("kafka.consume", "kafka_consumer"),
+        ("kafka.subscribe", "kafka_subscribe"),
+        ("grpc", "grpc_call"),
+        ("grpc.call", "grpc_call"),
+        ("grpc_stream", "grpc_call"),
         ("assert", "assert"),
         ("log", "log"),
         ("delay", "delay"),
@@ -72,11 +101,39 @@ def test_an_action_describes_itself_its_keys_and_its_result(action: Action) -> N
 
 
 def test_the_table_loads_no_client_library() -> None:
-    code = f"import sys, application.actions.registry; print([name for name in {CLIENTS!r} if name in sys.modules])"
+    load = "import sys; from application.actions.registry import all_actions; all_actions()"
+    code = f"{load}; print([name for name in {CLIENTS!r} if name in sys.modules])"
     root = Path(__file__).parents[3]
     loaded = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True).stdout
 
     assert loaded.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("library", "name", "config", "extra"),
+    [
+        ("aiokafka", "kafka_producer", {"brokers": "127.0.0.1:1", "topic": "t", "value": 1}, "kafka"),
+        ("aiokafka", "kafka_consumer", {"brokers": "127.0.0.1:1", "topic": "t"}, "kafka"),
+        ("aiokafka", "kafka_subscribe", {"brokers": "127.0.0.1:1", "topic": "t", "name": "s"}, "kafka"),
+        ("grpc", "grpc_call", {"address": "127.0.0.1:1", "service": "s", "method": "m"}, "grpc"),
+    ],
+)
+def test_a_missing_library_is_told_with_the_extra_that_brings_it(
+    library: str, name: str, config: dict[str, object], extra: str
+) -> None:
+    code = f"""
+import asyncio, sys
+sys.modules[{library!r}] = None
+from application.actions.registry import ACTIONS
+from tests.support.action_context import Bench
+error = asyncio.run(Bench().error(ACTIONS[{name!r}], {config!r}))
+print(error.kind, error.message, error.hint)
+"""
+    root = Path(__file__).parents[3]
+    told = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True).stdout
+
+    assert told.startswith(f"config {name} needs the package ")
+    assert told.strip().endswith(f"pip install 'testmesh[{extra}]'")
 
 
 @pytest.mark.servers

@@ -43,6 +43,7 @@ FOR_EACH = Action(
     },
     run=nothing,
     result={"results": "One for each item."},
+    body_names=lambda config: frozenset({"item", "index", str(config.get("item_name", "item"))}),
 )
 CONDITION = Action(
     name="condition",

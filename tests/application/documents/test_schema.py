@@ -44,7 +44,7 @@ INVALID = [
     f"{LOG}\nassert: [{{message: m}}]",
     f"{LOG}\nassert: 5",
     f"{LOG}\nuntil: {{interval: 1s}}",
-    f"{LOG}\nonce: x",
+    f"{LOG}\nonce: []",
     f"{LOG}\ntimeout: -1",
     f"{LOG}\noutput: {{1a: x}}",
     f"{LOG}\ndisabled: 'true'",

@@ -11,15 +11,15 @@ import pytest
 from eventsourcing.domain import Aggregate
 
 from application.attempts import Attempt
-from application.event_store import Log
-from application.group_commit import LostTail, SideWrite
+from application.log import LostTail, SideWrite
+from application.memory_log import MemoryLog
 from domain.execution import Execution
 from tests.support.local import BY, Local, finished, flow, topics
 
 THREE = "\n".join(f"- {{id: s{n}, action: say, config: {{message: {n}}}, output: {{o{n}: $}}}}" for n in (1, 2, 3))
 
 
-class SlowLog(Log):
+class SlowLog(MemoryLog):
     """Commits of appends from the n-th on wait until they are let through."""
 
     def __init__(self) -> None:
@@ -87,7 +87,7 @@ async def test_from_the_step_that_teardown_reads_on_everything_is_committed_firs
     assert await _seen_when_stalled(local, text, stalled) == done
 
 
-class BreakingLog(Log):
+class BreakingLog(MemoryLog):
     """The n-th append of the attempt fails as if another worker owned it."""
 
     breaks_at = 10_000

@@ -16,7 +16,7 @@ def text(check: dict[str, Any] | None = None, body: str = "", source: str = "x")
     found |= {"expected": 2, "actual": 1, "values": [], "diff": [], **(check or {})}
     exchange = {"request": {"method": "GET", "url": "http://h/"}, "response": {"status": 200, "body": body}}
     outcome = {"verdict": "failed", "tries": [{"assertions": [found]}], "exchange": exchange}
-    return failure_text(EXECUTION, Step("s", "steps", 1, "s", "log", 1, "failed", outcome=outcome), source)
+    return failure_text(EXECUTION, Step("s", "steps", 1, "s", "log", 1, "failed", outcome=outcome), {EXECUTION.file: source})
 
 
 def test_a_record_that_was_too_big_for_its_values_is_still_shown() -> None:

@@ -1,0 +1,39 @@
+"""Options that loops and branches share, read from what templates made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from application.engine.action import ActionError
+from domain.duration import parse_duration
+
+_TRUTHS = {True: True, False: False, "true": True, "false": False}
+
+
+def read_truth(config: Mapping[str, Any], name: str, default: bool) -> bool:
+    """True or false, also as text."""
+    value = config.get(name, default)
+    if not isinstance(value, bool | str) or value not in _TRUTHS:
+        raise ActionError("config", f"{name} must be true or false, not {value!r:.80}")
+    return _TRUTHS[value]
+
+
+def read_number(config: Mapping[str, Any], name: str, default: int, most: int) -> int:
+    """A number from 1 to `most`, also as text."""
+    value = config.get(name, default)
+    number = int(value) if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 10 else value
+    if isinstance(number, bool) or not isinstance(number, int) or not 1 <= number <= most:
+        raise ActionError("config", f"{name} must be a number from 1 to {most}, not {value!r:.80}")
+    return number
+
+
+def read_seconds(config: Mapping[str, Any], names: tuple[str, ...], default: float) -> float:
+    """The seconds of the first of these keys that is given."""
+    name = next((name for name in names if name in config), None)
+    if name is None:
+        return default
+    try:
+        return parse_duration(config[name])
+    except ValueError as error:
+        raise ActionError("config", f"{name}: {error}") from None

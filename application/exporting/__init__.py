@@ -1,0 +1,1 @@
+"""Exporting: flows, written as what other tools read."""

@@ -1,0 +1,1 @@
+"""Importing: what other tools wrote, read into drafts of flows and written as flow files."""

@@ -1,0 +1,253 @@
+"""Reading of Postman collections, version 2.1 and 2.0 (schema.postman.com): folders as files, or everything as one flow."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from application.importing.model import Body, Call, Draft, Imported
+from application.importing.postman_presets import preset
+from application.importing.postman_request import PostmanRequest
+from application.importing.postman_scripts import ScriptReader
+from application.importing.postman_values import Names
+from application.importing.reading import read_json
+from application.importing.secrets import Vault, is_sensitive
+from application.importing.text import Template, each_text, file_slug, refer, url_parts
+from domain.errors import Invalid, LimitExceeded
+from domain.limits import LIMITS
+
+_DEPTH = 20
+_STATUS = re.compile(r"status", re.IGNORECASE)
+_USED = re.compile(r"\$\{([A-Za-z_]\w*)\}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a request stands: the folders above it, and what it inherits from them."""
+
+    folders: tuple[str, ...] = ()
+    auth: Any = None
+    tests: tuple[str, ...] = ()
+    before: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class _Reading:
+    """One import under way."""
+
+    names: Names
+    found: Imported
+    variables: dict[str, Any] = field(default_factory=dict)
+    drafts: dict[tuple[str, ...], Draft] = field(default_factory=dict)
+    setters: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    count: int = 0
+
+
+def read_postman(
+    data: bytes, name: str, *, one_file: bool = False, environment: bytes | None = None, keep_secrets: bool = False
+) -> Imported:
+    """Flows by folder, or one with `one_file`. `environment` is an exported environment of Postman, whose values count as
+    those of the collection. Invalid for anything but a collection of version 2."""
+    collection = _checked(read_json(data, name))
+    reading = _Reading(Names(), Imported())
+    title = _text(_dict(collection.get("info")).get("name")) or "Collection"
+    _variables(reading, collection.get("variable"))
+    if environment is not None:
+        _variables(reading, _dict(read_json(environment, "the environment")).get("values"))
+    place = _below(_Place(), collection, None)
+    for step_name, item, where in _requests(collection, place, 0):
+        _request(reading, title, step_name, item, where, one_file)
+    if not reading.drafts:
+        raise Invalid("the collection has no requests")
+    for draft in reading.drafts.values():
+        _finish(reading, draft, keep_secrets)
+        reading.found.drafts.append(draft)
+    _tell(reading)
+    reading.found.limit_calls()
+    return reading.found
+
+
+def _checked(value: Any) -> dict[str, Any]:
+    found = _dict(value)
+    found = _dict(found["collection"]) if isinstance(found.get("collection"), dict) else found
+    if not isinstance(found.get("item"), list):
+        old = "requests" in found
+        told = "a collection of version 1" if old else "no Postman collection: it has no items"
+        raise Invalid(f"this is {told}; versions 2.0 and 2.1 are read", remedy="in Postman: Export, Collection v2.1")
+    return found
+
+
+def _variables(reading: _Reading, listed: Any) -> None:
+    for item in _dicts(listed):
+        key = _text(item.get("key")) or _text(item.get("id"))
+        if key and item.get("disabled") is not True and item.get("enabled") is not False:
+            value = item.get("value")
+            secret = item.get("type") == "secret"
+            reading.variables[reading.names.name_of(key)] = None if secret else value
+
+
+def _below(place: _Place, holder: dict[str, Any], folder: str | None) -> _Place:
+    """The place inside a folder or collection."""
+    auth = holder.get("auth")
+    before, tests = _scripts(holder)
+    return _Place(
+        (*place.folders, folder) if folder is not None else place.folders,
+        auth if isinstance(auth, dict) else place.auth,
+        (*place.tests, *tests),
+        (*place.before, *before),
+    )
+
+
+def _scripts(holder: dict[str, Any]) -> tuple[list[str], list[str]]:
+    """Pre-request and test scripts."""
+    found: dict[str, list[str]] = {"prerequest": [], "test": []}
+    for event in _dicts(holder.get("event")):
+        script = _dict(event.get("script"))
+        lines = script.get("exec")
+        text = "\n".join(str(line) for line in lines) if isinstance(lines, list) else _text(lines)
+        if _text(event.get("listen")) in found and text.strip() and event.get("disabled") is not True:
+            found[event["listen"]].append(text)
+    return found["prerequest"], found["test"]
+
+
+def _requests(holder: dict[str, Any], place: _Place, depth: int) -> Iterator[tuple[str, dict[str, Any], _Place]]:
+    if depth > _DEPTH:
+        raise LimitExceeded(f"folders are nested more than {_DEPTH} deep")
+    for item in _dicts(holder.get("item")):
+        name = _text(item.get("name"))
+        if isinstance(item.get("item"), list):
+            yield from _requests(item, _below(place, item, name or "folder"), depth + 1)
+        elif "request" in item:
+            yield name, item, place
+
+
+def _request(reading: _Reading, title: str, name: str, item: dict[str, Any], place: _Place, one_file: bool) -> None:
+    reading.count += 1
+    if reading.count > LIMITS.push_documents * LIMITS.steps:
+        raise LimitExceeded("the collection has too many requests")
+    key = () if one_file else place.folders
+    if key not in reading.drafts:
+        draft = Draft(" / ".join((title, *key)) if key else title, comments=[f"Imported from the Postman collection {title}."])
+        draft.file = key[-1] if key else title
+        draft.folder = tuple(file_slug(part, "folder") for part in (title, *key)[:-1]) if key else ()
+        reading.drafts[key] = draft
+    draft = reading.drafts[key]
+    inherited = _below(place, item, None)
+    call = PostmanRequest(reading.names, reading.found).read(item, inherited.auth)
+    call.name = " / ".join((*place.folders, name)) if one_file else name
+    call.name = call.name or f"{call.method} {url_parts(call.url).path or '/'}"
+    _before(reading, draft, call, inherited.before)
+    _tests(reading, key, call, inherited.tests)
+    draft.calls.append(call)
+
+
+def _before(reading: _Reading, draft: Draft, call: Call, scripts: tuple[str, ...]) -> None:
+    for script in scripts:
+        given, left = preset(script, reading.names.text)
+        for name, value in given.items():
+            ours = reading.names.name_of(name)
+            if reading.variables.get(ours, value) in (value, "", None) and draft.env.get(ours, value) == value:
+                draft.env[ours] = value
+            else:
+                left.append(f'set("{name}", ...)')
+        _leave(reading, call, left, "pre-request script")
+
+
+def _tests(reading: _Reading, key: tuple[str, ...], call: Call, scripts: tuple[str, ...]) -> None:
+    for script in scripts:
+        translated = ScriptReader(reading.names.read).read(script)
+        call.asserts += [
+            check.expression if check.expression.startswith("status") and _STATUS.search(check.message) else check
+            for check in translated.checks
+        ]
+        for name, path in translated.outputs.items():
+            call.outputs[name] = path
+            reading.setters.setdefault(name, key)
+            if is_sensitive(name):
+                call.secret_outputs.append(name)
+        _leave(reading, call, translated.left, "test script")
+    call.secret_outputs = list(dict.fromkeys(call.secret_outputs))
+    call.asserts = call.asserts or ["status < 400"]
+
+
+def _leave(reading: _Reading, call: Call, left: list[str], what: str) -> None:
+    if left:
+        call.comments.append(f"Not translated from the {what}:")
+        call.comments += [f"  {line}" for statement in left for line in statement[:2000].splitlines()[:40]]
+        reading.found.left_out[f"statements of {what}s, kept as comments"] += len(left)
+
+
+def _finish(reading: _Reading, draft: Draft, keep_secrets: bool) -> None:
+    """Give the flow the variables that it reads: from the collection, else from outside."""
+    made = {name for call in draft.calls for name in call.outputs}
+    pending, seen = _read_by(draft), set[str]()
+    for name in pending:
+        if name in seen or name in draft.env or name not in reading.names.used:
+            continue
+        seen.add(name)
+        value = reading.variables.get(name)
+        hidden = is_sensitive(name) and not keep_secrets
+        if value in (None, "") or hidden:
+            if name not in made:
+                draft.given[name] = "a credential" if hidden else "a variable of Postman"
+            continue
+        draft.env[name] = reading.names.value(value)
+        if isinstance(draft.env[name], Template):
+            pending += _USED.findall(draft.env[name])
+    elsewhere = [name for name in draft.given if name in reading.setters]
+    if elsewhere:
+        names = ", ".join(sorted(elsewhere))
+        reading.found.warn(f"{draft.name}: {names} is set by a request of another file; --one-file keeps them together")
+    vault = Vault(draft, keep_secrets)
+    for call in draft.calls:
+        if call.body is not None and call.body.kind in ("json", "graphql"):
+            call.body = Body(call.body.kind, each_text(call.body.value, lambda text: _as_text(text, reading.setters)))
+        vault.call(call)
+
+
+def _as_text(text: str, outputs: Iterable[str]) -> str:
+    """In JSON, what Postman puts between quotes is text, and the outputs of ours keep their type."""
+    whole = re.fullmatch(r"\$\{(\w+)\}", text) if isinstance(text, Template) else None
+    return refer(f"string({whole[1]})") if whole and (whole[1] in outputs or whole[1].startswith("TIMESTAMP")) else text
+
+
+def _read_by(draft: Draft) -> list[str]:
+    """The names that the flow reads, in their order."""
+    found: list[str] = []
+
+    def look(value: Any) -> None:
+        if isinstance(value, Template):
+            found.extend(_USED.findall(value))
+        elif isinstance(value, dict):
+            for item in value.values():
+                look(item)
+        elif isinstance(value, list | tuple):
+            for item in value:
+                look(item)
+
+    for call in draft.calls:
+        look([call.url, call.headers, call.params, call.cookies, call.auth, call.options, call.body and call.body.value])
+    look(draft.env)
+    return found
+
+
+def _tell(reading: _Reading) -> None:
+    if reading.names.unknown:
+        names = ", ".join(sorted(reading.names.unknown)[:10])
+        reading.found.warn(f"dynamic variables without a counterpart stay as text: {names}")
+    if reading.names.faker:
+        reading.found.warn("FAKER.* needs the extra testmesh[faker]")
+
+
+def _dict(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _dicts(value: Any) -> list[dict[str, Any]]:
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""

@@ -1,0 +1,160 @@
+"""The jobs of a run: a flow, or one row of its data, each; given out in order as needs and locks allow."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from interfaces.cli.plan import Planned
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One execution to be. `case` names the row, and the round where a run is repeated; empty for a plain flow."""
+
+    flow: Planned
+    case: str = ""
+    variables: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class _Flow:
+    """A flow on its way: what is still to be given out, and what came back."""
+
+    planned: Planned
+    jobs: Iterator[Job]
+    running: int = 0
+    given_out: bool = False
+    passed: bool = True
+    skipped: str = ""
+    outputs: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing of it is left."""
+        return bool(self.skipped) or (self.given_out and not self.running)
+
+
+class Jobs:
+    """Gives out jobs to any number of takers. A flow waits for those that it needs, and for its locks; when one that it needs
+    did not pass, it is skipped."""
+
+    def __init__(self, flows: Sequence[Planned], *, rounds: int = 1, share: tuple[int, int] = (1, 1)) -> None:
+        """`share` (i, n) gives out every n-th job, beginning with the i-th; flows that others need are always given out."""
+        self._needed = {name for flow in flows for name in flow.needs}
+        self._count = 0
+        self._share = share
+        self._total = self._counted(flows, rounds)
+        self._flows = {flow.file: _Flow(flow, self._jobs_of(flow, rounds)) for flow in flows}
+        self._waiting = list(self._flows.values())
+        self._locks: set[str] = set()
+        self._changed = asyncio.Condition()
+
+    @property
+    def total(self) -> int:
+        """How many jobs there are in all."""
+        return self._total
+
+    @property
+    def skipped(self) -> list[tuple[Planned, str]]:
+        """Flows that were not begun, and why."""
+        return [(flow.planned, flow.skipped) for flow in self._flows.values() if flow.skipped]
+
+    async def next(self) -> Job | None:
+        """The next job that may begin, waited for; None when there is none left."""
+        async with self._changed:
+            while True:
+                job = self._choose()
+                if job is not None or not self._waiting:
+                    return job
+                await self._changed.wait()
+
+    async def done(self, job: Job, *, passed: bool, outputs: Mapping[str, Any]) -> None:
+        """A job has ended."""
+        async with self._changed:
+            flow = self._flows[job.flow.file]
+            flow.running -= 1
+            flow.passed = flow.passed and passed
+            flow.outputs = outputs
+            self._locks -= set(job.flow.definition.lock)
+            self._changed.notify_all()
+
+    def stop(self, why: str) -> None:
+        """Give out nothing more."""
+        for flow in self._waiting:
+            if not flow.running and not flow.given_out:
+                flow.skipped = why
+        self._waiting.clear()
+
+    def needed_outputs(self, flow: Planned) -> dict[str, Any]:
+        """The outputs of the flows that this one needs, under their ids and names."""
+        found: dict[str, Any] = {}
+        for file in flow.needs:
+            needed = self._flows[file]
+            definition = needed.planned.definition
+            for name in (definition.name, definition.id, *(n for n in flow.definition.needs if n in file)):
+                if name:
+                    found[name] = dict(needed.outputs)
+        return found
+
+    def _choose(self) -> Job | None:
+        for flow in list(self._waiting):
+            if self._blocked(flow):
+                continue
+            job = next(flow.jobs, None)
+            if job is None:
+                flow.given_out = True
+                self._waiting.remove(flow)
+                continue
+            flow.running += 1
+            self._locks |= set(flow.planned.definition.lock)
+            return job
+        return None
+
+    def _blocked(self, flow: _Flow) -> bool:
+        """Whether it has to wait; one whose need did not pass is skipped, and waits no more."""
+        for file in flow.planned.needs:
+            needed = self._flows[file]
+            if needed.skipped or (needed.over and not needed.passed):
+                flow.skipped = f"it needs {needed.planned.definition.name}, which did not pass"
+                self._waiting.remove(flow)
+                return True
+            if not needed.over:
+                return True
+        return not self._locks.isdisjoint(flow.planned.definition.lock)
+
+    def _counted(self, flows: Sequence[Planned], rounds: int) -> int:
+        part, parts = self._share
+        total = seen = 0
+        for flow in flows:
+            rows = 1 if flow.cases is None else flow.cases.count() if flow.only is None else len(flow.only)
+            size = rounds * rows
+            total += size if flow.file in self._needed else (seen + size - part) // parts - (seen - part) // parts
+            seen += size
+        return total
+
+    def _jobs_of(self, flow: Planned, rounds: int) -> Iterator[Job]:
+        part, parts = self._share
+        for number in range(rounds):
+            for job in jobs_of(flow, number):
+                self._count += 1
+                if flow.file in self._needed or self._count % parts == part % parts:
+                    yield job
+
+
+def jobs_of(flow: Planned, number: int = 0) -> Iterator[Job]:
+    """The jobs of one flow in round `number`, from 0.
+
+    A row's values stand above the flow's variables, and below those that the command line gives.
+    """
+    again = f"#{number + 1}" if number else ""
+    if flow.cases is None:
+        yield Job(flow, again, flow.variables)
+        return
+    for case in flow.cases:
+        if flow.only is not None and case.key not in flow.only:
+            continue
+        row = {name: value for name, value in case.values.items() if name not in flow.given}
+        yield Job(flow, f"{case.key}{again}", {**flow.variables, **row, "row": dict(case.values)})

@@ -1,0 +1,164 @@
+"""Flows that call flows: what goes in and comes out, whose names are known, and that teardown always runs."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from application.actions.registry import ACTIONS
+from application.attempts import Attempt, Tools
+from application.documents.source import did_you_mean
+from application.engine.action import ActionError
+from application.flow_documents import read_flow
+from domain.definition import FlowDefinition
+from tests.support.local import Anywhere, Local, finished, flow, outcomes, small_actions
+
+LOGIN = """flow:
+  name: login
+  inputs: {user: nobody}
+  outputs: {token: $.token}
+  env: {where: inside}
+  setup: [{id: up, action: say, config: {message: up}}]
+  steps:
+    - {id: l, action: say, config: {message: "${user}/${where}/${given ?? 'none'}/${outer ?? 'none'}"}, output: {token: $}}
+  teardown: [{id: down, action: say, config: {message: "down ${token ?? 'nothing'}"}}]
+"""
+
+
+class Library:
+    """Flows by name, from texts."""
+
+    def __init__(self, local: Local, **texts: str) -> None:
+        self._flows = {
+            name: read_flow(text, file=f"{name}.yaml", actions=local.actions, strict=False)[0] for name, text in texts.items()
+        }
+
+    def find(self, reference: str, near: str) -> FlowDefinition:
+        if reference not in self._flows:
+            raise ActionError("config", f"there is no flow {reference!r}", hint=did_you_mean(reference, self._flows))
+        return self._flows[reference]
+
+
+def local_with(**texts: str) -> Local:
+    local = Local()
+    local.actions = {**ACTIONS, **small_actions(local.calls)}
+    library = Library(local, **texts)
+    local.tools = Tools(local.log, local.payloads, local.actions, Anywhere(), b"k" * 32, flows=library)
+    return local
+
+
+def verdicts(events: list[Any]) -> dict[str, str]:
+    return {path: outcome["verdict"] for path, outcome in outcomes(events).items()}
+
+
+async def test_inputs_go_in_and_outputs_come_out() -> None:
+    local = local_with(login=LOGIN)
+    text = "- {id: c, action: run_flow, config: {flow: login, inputs: {user: ada}}, output: {t: flow.output.token}}\n"
+    text += "- {id: after, action: say, config: {message: '${t} ${c.output.token}'}}"
+    events = await local.run(flow(text), variables={"given": "from outside"})
+    assert verdicts(events) == dict.fromkeys(("c/up", "c/l", "c/down", "c", "after"), "passed")
+    token = "ada/inside/from outside/none"
+    assert local.calls.seen == ["up", token, f"down {token}", f"{token} {token}"]
+
+
+async def test_it_sees_the_callers_variables_only_when_it_inherits_and_never_its_outputs() -> None:
+    local = local_with(login=LOGIN)
+    text = "- {id: o, action: say, config: {message: x}, output: {outer: $}}\n"
+    text += "- {id: c, action: run_flow, config: {flow: login, inherit_env: false}}"
+    await local.run(flow(text), variables={"given": "from outside"})
+    assert local.calls.seen[2] == "nobody/inside/none/none"
+
+
+async def test_what_the_called_flow_makes_is_not_known_outside() -> None:
+    local = local_with(login=LOGIN)
+    text = (
+        "- {id: c, action: run_flow, config: {flow: login}}\n- {id: after, action: say, config: {message: "
+        "\"${token ?? 'unknown'}\"}}"
+    )
+    await local.run(flow(text))
+    assert local.calls.seen[-1] == "unknown"
+
+
+async def test_a_failure_inside_fails_the_step_runs_its_teardown_and_names_the_file() -> None:
+    lines = ["    - {id: l, action: fail, output: {token: $}}" if "id: l," in line else line for line in LOGIN.splitlines()]
+    local = local_with(login="\n".join(lines))
+    events = await local.run(flow("- {id: c, action: run_flow, config: {flow: login}}"))
+    assert verdicts(events) == {"c/up": "passed", "c/l": "failed", "c/down": "passed", "c": "failed"}
+    assert outcomes(events)["c/l"]["file"] == "login.yaml"
+    assert outcomes(events)["c"]["error"] | {"line": 0, "column": 0} == {
+        "kind": "nested",
+        "message": "login: l: it does not hold",
+        "hint": None,
+        "line": 0,
+        "column": 0,
+        "excerpt": None,
+    }
+    assert local.calls.seen[-1] == "down nothing"
+
+
+async def test_a_teardown_that_fails_inside_is_a_failure() -> None:
+    local = local_with(
+        login=LOGIN.replace("{id: down, action: say, config: {message: \"down ${token ?? 'nothing'}\"}}", "{action: fail}")
+    )
+    events = await local.run(flow("- {id: c, action: run_flow, config: {flow: login}}"))
+    assert finished(events).verdict == "failed"
+
+
+@pytest.mark.parametrize("why", ["cancelled", "timed_out"])
+async def test_a_cut_off_call_still_tears_down(why: Any) -> None:
+    nap = LOGIN.replace("  teardown:", "    - {id: n, action: nap, config: {seconds: 5}}\n  teardown:")
+    local = local_with(login=nap)
+    text = flow(
+        "- {id: c, action: run_flow, config: {flow: login}}", teardown="- {id: t, action: say, config: {message: outer down}}"
+    )
+    attempt = Attempt(local.tools, local.request(text), "me")
+    task = asyncio.create_task(attempt.run())
+    while "nap" not in local.calls.seen:
+        await asyncio.sleep(0.001)
+    attempt.stop(why)
+    await task
+    assert local.calls.seen[-2:] == ["down nobody/inside/none/none", "outer down"]
+    assert verdicts(local.events()) | {"c/up": "", "c/l": ""} == {
+        "c/up": "",
+        "c/l": "",
+        "c/n": why,
+        "c/down": "passed",
+        "c": why,
+        "t": "passed",
+    }
+
+
+@pytest.mark.parametrize(
+    ("config", "message", "hint"),
+    [
+        ("{flow: logn}", "there is no flow 'logn'", 'did you mean "login"?'),
+        ("{flow: login, inputs: {usr: 1}}", "login takes no input 'usr'", 'did you mean "user"?'),
+        ("{flow: login, inputs: {user: 1}, input: {user: 2}}", "mean the same", None),
+        ("{flow: '${\"\"}'}", "path, name or id", None),
+        ("{flow: again}", "more than 10 deep", None),
+    ],
+)
+async def test_what_cannot_be_called_is_told(config: str, message: str, hint: str | None) -> None:
+    again = "flow: {name: again, steps: [{id: r, action: run_flow, config: {flow: again}}]}"
+    local = local_with(login=LOGIN, again=again)
+    events = await local.run(flow(f"- {{id: c, action: run_flow, config: {config}}}"))
+    deepest = max(outcomes(events), key=len)
+    error = outcomes(events)[deepest]["error"]
+    assert message in error["message"]
+    assert error["hint"] == hint
+
+
+async def test_on_workers_it_says_that_it_cannot_yet() -> None:
+    local = Local()
+    local.actions = {**ACTIONS}
+    local.tools = Tools(local.log, local.payloads, local.actions, Anywhere(), b"k" * 32)
+    events = await local.run(flow("- {id: c, action: run_flow, config: {flow: login}}"))
+    assert "not called on workers" in outcomes(events)["c"]["error"]["message"]
+
+
+async def test_random_values_differ_from_call_to_call() -> None:
+    local = local_with(one="flow: {name: one, env: {id: '${UUID}'}, steps: [{action: say, config: {message: '${id}'}}]}")
+    await local.run(flow("- {id: a, action: run_flow, config: {flow: one}}\n- {id: b, action: run_flow, config: {flow: one}}"))
+    assert len(set(local.calls.seen)) == 2
