@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from application.actions.extras import extra_missing
 from application.actions.mysql_target import read_mysql
 from application.actions.postgres_target import read_postgres
 from application.actions.sql_dialect import MYSQL, POSTGRESQL, SQLITE, Dialect
@@ -101,9 +102,7 @@ def _mysql(target: Any, context: ActionContext) -> Session:
     except ModuleNotFoundError as error:
         if error.name != "pymysql":
             raise
-        raise ActionError(
-            "config", "MySQL needs the package pymysql", hint="install the extra: pip install 'testmesh[mysql]'"
-        ) from None
+        raise extra_missing("mysql", "pymysql", "mysql") from None
     return MysqlSession(target)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
@@ -267,14 +266,3 @@ async def test_a_config_that_cannot_be_carried_out_is_told(
     assert error.kind == "config"
     assert message in error.message
     assert await value(one, mysql_url, "1") == 1
-
-
-async def test_without_the_extra_it_says_which_to_install(one: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [name for name in sys.modules if name.startswith(("pymysql", "application.actions.mysql_"))]:
-        if name != "application.actions.mysql_target":
-            monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, "pymysql", None)
-
-    error = await one.error(DATABASE_QUERY, ask("mysql://ann:secret@127.0.0.1/shop", "SELECT 1"))
-    assert (error.kind, error.message) == ("config", "MySQL needs the package pymysql")
-    assert error.hint == "install the extra: pip install 'testmesh[mysql]'"

@@ -115,6 +115,7 @@ def test_the_table_loads_no_client_library() -> None:
         ("aiokafka", "kafka_producer", {"brokers": "127.0.0.1:1", "topic": "t", "value": 1}, "kafka"),
         ("aiokafka", "kafka_consumer", {"brokers": "127.0.0.1:1", "topic": "t"}, "kafka"),
         ("aiokafka", "kafka_subscribe", {"brokers": "127.0.0.1:1", "topic": "t", "name": "s"}, "kafka"),
+        ("pymysql", "mysql.query", {"connection": "mysql://ann:pw@127.0.0.1:1/db", "query": "SELECT 1"}, "mysql"),
         ("grpc", "grpc_call", {"address": "127.0.0.1:1", "service": "s", "method": "m"}, "grpc"),
     ],
 )
@@ -132,7 +133,7 @@ print(error.kind, error.message, error.hint)
     root = Path(__file__).parents[3]
     told = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True).stdout
 
-    assert told.startswith(f"config {name} needs the package ")
+    assert told.startswith(f"config {name.removesuffix('.query')} needs the package ")
     assert told.strip().endswith(f"pip install 'testmesh[{extra}]'")
 
 
