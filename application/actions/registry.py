@@ -11,7 +11,11 @@ from application.engine.action import Action
 TABLE: Mapping[str, str] = {
     "http_request": "http_request:HTTP_REQUEST http",
     "wait_for": "wait_for:WAIT_FOR",
-    "database_query": "database_query:DATABASE_QUERY postgresql.query postgresql.* postgres.query postgres.*",
+    "database_query": "database_query:DATABASE_QUERY",
+    "postgresql.query": "database_query:POSTGRESQL_QUERY postgresql.* postgres.query postgres.*",
+    "mysql.query": "database_query:MYSQL_QUERY mysql.* mariadb.query mariadb.*",
+    "sqlite.query": "database_query:SQLITE_QUERY sqlite.*",
+    "db_poll": "database_poll:DB_POLL",
     "redis.get": "redis_commands:REDIS_GET redis_get",
     "redis.set": "redis_commands:REDIS_SET redis_set",
     "redis.del": "redis_commands:REDIS_DEL redis_del redis.delete redis_delete",

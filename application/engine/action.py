@@ -28,6 +28,8 @@ class Key:
     required: bool = False
     description: str = ""
     choices: tuple[str, ...] = ()
+    schemes: tuple[str, ...] = ()
+    """With which schemes a text may begin; one without a scheme is left to the action."""
     one_of: str | None = None
     """Keys that share a `one_of` name are alternatives: at least one of them must be given."""
 
