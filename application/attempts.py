@@ -43,6 +43,8 @@ class Tools:
     """The process environment as flows see it: in local runs alone."""
     folder: Path | None = None
     """The folder below which flows may read files: in local runs alone."""
+    mock_bind: str = "127.0.0.1"
+    """The address at which mock servers of flows listen."""
     definitions: Definitions = field(init=False)
     shared: dict[str, Any] = field(default_factory=dict)
     """What actions of all executions share, such as pools of connections; closed with `close`."""
@@ -151,6 +153,7 @@ class Attempt:
             random.random,
             shared=self._tools.shared,
             folder=self._tools.folder,
+            mock_bind=self._tools.mock_bind,
         )
         self._executor = Executor(around, self._recorder, pinned.teardown_reads)
         if self._stop is not None:

@@ -43,6 +43,14 @@ class Limits:
     secret_min_chars: int = 4
     url_bytes: int = 64 * KIB
     rows: int = 10_000
+    mock_servers: int = 10
+    mock_endpoints: int = 200
+    mock_connections: int = 200
+    mock_requests: int = 1_000
+    mock_recorded_bytes: int = 8 * MIB
+    stream_messages: int = 1_000
+    stream_message_bytes: int = MIB
+    stream_bytes: int = 8 * MIB
 
 
 LIMITS = Limits()

@@ -36,6 +36,7 @@ class LocalRun:
         environ: Mapping[str, str] | None = None,
         fail_fast: bool = False,
         max_seconds: float | None = None,
+        mock_bind: str = "127.0.0.1",
         tick: Callable[[], None] = lambda: None,
         note: Callable[[str], None] = lambda text: None,
     ) -> None:
@@ -53,7 +54,15 @@ class LocalRun:
         self._log = MemoryLog("executions")
         payloads = MemoryPayloads()
         self._executions = Executions(self._log, payloads)
-        self._tools = Tools(self._log, payloads, ACTIONS, LocalPolicy(), secrets.token_bytes(32), dict(environ or {}))
+        self._tools = Tools(
+            self._log,
+            payloads,
+            ACTIONS,
+            LocalPolicy(),
+            secrets.token_bytes(32),
+            dict(environ or {}),
+            mock_bind=mock_bind,
+        )
         self._secret_names = frozenset(secret_names)
         self._running: set[Attempt] = set()
         self._halted: str | None = None

@@ -143,9 +143,19 @@ def _local(flows: Sequence[Planned], options: Mapping[str, Any], jobs: int, coll
         environ=os.environ,
         fail_fast=options["fail_fast"],
         max_seconds=options["max_duration"],
+        mock_bind=_mock_bind(os.environ.get("TESTMESH_MOCK_BIND", "")),
         tick=view.tick,
         note=view.note,
     )
+
+
+def _mock_bind(text: str) -> str:
+    """Where mock servers listen; the settings are loaded only when it is given."""
+    if not text:
+        return "127.0.0.1"
+    from interfaces.settings import bind_address
+
+    return bind_address(text)
 
 
 def _remote(flows: Sequence[Planned], options: Mapping[str, Any], collector: Any, view: Any) -> Any:
