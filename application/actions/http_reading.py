@@ -40,7 +40,7 @@ async def read_body(response: httpx.Response, limits: Limits) -> Body:
     """The body of an answer. ActionError `response_too_large` beyond a limit, `protocol` for an encoding that is broken."""
     check_headers(response, limits)
     body = Body()
-    decoder = _decoder(response.headers.get("content-encoding", ""))
+    decoder = decoder_of(response.headers.get("content-encoding", ""))
     async with aclosing(_pieces(response)) as pieces:
         async for piece in pieces:
             body.read += len(piece)
@@ -77,7 +77,9 @@ def _pieces(response: httpx.Response) -> AsyncGenerator[bytes, None]:
     return pieces
 
 
-class _Decoder(Protocol):
+class Decoder(Protocol):
+    """Undoes an encoding piece by piece; `complete` says whether its end was seen."""
+
     complete: bool
 
     def feed(self, piece: bytes) -> Iterator[bytes]:
@@ -138,7 +140,8 @@ def _has_zlib_header(piece: bytes) -> bool:
     return piece[0] & 0x0F == 8 and (piece[0] << 8 | piece[1]) % 31 == 0
 
 
-def _decoder(encoding: str) -> _Decoder:
+def decoder_of(encoding: str) -> Decoder:
+    """What undoes a Content-Encoding. ActionError `protocol` for one that is not known."""
     name = encoding.strip().lower()
     if name in ("", "identity"):
         return _Plain()
