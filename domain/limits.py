@@ -48,6 +48,7 @@ class Limits:
     mock_connections: int = 200
     mock_requests: int = 1_000
     mock_recorded_bytes: int = 8 * MIB
+    websockets: int = 50
     stream_messages: int = 1_000
     stream_message_bytes: int = MIB
     stream_bytes: int = 8 * MIB

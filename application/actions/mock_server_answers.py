@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 from typing import Any
 
+from application.actions.config_values import is_mistake, untrue
 from application.actions.http_headers import Pairs, has, read_headers
 from application.actions.mock_server_endpoints import Endpoint
 from application.actions.mock_server_faults import Fault, chosen, is_status
-from application.actions.mock_server_match import ANY, is_mistake, untrue
+from application.actions.mock_server_match import ANY
 from application.actions.mock_server_state import StateError, changed
 from application.actions.partial import as_json, missing
 from application.engine.action import ActionError, KeptNames

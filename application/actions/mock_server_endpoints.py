@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from application.actions.config_values import known_keys, read_expression
 from application.actions.mock_server_faults import Fault, read_fault
-from application.actions.mock_server_match import Match, known_keys, read_expression, read_match, read_methods
+from application.actions.mock_server_match import Match, read_match, read_methods
 from application.actions.mock_server_paths import PathPattern, read_path
 from application.actions.mock_server_state import Changes, read_changes
 from application.engine.action import ActionError

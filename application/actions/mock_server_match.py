@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from application.actions.config_values import known_keys, read_expression, untrue
 from application.actions.partial import as_json, missing, missing_text
 from application.engine.action import ActionError
-from domain.expressions import ExpressionError, parse
-from domain.expressions.errors import Absent, did_you_mean
+from domain.expressions.errors import did_you_mean
 
 _MATCH = ("query", "headers", "body", "expression")
 _METHODS = frozenset(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "ANY", "*"])
@@ -37,25 +37,6 @@ class Match:
         )
 
 
-def is_mistake(error: ExpressionError) -> bool:
-    """Whether a name is unknown, so that no request could make it right; a part that a request lacks is no mistake."""
-    return isinstance(error, Absent) and error.root
-
-
-def untrue(expression: str, evaluate: Callable[[str], Any]) -> str:
-    """What an expression is, if it is not true."""
-    value = evaluate(expression)
-    return "" if value is True else f"{expression} is {value!r:.80}"
-
-
-def known_keys(item: Mapping[str, Any], known: Collection[str], where: str) -> None:
-    """ActionError `config` for a key that is not known, with what was meant."""
-    for key in item:
-        if key not in known:
-            hint = did_you_mean(str(key), known) or f"it knows {', '.join(known)}"
-            raise ActionError("config", f"{where} has no key {str(key)[:80]!r}", hint=hint)
-
-
 def read_methods(value: Any, where: str) -> frozenset[str]:
     """One method, several, or ANY; none given means any. ActionError `config` for others."""
     given = value if isinstance(value, list | tuple) else [] if value is None else [value]
@@ -81,16 +62,3 @@ def read_match(value: Any, where: str) -> Match:
     expression = value.get("expression")
     text = None if expression is None else read_expression(expression, f"{where}: match.expression")
     return Match(text, value.get("query"), value.get("headers"), value.get("body"))
-
-
-def read_expression(value: Any, where: str) -> str:
-    """An expression that can be parsed. ActionError `config` says why it cannot."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if not isinstance(value, str) or not value.strip():
-        raise ActionError("config", f"{where} must be an expression")
-    try:
-        parse(value)
-    except ExpressionError as error:
-        raise ActionError("config", f"{where}: {error.message} in `{value[:200]}`", hint=error.hint) from None
-    return value

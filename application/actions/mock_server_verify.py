@@ -7,9 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from application.actions.config_values import is_mistake, known_keys
 from application.actions.http_request import read_seconds
 from application.actions.mock_server import server_of, tell
-from application.actions.mock_server_match import Match, is_mistake, known_keys, read_match, read_methods
+from application.actions.mock_server_match import Match, read_match, read_methods
 from application.actions.mock_server_paths import PathPattern, read_path
 from application.engine.action import Action, ActionContext, ActionError, ActionFailed, Key
 from domain.expressions import ExpressionError

@@ -17,6 +17,8 @@ TABLE: Mapping[str, str] = {
     "redis.del": "redis_commands:REDIS_DEL redis_del redis.delete redis_delete",
     "redis.exists": "redis_commands:REDIS_EXISTS redis_exists",
     "redis.command": "redis_commands:REDIS_COMMAND redis_command",
+    "websocket": "websocket:WEBSOCKET",
+    "sse": "sse:SSE",
     "mock_server_start": "mock_server:MOCK_SERVER_START",
     "mock_server_update": "mock_server:MOCK_SERVER_UPDATE mock_server_configure",
     "mock_server_verify": "mock_server_verify:MOCK_SERVER_VERIFY",
