@@ -83,8 +83,7 @@ class MockServer:
             made.bind((self._bind, port))
         except OSError as error:
             made.close()
-            message = f"port {port} of {self._bind} cannot be used: {error.strerror}"
-            raise ActionError("config", message, hint="leave port out, and read the free one: ${step_id.port}") from None
+            raise self._taken(port, error) from None
         self._socket, self.port = made, made.getsockname()[1]
 
     async def start(self) -> None:
@@ -102,7 +101,10 @@ class MockServer:
         )
         self._runner = web.ServerRunner(self._server, shutdown_timeout=_LAST_WORDS)
         await self._runner.setup()
-        await web.SockSite(self._runner, self._socket).start()
+        try:
+            await web.SockSite(self._runner, self._socket).start()
+        except OSError as error:
+            raise self._taken(self.port, error) from None
         self._egress.allow(self.address, self.port)
 
     async def close(self) -> None:
@@ -111,10 +113,15 @@ class MockServer:
             self._egress.forbid(self.address, self.port)
         for task in self._tasks:
             task.cancel()
-        if self._runner is not None:
-            await self._runner.cleanup()
+        runner, self._runner = self._runner, None
+        if runner is not None:
+            await runner.cleanup()
         if self._socket is not None:
             self._socket.close()
+
+    def _taken(self, port: int, error: OSError) -> ActionError:
+        message = f"port {port} of {self._bind} cannot be used: {error.strerror}"
+        return ActionError("config", message, hint="leave port out, and read the free one: ${step_id.port}")
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         task = asyncio.current_task()
