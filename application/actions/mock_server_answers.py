@@ -15,6 +15,7 @@ from application.actions.http_headers import Pairs, has, read_headers
 from application.actions.mock_server_endpoints import Endpoint
 from application.actions.mock_server_faults import Fault, chosen, is_status
 from application.actions.mock_server_match import ANY
+from application.actions.mock_server_paths import canonical
 from application.actions.mock_server_state import StateError, changed
 from application.actions.partial import as_json, missing
 from application.engine.action import ActionError, KeptNames
@@ -24,6 +25,8 @@ from domain.limits import Limits
 
 _JSON = "application/json"
 _TEXT = "text/plain; charset=utf-8"
+_LIKENESS, _COMPARED = 80, 50
+"""Characters and endpoints that are compared to find the one that was meant: it costs time that other steps need."""
 _OTHER_PATH, _OTHER_METHOD, _REFUSED = range(3)
 """How near an endpoint is that does not take a request."""
 
@@ -85,11 +88,12 @@ class Answers:
     def answer(self, request: Mapping[str, Any]) -> Answer:
         """The answer to a request, which is an object as templates see it. The state changes before the response is made."""
         reasons: list[tuple[int, _Live, str]] = []
+        path, body = canonical(request["path"]), as_json(request["body"])
         for live in self._live:
-            params = live.endpoint.path.match(request["path"])
+            params = live.endpoint.path.match(path)
             seen = {**request, "params": params or {}}
             try:
-                weight, why = (_OTHER_PATH, "another path") if params is None else self._refusal(live, seen)
+                weight, why = (_OTHER_PATH, "another path") if params is None else self._refusal(live, seen, body)
             except ExpressionError as error:
                 return _told(live.endpoint, seen, f"{error.message} in `{error.text}`")
             if not why:
@@ -97,7 +101,7 @@ class Answers:
             reasons.append((weight, live, why))
         return _unmatched(request, reasons)
 
-    def _refusal(self, live: _Live, request: Mapping[str, Any]) -> tuple[int, str]:
+    def _refusal(self, live: _Live, request: Mapping[str, Any], body: Any) -> tuple[int, str]:
         """How near the endpoint is, and why it does not take a request to its path; no reason when it does."""
         endpoint = live.endpoint
         if endpoint.methods and request["method"] not in endpoint.methods:
@@ -105,7 +109,7 @@ class Answers:
         if endpoint.times is not None and live.hits >= endpoint.times:
             return _REFUSED, f"it answers {endpoint.times} times only"
         try:
-            return _REFUSED, self._state_refusal(live, request) or self._match_refusal(live, request)
+            return _REFUSED, self._state_refusal(live, request) or self._match_refusal(live, request, body)
         except ExpressionError as error:
             if is_mistake(error):
                 raise
@@ -119,9 +123,10 @@ class Answers:
             return missing(self._render(live, wanted, request), self.state, "state")
         return untrue(wanted, lambda text: self._evaluate(live, text, request))
 
-    def _match_refusal(self, live: _Live, request: Mapping[str, Any]) -> str:
+    def _match_refusal(self, live: _Live, request: Mapping[str, Any], body: Any) -> str:
         return live.endpoint.match.refusal(
             request,
+            body,
             lambda value: self._render(live, value, request),
             lambda text: self._evaluate(live, text, request),
         )
@@ -216,9 +221,11 @@ def _unmatched(request: Mapping[str, Any], reasons: list[tuple[int, _Live, str]]
     asked = f"{request['method']} {request['path']}"[:500]
     told: dict[str, Any] = {"error": f"no endpoint takes {asked}"}
     if reasons:
-        weight, live, why = max(reasons, key=lambda reason: (reason[0], _likeness(asked, reason[1].endpoint)))
+        best = max(level for level, _, _ in reasons)
+        near = [reason for reason in reasons if reason[0] == best][:_COMPARED]
+        weight, live, why = max(near, key=lambda reason: _likeness(asked, reason[1].endpoint))
         if weight == _OTHER_METHOD:
-            methods = frozenset[str]().union(*(near.endpoint.methods for level, near, _ in reasons if level == _OTHER_METHOD))
+            methods = frozenset[str]().union(*(one.endpoint.methods for _, one, _ in near))
             why = f"its methods are {', '.join(sorted(methods))}"
         told |= {"nearest": live.endpoint.title, "why": why} if weight or _likeness(asked, live.endpoint) > 0.5 else {}
         told["endpoints"] = [reason[1].endpoint.title for reason in reasons][:20]
@@ -227,7 +234,6 @@ def _unmatched(request: Mapping[str, Any], reasons: list[tuple[int, _Live, str]]
 
 def _likeness(asked: str, endpoint: Endpoint) -> float:
     method = asked.partition(" ")[0]
-    shown = (
-        f"{method if endpoint.methods in (ANY, frozenset({method})) else endpoint.title.partition(' ')[0]} {endpoint.path.text}"
-    )
-    return SequenceMatcher(None, asked[:200], shown[:200], autojunk=False).ratio()
+    taken = endpoint.methods == ANY or method in endpoint.methods
+    shown = f"{method} {endpoint.path.text}" if taken else endpoint.title
+    return SequenceMatcher(None, asked[:_LIKENESS], shown[:_LIKENESS], autojunk=False).ratio()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from application.actions.config_values import known_keys, read_expression, untrue
-from application.actions.partial import as_json, missing, missing_text
+from application.actions.partial import missing, missing_text
 from application.engine.action import ActionError
 from domain.expressions.errors import did_you_mean
 
@@ -26,12 +26,14 @@ class Match:
     headers: Mapping[str, Any] | None = None
     body: Any = None
 
-    def refusal(self, request: Mapping[str, Any], render: Callable[[Any], Any], evaluate: Callable[[str], Any]) -> str:
-        """Why a request is not meant; empty when it is. ExpressionError passes through."""
+    def refusal(
+        self, request: Mapping[str, Any], body: Any, render: Callable[[Any], Any], evaluate: Callable[[str], Any]
+    ) -> str:
+        """Why a request, whose body as JSON is `body`, is not meant; empty when it is. ExpressionError passes through."""
         return (
             (self.query and missing_text(render(self.query), request["query"], "the query"))
             or (self.headers and missing_text(render(self.headers), request["headers"], "the header", any_case=True))
-            or (self.body is not None and missing(render(self.body), as_json(request["body"]), "body"))
+            or (self.body is not None and missing(render(self.body), body, "body"))
             or (self.expression is not None and untrue(self.expression, evaluate))
             or ""
         )

@@ -22,8 +22,9 @@ class PathPattern:
     pattern: Any
 
     def match(self, path: str) -> dict[str, str] | None:
-        """The values of its parts by name, decoded, that of a star as `*`; None when another path is meant."""
-        found = self.pattern.fullmatch(canonical(path))
+        """The values of its parts by name, decoded, that of a star as `*`; None when another path is meant, which is given in
+        canonical form."""
+        found = self.pattern.fullmatch(path)
         if found is None:
             return None
         return {("*" if name == _REST else name): unquote(value or "") for name, value in found.groupdict().items()}

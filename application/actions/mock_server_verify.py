@@ -11,7 +11,8 @@ from application.actions.config_values import is_mistake, known_keys
 from application.actions.http_request import read_seconds
 from application.actions.mock_server import server_of, tell
 from application.actions.mock_server_match import Match, read_match, read_methods
-from application.actions.mock_server_paths import PathPattern, read_path
+from application.actions.mock_server_paths import PathPattern, canonical, read_path
+from application.actions.partial import as_json
 from application.engine.action import Action, ActionContext, ActionError, ActionFailed, Key
 from domain.expressions import ExpressionError
 
@@ -117,12 +118,15 @@ class _Verifying:
             return False
         if wanted.endpoint is not None and request["endpoint"] != wanted.endpoint:
             return False
-        if wanted.path is not None and wanted.path.match(request["path"]) is None:
+        if wanted.path is not None and wanted.path.match(canonical(request["path"])) is None:
             return False
         names = {"request": request}
         try:
             return not wanted.match.refusal(
-                request, lambda value: self._context.render(value, names), lambda text: self._context.evaluate(text, names)
+                request,
+                as_json(request["body"]),
+                lambda value: self._context.render(value, names),
+                lambda text: self._context.evaluate(text, names),
             )
         except ExpressionError as error:
             if is_mistake(error):

@@ -107,7 +107,10 @@ class _Talk:
         if before is not None:
             del resources[_PREFIX + self._name]
             await before.close()
-        if sum(key.startswith(_PREFIX) for key in resources) >= self._context.limits.websockets:
+        if (
+            sum(key.startswith(_PREFIX) and value.is_open for key, value in resources.items())
+            >= self._context.limits.websockets
+        ):
             raise ActionError("config", f"an execution has at most {self._context.limits.websockets} WebSockets")
 
     def _open(self) -> Connection:
