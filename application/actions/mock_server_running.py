@@ -27,7 +27,7 @@ from domain.limits import Limits
 _LOGGER = logging.getLogger("testmesh.mock_server")
 _WIRE = logging.getLogger("testmesh.mock_server.wire")
 _WIRE.disabled = True  # what callers send wrongly is theirs, and answered with 400
-_LAST_WORDS = 0.2
+_LAST_WORDS = 0.05
 """Seconds that answers under way have left when the server stops."""
 _FORM = "application/x-www-form-urlencoded"
 
@@ -53,7 +53,6 @@ class MockServer:
         self._egress: ExecutionPolicy = context.egress
         self._bind = context.mock_bind
         self._begun = time.monotonic()
-        self._tasks: set[asyncio.Task[Any]] = set()
         self._server: web.Server | None = None
         self._runner: web.ServerRunner | None = None
         self._socket: socket.socket | None = None
@@ -111,8 +110,6 @@ class MockServer:
         """Stop listening, and end what is under way."""
         if self.port:
             self._egress.forbid(self.address, self.port)
-        for task in self._tasks:
-            task.cancel()
         runner, self._runner = self._runner, None
         if runner is not None:
             await runner.cleanup()
@@ -124,15 +121,6 @@ class MockServer:
         return ActionError("config", message, hint="leave port out, and read the free one: ${step_id.port}")
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
-        try:
-            return await self._respond(request)
-        finally:
-            self._tasks.discard(task)
-
-    async def _respond(self, request: web.BaseRequest) -> web.StreamResponse:
         assert self._server is not None
         if len(self._server.connections) > self._limits.mock_connections:
             return _response(Answer(503, [("Connection", "close")], b"too many connections"))
