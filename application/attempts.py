@@ -54,6 +54,8 @@ class Tools:
     """The flows that may be called: in local runs alone."""
     once: Once | None = None
     """What flows of this run do a single time together: in local runs alone."""
+    mock_bind: str = "127.0.0.1"
+    """The address at which mock servers of flows listen."""
     definitions: Definitions = field(init=False)
     shared: dict[str, Any] = field(default_factory=dict)
     """What actions of all executions share, such as pools of connections; closed with `close`."""
@@ -183,6 +185,7 @@ class Attempt:
             once=self._tools.once,
             flows=self._tools.flows,
             given=self._given,
+            mock_bind=self._tools.mock_bind,
         )
         self._executor = Executor(around, self._recorder, pinned.teardown_reads)
         if self._stop is not None:
