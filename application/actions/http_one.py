@@ -1,20 +1,22 @@
-"""HTTP/1.1 behind httpx's API, over aiohttp: nothing is sent that was not asked for, and nothing twice."""
+"""HTTP/1.1 over aiohttp: nothing is sent that was not asked for, and nothing twice."""
 
 from __future__ import annotations
 
 import io
 import socket
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from functools import partial
 from typing import Any
 
 import aiohttp
-import httpx
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from application.actions.http_errors import of_aiohttp
+from application.actions.http_messages import Request, Response
 from application.actions.http_tls import MARKS, Marks
+from application.actions.http_url import Url, port_of
 from application.engine.egress import EgressPolicy, checked_addresses
 from domain.limits import Limits
 
@@ -26,9 +28,8 @@ meets such an end is lost, and nothing is sent twice."""
 _WRITE_AT_ONCE = 512 * 1024
 
 
-class HttpOne(httpx.AsyncBaseTransport):
-    """A pool of connections under one egress policy. Extensions of a request: `tls` (SSLContext), `proxy` (httpx.URL) and
-    `proxy_headers`. Errors are ActionErrors."""
+class HttpOne:
+    """A pool of connections under one egress policy. Errors are ActionErrors."""
 
     def __init__(self, policy: EgressPolicy, limits: Limits) -> None:
         connector = aiohttp.TCPConnector(
@@ -48,54 +49,49 @@ class HttpOne(httpx.AsyncBaseTransport):
             max_headers=_MOST_HEADERS,
         )
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send it once. The body is read whole beforehand; the response's stream gives the bytes as they came."""
+    async def send(self, request: Request) -> Response:
+        """Send it once."""
         body = request.content
-        tls, proxy = request.extensions.get("tls"), request.extensions.get("proxy")
-        options: dict[str, Any] = {"proxy": URL(str(proxy), encoded=True)} if proxy is not None else {}
-        if request.extensions.get("proxy_headers"):
-            options["proxy_headers"] = request.extensions["proxy_headers"]
+        options: dict[str, Any] = {}
+        if request.proxy is not None:
+            options = {"proxy": yarl_url(request.proxy), "proxy_headers": request.proxy_headers or None}
         try:
             answer = await self._session.request(
                 request.method,
-                URL(str(request.url), encoded=True),
-                headers=[(name.decode(), value.decode()) for name, value in request.headers.raw],
+                yarl_url(request.url),
+                headers=request.headers,
                 data=(body if len(body) <= _WRITE_AT_ONCE else io.BytesIO(body)) if body else None,
                 allow_redirects=False,
-                ssl=True if tls is None else tls,
+                ssl=True if request.tls is None else request.tls,
                 **options,
             )
         except (aiohttp.ClientError, OSError) as error:
             raise of_aiohttp(error, target_of(request.url)) from error
         MARKS.get().answered = time.monotonic()
-        extensions = {"http_version": b"HTTP/1.0" if answer.version == aiohttp.HttpVersion10 else b"HTTP/1.1"}
-        stream = _Body(answer, target_of(request.url))
-        return httpx.Response(answer.status, headers=list(answer.raw_headers), stream=stream, extensions=extensions)
+        version = "HTTP/1.0" if answer.version == aiohttp.HttpVersion10 else "HTTP/1.1"
+        return Response(answer.status, answer.raw_headers, version, _pieces(answer, request.url), partial(_end, answer))
 
-    async def aclose(self) -> None:
+    async def close(self) -> None:
         """Close all connections."""
         await self._session.close()
 
-    close = aclose
+
+async def _pieces(answer: aiohttp.ClientResponse, url: Url) -> AsyncGenerator[bytes, None]:
+    """The body of an answer as it came."""
+    try:
+        async for piece in answer.content.iter_any():
+            yield piece
+    except (aiohttp.ClientError, OSError) as error:
+        raise of_aiohttp(error, target_of(url)) from error
 
 
-class _Body(httpx.AsyncByteStream):
-    """The body of an answer as it came; a connection whose answer is not read to the end is not used again."""
+async def _end(answer: aiohttp.ClientResponse) -> None:
+    answer.close()
 
-    def __init__(self, answer: aiohttp.ClientResponse, target: str) -> None:
-        self._answer = answer
-        self._target = target
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        try:
-            async for piece in self._answer.content.iter_any():
-                yield piece
-        except (aiohttp.ClientError, OSError) as error:
-            raise of_aiohttp(error, self._target) from error
-
-    async def aclose(self) -> None:
-        """End the answer."""
-        self._answer.close()
+def yarl_url(url: Url) -> URL:
+    """For aiohttp, made of the parts that were judged: yarl reads no text of its own, and finds no other host in it."""
+    return URL.build(scheme=url.scheme, authority=url.netloc, path=url.path or "/", query_string=url.query or "", encoded=True)
 
 
 class _Resolver(AbstractResolver):
@@ -116,10 +112,10 @@ class _Resolver(AbstractResolver):
         """Nothing is kept."""
 
 
-def target_of(url: httpx.URL) -> str:
+def target_of(url: Url) -> str:
     """`host:port`, for messages."""
     host = f"[{url.host}]" if ":" in url.host else url.host
-    return f"{host}:{url.port or (443 if url.scheme == 'https' else 80)}"
+    return f"{host}:{port_of(url)}"
 
 
 def _resolved(host: str, address: str, port: int) -> ResolveResult:

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import zlib
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import Iterator
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from application.actions.http_errors import too_large
+from application.actions.http_messages import Response
 from application.engine.action import ActionError
 from domain.limits import Limits
-
-if TYPE_CHECKING:
-    import httpx
 
 _STEP = 64 * 1024
 ENCODINGS = "gzip, deflate"
@@ -36,12 +34,12 @@ class Body:
         return self.size > len(self.kept)
 
 
-async def read_body(response: httpx.Response, limits: Limits) -> Body:
+async def read_body(response: Response, limits: Limits) -> Body:
     """The body of an answer. ActionError `response_too_large` beyond a limit, `protocol` for an encoding that is broken."""
     check_headers(response, limits)
     body = Body()
-    decoder = _decoder(response.headers.get("content-encoding", ""))
-    async with aclosing(_pieces(response)) as pieces:
+    decoder = _decoder(response.header(b"content-encoding"))
+    async with aclosing(response.pieces) as pieces:
         async for piece in pieces:
             body.read += len(piece)
             if body.read > limits.response_read_bytes:
@@ -53,9 +51,9 @@ async def read_body(response: httpx.Response, limits: Limits) -> Body:
     return body
 
 
-def check_headers(response: httpx.Response, limits: Limits) -> None:
+def check_headers(response: Response, limits: Limits) -> None:
     """ActionError if all headers together are over the limit."""
-    size = sum(len(name) + len(value) + 4 for name, value in response.headers.raw)
+    size = sum(len(name) + len(value) + 4 for name, value in response.headers)
     if size > limits.response_header_bytes:
         raise too_large(f"the headers of the answer are larger than {limits.response_header_bytes} bytes")
 
@@ -70,11 +68,6 @@ def _keep(body: Body, part: bytes, limits: Limits) -> None:
     room = limits.response_kept_bytes - len(body.kept)
     if room > 0:
         body.kept += part[:room]
-
-
-def _pieces(response: httpx.Response) -> AsyncGenerator[bytes, None]:
-    pieces: AsyncGenerator[bytes, None] = response.stream.__aiter__()  # type: ignore[assignment, union-attr]
-    return pieces
 
 
 class _Decoder(Protocol):
