@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 Phase = Literal["setup", "steps", "teardown"]
 Path = tuple[str | int, ...]
 """Where a value stands in the document, from below `flow`: ("steps", 0, "assert", 1)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Position:
-    """A place in a source file; line and column count from 1."""
+class Position(NamedTuple):
+    """A place in a source file; line and column count from 1. A tuple, as there are two for every value of a document."""
 
     line: int
     column: int

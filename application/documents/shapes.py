@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -233,16 +232,22 @@ class Listed(Anything):
         return {"type": "array"}
 
 
-def texts(value: Any, path: Path) -> Iterable[tuple[Path, str]]:
-    """Every string in a value with its path."""
+def texts(value: Any, path: Path) -> list[tuple[Path, str]]:
+    """Every string in a value with its path, in order."""
+    found: list[tuple[Path, str]] = []
+    _collect(value, path, found)
+    return found
+
+
+def _collect(value: Any, path: Path, found: list[tuple[Path, str]]) -> None:
     if isinstance(value, str):
-        yield path, value
+        found.append((path, value))
     elif isinstance(value, dict):
         for key, item in value.items():
-            yield from texts(item, (*path, key))
+            _collect(item, (*path, key), found)
     elif isinstance(value, list):
         for index, item in enumerate(value):
-            yield from texts(item, (*path, index))
+            _collect(item, (*path, index), found)
 
 
 def name_of(path: Path) -> str:

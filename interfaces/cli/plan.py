@@ -105,7 +105,7 @@ def _read(file: FlowFile, known: set[str], strict: bool) -> tuple[FlowDefinition
 
 def _is_text(text: str) -> bool:
     """Whether it came as UTF-8: other bytes of names and arguments arrive as lone surrogates, which no record takes."""
-    return not any("\ud800" <= character <= "\udfff" for character in text)
+    return text.isascii() or not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _selected(definition: FlowDefinition, options: Mapping[str, Any]) -> bool:
