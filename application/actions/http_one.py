@@ -32,7 +32,7 @@ class HttpOne:
     """A pool of connections under one egress policy. Errors are ActionErrors."""
 
     def __init__(self, policy: EgressPolicy, limits: Limits) -> None:
-        connector = aiohttp.TCPConnector(
+        connector = _Connector(
             resolver=_Resolver(policy), socket_factory=_socket_factory(policy), limit=0, keepalive_timeout=_FRESH_SECONDS
         )
         self._session = aiohttp.ClientSession(
@@ -42,7 +42,6 @@ class HttpOne:
             auto_decompress=False,
             trust_env=False,
             timeout=aiohttp.ClientTimeout(),
-            trace_configs=[_trace()],
             middlewares=(_once,),
             max_line_size=limits.response_header_bytes,
             max_field_size=limits.response_header_bytes,
@@ -94,6 +93,18 @@ def yarl_url(url: Url) -> URL:
     return URL.build(scheme=url.scheme, authority=url.netloc, path=url.path or "/", query_string=url.query or "", encoded=True)
 
 
+class _Connector(aiohttp.TCPConnector):
+    """Notes when a new connection is complete, TLS and tunnel included; aiohttp's own traces would cost every request more."""
+
+    async def connect(self, *args: Any, **options: Any) -> Any:
+        """As in the base class."""
+        connection = await super().connect(*args, **options)
+        marks = MARKS.get()
+        if marks.connect_begun and not marks.connected:
+            marks.connected = time.monotonic()
+        return connection
+
+
 class _Resolver(AbstractResolver):
     """Judges every address of an answer before any is tried."""
 
@@ -129,6 +140,7 @@ def _socket_factory(policy: EgressPolicy) -> Any:
     def make(info: tuple[Any, ...]) -> socket.socket:
         family, kind, protocol, _, address = info
         marks: Marks = MARKS.get()
+        marks.connect_begun = time.monotonic()
         policy.check(marks.host, str(address[0]), int(address[1]))
         made = socket.socket(family=family, type=kind, proto=protocol)
         made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -143,16 +155,3 @@ async def _once(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType)
         return await send(request)
     except (aiohttp.ClientError, OSError) as error:
         raise of_aiohttp(error, f"{request.url.host}:{request.url.port}") from error
-
-
-def _trace() -> aiohttp.TraceConfig:
-    async def connecting(*_: Any) -> None:
-        MARKS.get().connect_begun = time.monotonic()
-
-    async def connected(*_: Any) -> None:
-        MARKS.get().connected = time.monotonic()
-
-    trace = aiohttp.TraceConfig()
-    trace.on_connection_create_start.append(connecting)
-    trace.on_connection_create_end.append(connected)
-    return trace

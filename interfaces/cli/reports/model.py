@@ -107,51 +107,53 @@ class Collector:
 
     def add(self, event: Mapping[str, Any]) -> Execution:
         """Take one event; the execution that it changed."""
-        execution = self.executions.setdefault(event["execution"], Execution(event["execution"]))
+        execution = self.executions.get(event["execution"])
+        if execution is None:
+            execution = self.executions[event["execution"]] = Execution(event["execution"])
         if execution.events and execution.events[-1]["version"] >= event["version"]:
             return execution
         execution.events.append(dict(event))
         apply = getattr(self, "_" + event["topic"].split(".", 1)[1], None)
         if apply is not None:
-            apply(execution, event["event"], datetime.fromisoformat(event["at"]))
+            apply(execution, event["event"], event["at"])
         return execution
 
-    def _requested(self, execution: Execution, data: Mapping[str, Any], at: datetime) -> None:
+    def _requested(self, execution: Execution, data: Mapping[str, Any], at: str) -> None:
         execution.name, execution.file, execution.seed = data["flow_name"], data["file"], data["seed"]
-        execution.requested_at = at
+        execution.requested_at = datetime.fromisoformat(at)
 
-    def _attempt_started(self, execution: Execution, data: Mapping[str, Any], at: datetime) -> None:
+    def _attempt_started(self, execution: Execution, data: Mapping[str, Any], at: str) -> None:
         execution.status, execution.attempt = "running", data["attempt"]
-        execution.started_at = execution.started_at or at
+        execution.started_at = execution.started_at or datetime.fromisoformat(at)
 
-    def _step_started(self, execution: Execution, data: Mapping[str, Any], at: datetime) -> None:
+    def _step_started(self, execution: Execution, data: Mapping[str, Any], at: str) -> None:
         execution.steps.append(Step(data["path"], data["phase"], data["number"], data["name"], data["action"], data["attempt"]))
 
-    def _log_written(self, execution: Execution, data: Mapping[str, Any], at: datetime) -> None:
+    def _log_written(self, execution: Execution, data: Mapping[str, Any], at: str) -> None:
         step = _step(execution, data)
         if step is not None:
             step.logs.extend(data["lines"])
 
-    def _step_finished(self, execution: Execution, data: Mapping[str, Any], at: datetime) -> None:
+    def _step_finished(self, execution: Execution, data: Mapping[str, Any], at: str) -> None:
         step = _step(execution, data)
         if step is not None:
             step.outcome = data["outcome"]
             step.verdict, step.duration_ms = step.outcome["verdict"], step.outcome["duration_ms"]
 
-    def _teardown_finished(self, execution: Execution, data: Mapping[str, Any], at: datetime) -> None:
+    def _teardown_finished(self, execution: Execution, data: Mapping[str, Any], at: str) -> None:
         execution.teardown = data["verdict"]
 
-    def _attempt_abandoned(self, execution: Execution, data: Mapping[str, Any], at: datetime) -> None:
+    def _attempt_abandoned(self, execution: Execution, data: Mapping[str, Any], at: str) -> None:
         execution.status = "owes teardown"
         for step in execution.steps:
             if step.verdict == "running":
                 step.verdict = "lost"
 
-    def _requeued(self, execution: Execution, data: Mapping[str, Any], at: datetime) -> None:
+    def _requeued(self, execution: Execution, data: Mapping[str, Any], at: str) -> None:
         execution.status, execution.attempt = "queued", data["attempt"]
 
-    def _finished(self, execution: Execution, data: Mapping[str, Any], at: datetime) -> None:
-        execution.status, execution.finished_at = "finished", at
+    def _finished(self, execution: Execution, data: Mapping[str, Any], at: str) -> None:
+        execution.status, execution.finished_at = "finished", datetime.fromisoformat(at)
         execution.verdict, execution.cause, execution.message = data["verdict"], data["cause"], data["message"]
         execution.outputs = data["outputs"]
 
