@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from application.engine.bodies import Bodies
-from application.engine.egress import EgressPolicy
 from application.engine.errors import ActionError, ActionFailed
 from domain.limits import LIMITS, Limits
+
+if TYPE_CHECKING:  # whoever validates a flow needs neither asyncio nor addresses
+    from pathlib import Path
+
+    from application.engine.bodies import Bodies
+    from application.engine.egress import EgressPolicy
 
 __all__ = ["Action", "ActionContext", "ActionError", "ActionFailed", "Key", "Run", "ValueType"]
 
