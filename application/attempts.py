@@ -30,7 +30,7 @@ from domain.masking import Masker
 logger = logging.getLogger("testmesh.attempts")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Tools:
     """What attempts of one process share. `mask_key` makes the tokens of masked secrets stable."""
 

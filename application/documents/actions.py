@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 from application.documents.language import is_template
@@ -66,18 +67,9 @@ def find_action(name: str, actions: Mapping[str, Action]) -> Action | None:
     return actions.get(name) or actions.get(f"{name.split('.', 1)[0]}.*")
 
 
-_RECORDS: dict[int, tuple[Action, Record]] = {}
-"""Records by the identity of their action, which cannot be hashed and is kept so that its identity stays its own."""
-
-
+@cache
 def config_record(action: Action) -> Record:
-    """The declared keys of an action as a record, made once."""
-    if id(action) not in _RECORDS:
-        _RECORDS[id(action)] = (action, _config_record(action))
-    return _RECORDS[id(action)][1]
-
-
-def _config_record(action: Action) -> Record:
+    """The declared keys of an action as a record."""
     groups: dict[str, list[str]] = {}
     for name, key in action.keys.items():
         if key.one_of:

@@ -18,7 +18,7 @@ _FAIL = OnError()
 _FLOW_TEXTS = ("id", "description", "version", "author", "suite")
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Builder:
     """Builds one definition. Steps without an id are named by their place in the order of the document: `step_<n>`."""
 

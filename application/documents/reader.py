@@ -25,7 +25,7 @@ _MERGE = "<<"
 _ROOT = "flow"
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Document:
     """One document: its value, and for each path where its value and its key stand. `texts` has numbers as they are written.
     `flow` is the part below the key of that name, with paths of its own."""

@@ -22,7 +22,7 @@ from domain.limits import LIMITS, Limits
 _CORE = "tag:yaml.org,2002:"
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Stream:
     """The events of one safe document. `targets` says, for the index of an alias, where the node it repeats begins."""
 
@@ -31,7 +31,7 @@ class Stream:
     targets: dict[int, int] = field(default_factory=dict)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class _Cost:
     """What a node amounts to with its aliases expanded."""
 

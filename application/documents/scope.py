@@ -22,7 +22,7 @@ _BUILT_INS = (
 BUILT_INS = frozenset(_BUILT_INS.split())
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class _Read:
     """A text that reads names, with those that only it knows. `anything`: it may know others that cannot be listed;
     `afterwards`: it is looked at when the step's nested steps have run."""
@@ -35,7 +35,7 @@ class _Read:
     afterwards: bool = False
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Scope:
     """What is defined so far while the steps are walked in order. `closed`: no variable can come from outside."""
 

@@ -62,7 +62,7 @@ class Shape:
         return {}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Text(Shape):
     """A string with templates. Numbers count as they are written, so that `version: 1.10` needs no quotes."""
 
@@ -108,7 +108,7 @@ class Bool(Shape):
         return {"type": "boolean"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Integer(Shape):
     minimum: int | None = None
     maximum: int | None = None
@@ -185,7 +185,7 @@ class OutputPath(Shape):
         return {"type": "string", "minLength": 1}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Choice(Shape):
     options: tuple[str, ...] = ()
 

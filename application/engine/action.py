@@ -22,7 +22,7 @@ ValueType = Literal[
 ]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Key:
     """One config key of an action: its accepted types (templates are always accepted), and what it means."""
 
@@ -34,7 +34,7 @@ class Key:
     """Keys that share a `one_of` name are alternatives: at least one of them must be given."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class ActionContext:
     """What an action may use. One object an execution of a step; `resources` lives as long as the execution.
 
@@ -71,7 +71,7 @@ class Run(Protocol):
     def __call__(self, config: Mapping[str, Any], context: ActionContext) -> Awaitable[Mapping[str, Any]]: ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Action:
     """One action type. `module_for` is not needed: `run` imports its client library when first called."""
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Step:
     """One step of one attempt."""
 
@@ -52,7 +52,7 @@ class Step:
         return [check for made in tries[-1:] for check in made["assertions"] if not check["passed"]]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Execution:
     """One execution of a flow."""
 
