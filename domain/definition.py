@@ -60,7 +60,7 @@ class OnError:
     on_timeout: Literal["fail", "continue", "retry"] | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Step:
     """One step. `path` is its place in the document; `config` holds the raw values, templates unresolved.
 
@@ -99,7 +99,7 @@ class FlowConfig:
     on_worker_lost: Literal["restart", "fail"] = "restart"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class FlowDefinition:
     """A whole flow. `positions` says where each path stands in `source`; `file` is the name shown to people."""
 
