@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote_plus, urlencode
 
-from application.actions.http_headers import basic_value, value_checked
+from application.actions.http_headers import basic_value, read_headers, value_checked
 from application.actions.http_messages import Pairs
 from application.actions.http_url import Url, bare, read_url
 from application.engine.action import ActionContext, ActionError
@@ -107,7 +107,7 @@ def _api_key(auth: Mapping[str, str]) -> Credentials:
         raise ActionError("config", "an api_key is in the header or in the query")
     if where == "query":
         return Credentials(query={name: auth["key"]})
-    return Credentials([(name, value_checked(name, auth["key"]))])
+    return Credentials(read_headers({name: auth["key"]}, {}))
 
 
 async def _token(

@@ -114,7 +114,7 @@ def _method(config: Mapping[str, Any]) -> str:
 
 def _cookies(config: Mapping[str, Any]) -> dict[str, str]:
     cookies = {name: http_headers.value_checked("Cookie", value) for name, value in query_pairs(config.get("cookies"))}
-    if any(re.search(r"[;\s=]", name) or ";" in value for name, value in cookies.items()):
+    if any(re.search(r"[;\s=\x00-\x1f\x7f]", name) or ";" in value for name, value in cookies.items()):
         raise ActionError("config", "a cookie has neither `;` in its value nor `=` or blanks in its name")
     return cookies
 

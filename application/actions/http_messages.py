@@ -13,7 +13,7 @@ Pairs = list[tuple[str, str]]
 RawPairs = tuple[tuple[bytes, bytes], ...]
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Request:
     """One request, complete: `headers` are sent as they are, in this order, and none is added. `tls` is None for the default
     of the transport; `proxy_headers` go with CONNECT. Not frozen, as that would cost more than all else here."""
@@ -27,7 +27,7 @@ class Request:
     proxy_headers: Pairs = field(default_factory=list)
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Response:
     """The head of an answer, and its body as it comes. `headers` are as received, repeated ones included. Whoever has a
     response closes it; a connection whose answer is not read to the end is not used again."""

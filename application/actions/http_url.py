@@ -55,6 +55,9 @@ class Url(NamedTuple):
         path = self.path or "/"
         return path if self.query is None else f"{path}?{self.query}"
 
+    def __repr__(self) -> str:
+        return str(bare(self))
+
     def __str__(self) -> str:
         user = f"{self.userinfo}@" if self.userinfo else ""
         query = "" if self.query is None else f"?{self.query}"
@@ -115,7 +118,8 @@ def _authority(text: str, scheme: str) -> tuple[str, str, int | None]:
     """User, host and port. What stands before the last `@` is the user, whatever it looks like."""
     found = _AUTHORITY.fullmatch(text)
     if found is None:
-        raise ActionError("config", f"not a URL: {text.rpartition('@')[2][:80]!r} is not a host with a port")
+        hint = "in a user or password write %2F for /, %3F for ? and %23 for #"
+        raise ActionError("config", "not a URL: what follows its host is not a port", hint=hint)
     user, host, port = found[1] or "", _host(found[2]), int(found[3]) if found[3] else None
     if port is not None and not 0 < port < 65536:
         raise ActionError("config", f"not a port: {port}")
@@ -123,8 +127,8 @@ def _authority(text: str, scheme: str) -> tuple[str, str, int | None]:
 
 
 def _host(text: str) -> str:
-    """The host in ASCII and lower case. Names in other scripts are encoded by IDNA 2008 (RFC 5891), which maps nothing: what
-    only looks like a digit is refused."""
+    """The host in ASCII and lower case. Names in other scripts are encoded by IDNA 2008 (RFC 5891), which maps nothing but
+    dots: what only looks like a digit is refused."""
     host = text.lower()
     if host.startswith("["):
         if ":" in host and _is_address(host[1:-1]):

@@ -172,3 +172,11 @@ def test_a_reference_is_read_where_it_stands(reference: str, meant: str | None) 
             parse_url(reference, base)
     else:
         assert str(parse_url(reference, base)) == meant
+
+
+def test_a_password_is_shown_neither_in_errors_nor_by_accident() -> None:
+    with pytest.raises(ActionError) as raised:
+        parse_url("http://ann:pa/ss@h/")
+    assert "pa" not in raised.value.message.removeprefix("not a URL: what follows its host is not a port")
+    assert "%2F" in (raised.value.hint or "")
+    assert repr(parse_url("http://ann:pass-1@h/x")) == "http://h/x"
