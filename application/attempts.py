@@ -33,7 +33,7 @@ from domain.masking import Masker
 logger = logging.getLogger("testmesh.attempts")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Tools:
     """What attempts of one process share. `mask_key` makes the tokens of masked secrets stable."""
 
@@ -170,7 +170,8 @@ class Attempt:
         return await self._recorder.finish_taken_over(verdict, self._side)
 
     async def _prepared(self) -> Executor:
-        pinned, names = await asyncio.to_thread(self._begin)
+        begun = self._begin_now()
+        pinned, names = await asyncio.to_thread(self._begin) if begun is None else begun
         definition = pinned.definition
         around = Surroundings(
             definition,
@@ -191,6 +192,12 @@ class Attempt:
         if self._stop is not None:
             self._executor.stop(self._stop)
         return self._executor
+
+    def _begin_now(self) -> tuple[Pinned, Names] | None:
+        """As `_begin`, if nothing has to be fetched and decrypted for it."""
+        request = self._execution.request
+        pinned = self._tools.definitions.find(self._execution.workspace, request.document, request.file)
+        return None if pinned is None or self._teardown else (pinned, self._names(pinned.definition))
 
     def _begin(self) -> tuple[Pinned, Names]:
         request = self._execution.request

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from application import leases
+from typing import TYPE_CHECKING
+
 from application.log import Log, VersionConflict
-from application.ports import RunCommand
 from domain.events import Actor
 from domain.execution import AttemptNotMine, Execution, ExecutionFinished
+
+if TYPE_CHECKING:
+    from application.ports import RunCommand
 
 
 class UnknownExecution(Exception):
@@ -15,6 +18,8 @@ class UnknownExecution(Exception):
 
 def claim(log: Log, command: RunCommand, worker: str) -> Execution | None:
     """Begin the attempt or teardown for this worker; None when it is stale or another worker was faster."""
+    from application import leases  # local runs have none
+
     execution = log.find(Execution, command.execution)
     if execution is None:
         raise UnknownExecution(f"there is no execution {command.execution}")

@@ -16,7 +16,7 @@ KEPT = 256
 """Definitions that are kept; documents are bounded, so this bounds the memory too."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Pinned:
     """A definition, and the names that its teardown reads."""
 

@@ -21,7 +21,7 @@ from domain.execution import Execution, ExecutionFinished
 MAX_ATTEMPTS = 3
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Pinned:
     """The flow revision that an execution runs; None for an ad-hoc definition."""
 
@@ -31,7 +31,7 @@ class Pinned:
     document: Reference
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class RunRequest:
     """What somebody wants run. `source` is the document's text, exactly."""
 

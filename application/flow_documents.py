@@ -124,5 +124,5 @@ def _below_flow(report: Report, value: dict[str, Any]) -> bool:
     if not isinstance(value["flow"], dict):
         report.error(("flow",), f'"flow" must be a mapping, not {describe(value["flow"])}', "give it a name and steps")
         return False
-    report.document = report.document.below(("flow",))
+    report.document = report.document.below_flow()
     return True

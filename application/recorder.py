@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from application.engine.progress import Pending
-from application.excerpts import fit, fit_outcome, is_light, plain, shorten
+from application.excerpts import fit, fit_outcome, is_light, plain, plain_outcome, shorten
 from application.log import SNAPSHOT_EVERY, Log, LostTail, SideWrite, VersionConflict
 from application.payloads import Payloads
 from domain.definition import Phase, Step
@@ -19,7 +19,7 @@ from domain.events import Actor
 from domain.execution import AttemptNotMine, Execution
 from domain.limits import LIMITS
 from domain.masking import Masker
-from domain.outcome import StepOutcome, Verdict, as_record
+from domain.outcome import StepOutcome, Verdict
 
 Command = Callable[[Execution], None]
 SEALED = "$sealed"
@@ -59,7 +59,7 @@ class AttemptRecorder:
         self._attempt = attempt
         self._worker = worker
         self._teardown = teardown
-        self._by = Actor(f"worker:{worker}")
+        self._by = Actor(f"worker:{worker}", correlation=str(execution.id))
         self._flight: tuple[Future[int], list[Command], list[SideWrite]] | None = None
         self._lock = asyncio.Lock()
         self._landed = execution.version
@@ -234,7 +234,7 @@ class AttemptRecorder:
 
     def _bounded(self, outcome: StepOutcome) -> tuple[dict[str, Any], dict[str, Any] | None, list[SideWrite]]:
         """The outcome as plain data that fits an event; what does not fit is kept whole as a payload."""
-        record = plain(as_record(outcome))
+        record = plain_outcome(outcome)
         if len(orjson.dumps(record)) <= LIMITS.excerpt_bytes:
             return record, None, []
         body = orjson.dumps({"result": record["result"], "exchange": record["exchange"]})

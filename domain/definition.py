@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 Phase = Literal["setup", "steps", "teardown"]
 Path = tuple[str | int, ...]
 """Where a value stands in the document, from below `flow`: ("steps", 0, "assert", 1)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Position:
-    """A place in a source file; line and column count from 1."""
+class Position(NamedTuple):
+    """A place in a source file; line and column count from 1. A tuple, as there are two for every value of a document."""
 
     line: int
     column: int
@@ -74,7 +73,7 @@ class Data:
     delimiter: str = ","
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Step:
     """One step. `path` is its place in the document; `config` holds the raw values, templates unresolved.
 
@@ -115,7 +114,7 @@ class FlowConfig:
     on_worker_lost: Literal["restart", "fail"] = "restart"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class FlowDefinition:
     """A whole flow. `positions` says where each path stands in `source`; `file` is the name shown to people."""
 

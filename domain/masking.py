@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-import html
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -121,6 +120,8 @@ def _utf8(text: str) -> bytes:
 
 
 def _forms(secret: str) -> Iterator[str]:
+    import html  # only where there is a secret
+
     for value in {secret, secret.strip(), *(line.strip() for line in secret.splitlines())}:
         raw = value.encode("utf-8", "replace")
         yield value

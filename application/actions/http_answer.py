@@ -8,11 +8,12 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+import orjson
+
 from application.actions.http_headers import readable, shown
+from application.actions.http_messages import Request
 
 if TYPE_CHECKING:
-    import httpx
-
     from application.actions.http_client import Answer
     from application.engine.action import ActionContext
 
@@ -27,40 +28,38 @@ _CHARSET = re.compile(
 def result_of(answer: Answer, context: ActionContext) -> dict[str, Any]:
     """The result of the action; the response part of the exchange is filled in."""
     response, body = answer.response, answer.body
-    kind = response.headers.get("content-type", "")
-    text = decoded_text(kind, bytes(body.kept))
+    kept, kind = bytes(body.kept), response.header(b"content-type")
+    text = decoded_text(kind, kept)
     if body.truncated:
-        context.log("warning", f"the answer has {body.size} bytes, {len(body.kept)} are kept; its body is text")
-    result = {
-        "status": response.status_code,
-        "body": text if body.truncated else parsed(kind, bytes(body.kept), text, context.limits.json_depth),
-        "text": text,
-        "headers": readable(response.headers),
-        "cookies": dict(answer.cookies),
-        "time": answer.timings["total"],
-        "size": body.size,
-        "url": str(answer.url),
-        "timings": dict(answer.timings),
-        "http_version": response.extensions["http_version"].decode(),
-        "truncated": body.truncated,
-        "sha256": body.digest.hexdigest(),
-    }
+        context.log("warning", f"the answer has {body.size} bytes, {len(kept)} are kept; its body is text")
     context.exchange["response"] = {
-        "status": response.status_code,
-        "headers": shown([(name.decode("latin-1"), value.decode("utf-8", "replace")) for name, value in response.headers.raw]),
+        "status": response.status,
+        "headers": shown((name.decode("latin-1"), value.decode("utf-8", "replace")) for name, value in response.headers),
         "body": excerpt(text, context.limits.excerpt_bytes),
         "time": answer.timings["total"],
     }
-    return result
+    return {
+        "status": response.status,
+        "body": text if body.truncated else parsed(kind, kept, text, context.limits.json_depth),
+        "text": text,
+        "headers": readable(response.headers),
+        "cookies": answer.cookies,
+        "time": answer.timings["total"],
+        "size": body.size,
+        "url": str(answer.url),
+        "timings": answer.timings,
+        "http_version": response.http_version,
+        "truncated": body.truncated,
+        "sha256": body.digest.hexdigest(),
+    }
 
 
-def show_request(request: httpx.Request, context: ActionContext) -> None:
+def show_request(request: Request, context: ActionContext) -> None:
     """Fill in the request part of the exchange, before anything can fail."""
-    pairs = [(name.decode(), value.decode("utf-8", "replace")) for name, value in request.headers.raw]
     context.exchange["request"] = {
         "method": request.method,
         "url": str(request.url),
-        "headers": shown(pairs),
+        "headers": shown(request.headers),
         "body": excerpt(request.content.decode("utf-8", "replace"), context.limits.excerpt_bytes),
     }
 
@@ -106,8 +105,6 @@ def _load(content: bytes, text: str) -> Any:
     """orjson, except where it would turn a long integer into a float."""
     if _LONG_NUMBER.search(content):
         return json.loads(text, parse_constant=_no_constant)
-    import orjson
-
     return orjson.loads(content if text.isascii() else text)
 
 

@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote_plus, urlencode
 
-from application.actions.http_headers import Pairs, basic_value, value_checked
-from application.actions.http_url import bare, read_url
+from application.actions.http_headers import basic_value, read_headers, value_checked
+from application.actions.http_messages import Pairs
+from application.actions.http_url import Url, bare, read_url
 from application.engine.action import ActionContext, ActionError
 
 if TYPE_CHECKING:
-    import httpx
-
     from application.actions.http_client import Ask, HttpClient
+    from application.actions.http_digest import Digest
 
 _EARLY = 30.0
 _TOKEN_SECONDS = 300.0
@@ -43,11 +43,11 @@ class Credentials:
 
     headers: Pairs = field(default_factory=list)
     query: Mapping[str, str] = field(default_factory=dict)
-    digest: httpx.DigestAuth | None = None
+    digest: Digest | None = None
 
 
 async def credentials(
-    value: Any, context: ActionContext, client: HttpClient, make: Callable[[str, httpx.URL, Pairs, bytes], Ask]
+    value: Any, context: ActionContext, client: HttpClient, make: Callable[[str, Url, Pairs, bytes], Ask]
 ) -> Credentials:
     """What `auth` asks for; every secret in it is told to the masker. `make` makes the request for a token from method, URL,
     headers and body, with the TLS and proxy of the step."""
@@ -64,9 +64,9 @@ async def credentials(
     if kind == "api_key":
         return _api_key(auth)
     if kind == "digest":
-        import httpx
+        from application.actions.http_digest import Digest
 
-        return Credentials(digest=httpx.DigestAuth(auth["username"], auth.get("password", "")))
+        return Credentials(digest=Digest(auth["username"], auth.get("password", "")))
     return basic(auth["username"], auth.get("password", ""), context)
 
 
@@ -107,11 +107,11 @@ def _api_key(auth: Mapping[str, str]) -> Credentials:
         raise ActionError("config", "an api_key is in the header or in the query")
     if where == "query":
         return Credentials(query={name: auth["key"]})
-    return Credentials([(name, value_checked(name, auth["key"]))])
+    return Credentials(read_headers({name: auth["key"]}, {}))
 
 
 async def _token(
-    auth: Mapping[str, str], context: ActionContext, client: HttpClient, make: Callable[[str, httpx.URL, Pairs, bytes], Ask]
+    auth: Mapping[str, str], context: ActionContext, client: HttpClient, make: Callable[[str, Url, Pairs, bytes], Ask]
 ) -> str:
     """A token that is still good, or a new one (RFC 6749 section 4.4)."""
     known = tuple(f"{name}={value}" for name, value in sorted(auth.items()))
@@ -119,7 +119,7 @@ async def _token(
     if time.monotonic() < ends:
         return token
     answer = await client.ask(_token_request(auth, context, make))
-    granted = _granted(answer.response.status_code, bytes(answer.body.kept))
+    granted = _granted(answer.response.status, bytes(answer.body.kept))
     token = str(granted["access_token"])
     seconds = granted.get("expires_in")
     lasts = float(seconds) if isinstance(seconds, int | float) else _TOKEN_SECONDS
@@ -127,7 +127,7 @@ async def _token(
     return token
 
 
-def _token_request(auth: Mapping[str, str], context: ActionContext, make: Callable[[str, httpx.URL, Pairs, bytes], Ask]) -> Ask:
+def _token_request(auth: Mapping[str, str], context: ActionContext, make: Callable[[str, Url, Pairs, bytes], Ask]) -> Ask:
     if auth.get("grant_type", "client_credentials") != "client_credentials":
         raise ActionError("config", "oauth2 knows the grant client_credentials")
     if auth.get("client_auth", "basic") not in ("basic", "body"):

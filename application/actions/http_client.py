@@ -6,28 +6,29 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
-
-import httpx
+from typing import TYPE_CHECKING
 
 from application.actions import http_headers
 from application.actions.http_errors import http2_missing
-from application.actions.http_headers import Pairs
+from application.actions.http_messages import Pairs, Request, Response, Transport
 from application.actions.http_one import HttpOne, WebSocketOptions
 from application.actions.http_reading import Body, read_body
 from application.actions.http_tls import MARKS, Contexts, Marks, Tls
-from application.actions.http_url import bare, checked_url, judge_number, judge_target, origin_of, user_of
+from application.actions.http_url import Url, bare, judge_number, judge_target, origin_of, parse_url, user_of
 from application.engine.action import ActionContext, ActionError
 from domain.limits import Limits
 
 if TYPE_CHECKING:
     import aiohttp
 
+    from application.actions.http_cookies import Cookies
+    from application.actions.http_digest import Digest
     from application.actions.http_two import HttpTwo
 
 _REDIRECTS = (301, 302, 303, 307, 308)
+_LENGTH_ALWAYS = ("POST", "PUT", "PATCH")
 _RESOURCE = "http:client"
-ReadBody = Callable[[httpx.Response, Limits], Awaitable[Body]]
+ReadBody = Callable[[Response, Limits], Awaitable[Body]]
 """Reads the body of an answer within the limits."""
 
 
@@ -36,15 +37,15 @@ class Ask:
     """One request as the step describes it; `url` may hold neither userinfo nor fragment."""
 
     method: str
-    url: httpx.URL
+    url: Url
     headers: Pairs
     content: bytes = b""
     cookies: Mapping[str, str] | None = None
     left_out: frozenset[str] = frozenset()
     max_redirects: int = 0
-    digest: httpx.DigestAuth | None = None
+    digest: Digest | None = None
     tls: Tls | None = None
-    proxy: httpx.URL | None = None
+    proxy: Url | None = None
     http2: bool = False
 
 
@@ -52,11 +53,11 @@ class Ask:
 class Answer:
     """The last answer, what was set on the way to it, and how long it took: milliseconds."""
 
-    response: httpx.Response
+    response: Response
     body: Body
-    url: httpx.URL
-    cookies: Mapping[str, str]
-    timings: Mapping[str, float]
+    url: Url
+    cookies: dict[str, str]
+    timings: dict[str, float]
 
 
 class HttpClient:
@@ -69,57 +70,35 @@ class HttpClient:
         self._shared = shared_one(context)
         self._own: HttpOne | None = None
         self._two: HttpTwo | None = None
-        self._cookies = httpx.Cookies()
+        self._cookies: Cookies | None = None
         self.contexts = Contexts()
         self.tokens: dict[tuple[str, ...], tuple[str, float]] = {}
 
     async def close(self) -> None:
         """Close the connections that are not shared."""
         if self._own is not None:
-            await self._own.aclose()
+            await self._own.close()
         if self._two is not None:
-            await self._two.aclose()
+            await self._two.close()
 
-    async def ask(
-        self, ask: Ask, sent: Callable[[httpx.Request], None] = lambda request: None, read: ReadBody = read_body
-    ) -> Answer:
+    async def ask(self, ask: Ask, sent: Callable[[Request], None] = lambda request: None, read: ReadBody = read_body) -> Answer:
         """The answer, redirects followed; `sent` is told each request before it is sent, `read` reads each body. ActionError
         says why there is no answer."""
         begun = time.monotonic()
-        found = httpx.Cookies()
+        found = _Found()
         for hop in range(ask.max_redirects + 1):
             response, body, marks = await self._with_digest(ask, sent, found, read)
-            location = response.headers.get("location")
-            if response.status_code not in _REDIRECTS or not location or not ask.max_redirects:
-                total = round((time.monotonic() - begun) * 1000, 3)
-                return Answer(response, body, ask.url, _values(found), {**marks.timings(), "total": total})
+            location = response.header(b"location") if response.status in _REDIRECTS and ask.max_redirects else ""
+            if not location:
+                timings = marks.timings()
+                timings["total"] = round((time.monotonic() - begun) * 1000, 3)
+                return Answer(response, body, ask.url, found.values(), timings)
             if hop < ask.max_redirects:
-                ask = _redirected(ask, response.status_code, location)
+                ask = _redirected(ask, response.status, location)
         raise ActionError("protocol", f"more than {ask.max_redirects} redirects", hint="raise max_redirects")
 
-    async def _with_digest(
-        self, ask: Ask, sent: Callable[[httpx.Request], None], found: httpx.Cookies, read: ReadBody
-    ) -> tuple[httpx.Response, Body, Marks]:
-        request = self._request(ask)
-        flow = ask.digest.auth_flow(request) if ask.digest is not None else None
-        request = next(flow) if flow is not None else request
-        while True:
-            sent(request)
-            response, body, marks = await self._send(ask, request, read)
-            if "set-cookie" in response.headers:
-                self._cookies.extract_cookies(response)
-                found.extract_cookies(response)
-            try:
-                if flow is None:
-                    return response, body, marks
-                request = flow.send(response)
-            except StopIteration:
-                return response, body, marks
-            except httpx.ProtocolError as error:
-                raise ActionError("protocol", f"the digest challenge cannot be answered: {error}") from None
-
     async def upgrade(
-        self, ask: Ask, sent: Callable[[httpx.Request], None], options: WebSocketOptions
+        self, ask: Ask, sent: Callable[[Request], None], options: WebSocketOptions
     ) -> aiohttp.ClientWebSocketResponse:
         """An open WebSocket (RFC 6455). ActionError says why there is none; no redirect is followed."""
         request = self._request(ask)
@@ -127,14 +106,34 @@ class HttpClient:
         async with self._judged(ask):
             return await self._one(ask).websocket(request, options)
 
-    async def _send(self, ask: Ask, request: httpx.Request, read: ReadBody) -> tuple[httpx.Response, Body, Marks]:
+    async def _with_digest(
+        self, ask: Ask, sent: Callable[[Request], None], found: _Found, read: ReadBody
+    ) -> tuple[Response, Body, Marks]:
+        if ask.digest is None:
+            return await self._once(ask, self._request(ask), sent, found, read)
+        exchange = ask.digest.exchange(ask.method, ask.url)
+        while True:
+            answered = await self._once(ask, self._request(ask, exchange.authorization), sent, found, read)
+            if not exchange.challenged(answered[0]):
+                return answered
+
+    async def _once(
+        self, ask: Ask, request: Request, sent: Callable[[Request], None], found: _Found, read: ReadBody
+    ) -> tuple[Response, Body, Marks]:
+        sent(request)
+        answered = await self._send(ask, request, read)
+        response = answered[0]
+        if any(name.lower() == b"set-cookie" for name, _ in response.headers):
+            self._take_cookies(ask.url, response, found)
+        return answered
+
+    async def _send(self, ask: Ask, request: Request, read: ReadBody) -> tuple[Response, Body, Marks]:
         async with self._judged(ask) as marks:
-            response = await self._transport(ask).handle_async_request(request)
+            response = await self._transport(ask).send(request)
             try:
-                response.request = request
                 return response, await read(response, self._limits), marks
             finally:
-                await response.aclose()
+                await response.close()
 
     @asynccontextmanager
     async def _judged(self, ask: Ask) -> AsyncIterator[Marks]:
@@ -151,10 +150,10 @@ class HttpClient:
             MARKS.reset(token)
 
     def _one(self, ask: Ask) -> HttpOne:
-        own = self._policy.name != self._policy.base.name or (ask.tls is not None and ask.tls.own)
+        own = (ask.tls is not None and ask.tls.own) or self._policy.name != self._policy.base.name
         return self._own_one() if own else self._shared
 
-    def _transport(self, ask: Ask) -> httpx.AsyncBaseTransport:
+    def _transport(self, ask: Ask) -> Transport:
         if not ask.http2:
             return self._one(ask)
         if self._two is None:
@@ -172,29 +171,49 @@ class HttpClient:
             self._own = HttpOne(self._policy, self._limits)
         return self._own
 
-    def _request(self, ask: Ask) -> httpx.Request:
-        headers = http_headers.with_defaults(ask.headers, ask.left_out)
-        secure = ask.url.scheme == "https" or (ask.proxy is not None and ask.proxy.scheme == "https")
-        extensions: dict[str, Any] = {"tls": ask.tls.context() if secure and ask.tls is not None else None}
-        if ask.proxy is not None:
-            extensions["proxy"] = bare(ask.proxy)
-            _authorize_proxy(ask, headers, extensions)
+    def _request(self, ask: Ask, authorization: str = "") -> Request:
+        """The request with all its headers; they are sent in this order."""
+        own = http_headers.with_defaults(ask.headers, ask.left_out)
+        if authorization:
+            own = [*http_headers.without(own, "authorization"), ("Authorization", authorization)]
+        headers = [("Host", ask.url.netloc)] if not http_headers.has(own, "host") else []
+        if ask.content or ask.method in _LENGTH_ALWAYS:
+            headers.append(("Content-Length", str(len(ask.content))))
+        headers += own
+        tunnel = _authorize_proxy(ask, headers) if ask.proxy is not None else []
         if not http_headers.has(headers, "cookie"):
             headers += self._cookie_header(ask)
-        content = ask.content or None
-        return httpx.Request(ask.method, ask.url, headers=http_headers.encoded(headers), content=content, extensions=extensions)
+        secure = ask.url.scheme == "https" or (ask.proxy is not None and ask.proxy.scheme == "https")
+        tls = ask.tls.context() if secure and ask.tls is not None else None
+        proxy = bare(ask.proxy) if ask.proxy is not None else None
+        return Request(ask.method, ask.url, headers, ask.content, tls, proxy, tunnel)
 
     def _cookie_header(self, ask: Ask) -> Pairs:
         """The cookies kept for this URL, and the step's own, which win."""
         own = ask.cookies or {}
-        kept = ""
-        if len(self._cookies.jar):
-            probe = httpx.Request("GET", ask.url)
-            self._cookies.set_cookie_header(probe)
-            kept = probe.headers.get("cookie", "")
+        kept = self._cookies.header(ask.url) if self._cookies is not None else ""
         pairs = [pair for pair in kept.split("; ") if pair and pair.partition("=")[0] not in own]
         pairs += [f"{name}={value}" for name, value in own.items()]
         return [("Cookie", "; ".join(pairs))] if pairs else []
+
+    def _take_cookies(self, url: Url, response: Response, found: _Found) -> None:
+        from application.actions.http_cookies import Cookies
+
+        self._cookies = self._cookies or Cookies()
+        self._cookies.take(url, response)
+        found.cookies = found.cookies or Cookies()
+        found.cookies.take(url, response)
+
+
+@dataclass(slots=True)
+class _Found:
+    """What the answers to one request have set, those that redirect included."""
+
+    cookies: Cookies | None = None
+
+    def values(self) -> dict[str, str]:
+        """Values by name."""
+        return {} if self.cookies is None else self.cookies.values()
 
 
 def client_of(context: ActionContext) -> HttpClient:
@@ -218,9 +237,7 @@ def shared_one(context: ActionContext) -> HttpOne:
 def _redirected(ask: Ask, status: int, location: str) -> Ask:
     """The next request. To another origin goes nothing that the step gave: no header, cookie, credential or body."""
     try:
-        target = checked_url(ask.url.join(location))
-    except (httpx.InvalidURL, ValueError) as error:
-        raise ActionError("protocol", f"a redirect to what is not a URL: {error}") from None
+        target = parse_url(location.strip(), ask.url)
     except ActionError as error:
         raise ActionError("protocol", f"a redirect that cannot be followed: {error.message}") from None
     again = replace(ask, url=bare(target))
@@ -238,17 +255,13 @@ def _redirected(ask: Ask, status: int, location: str) -> Ask:
     return replace(again, headers=[], cookies=None, digest=None)
 
 
-def _authorize_proxy(ask: Ask, headers: Pairs, extensions: dict[str, Any]) -> None:
-    """To a tunnel the proxy's credentials go with CONNECT, else with the request itself."""
+def _authorize_proxy(ask: Ask, headers: Pairs) -> Pairs:
+    """To a tunnel the proxy's credentials go with CONNECT, whose headers are given back; else with the request itself."""
     user = user_of(ask.proxy) if ask.proxy is not None else None
     if user is None:
-        return
-    name, value = "Proxy-Authorization", http_headers.basic_value(*user)
+        return []
+    pair = ("Proxy-Authorization", http_headers.basic_value(*user))
     if ask.url.scheme == "https":
-        extensions["proxy_headers"] = {name: value}
-    else:
-        headers.append((name, value))
-
-
-def _values(cookies: httpx.Cookies) -> dict[str, str]:
-    return {cookie.name: cookie.value or "" for cookie in cookies.jar}
+        return [pair]
+    headers.append(pair)
+    return []

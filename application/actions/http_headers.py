@@ -5,17 +5,13 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from application.actions.http_messages import Pairs
 from application.actions.http_reading import ENCODINGS
 from application.actions.http_url import value_text
 from application.engine.action import ActionError
-from domain.masking import Masker
-
-if TYPE_CHECKING:
-    import httpx
-
-Pairs = list[tuple[str, str]]
+from domain.masking import MASKED, SENSITIVE_HEADERS
 
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _BROKEN = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
@@ -49,11 +45,16 @@ def has(headers: Pairs, name: str) -> bool:
     return any(given.lower() == name for given, _ in headers)
 
 
+def without(headers: Pairs, name: str) -> Pairs:
+    """The headers but for those of this name."""
+    return [pair for pair in headers if pair[0].lower() != name]
+
+
 def value_checked(name: str, value: str) -> str:
-    """The value, if it cannot break out of its line."""
+    """The value as text that can be sent, if it cannot break out of its line."""
     if _BROKEN.search(value):
         raise ActionError("config", f"the value of the header {name} has a line break or control character")
-    return value.strip(" \t")
+    return (value if value.isascii() else value.encode("utf-8", "replace").decode()).strip(" \t")
 
 
 def basic_value(user: str, password: str) -> str:
@@ -61,33 +62,23 @@ def basic_value(user: str, password: str) -> str:
     return "Basic " + base64.b64encode(f"{user}:{password}".encode("utf-8", "replace")).decode()
 
 
-def encoded(headers: Pairs) -> list[tuple[bytes, bytes]]:
-    """As bytes; what is not ASCII goes as UTF-8."""
-    return [(name.encode(), value.encode("utf-8", "replace")) for name, value in headers]
-
-
-def readable(headers: httpx.Headers) -> dict[str, Any]:
-    """Headers of an answer, as in `readable_pairs`."""
-    return readable_pairs(headers.raw)
-
-
-def readable_pairs(pairs: Iterable[tuple[bytes, bytes]]) -> dict[str, Any]:
+def readable(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, Any]:
     """Names as they came. A repeated header is one text joined by `, `; Set-Cookie is a list when there are several."""
     names: dict[str, str] = {}
     values: dict[str, list[str]] = {}
-    for raw_name, raw_value in pairs:
+    for raw_name, raw_value in headers:
         name = raw_name.decode("latin-1")
         shown = names.setdefault(name.lower(), name)
         values.setdefault(shown, []).append(raw_value.decode("utf-8", "replace"))
-    return {name: _joined(name, found) for name, found in values.items()}
+    return {name: found[0] if len(found) == 1 else _joined(name, found) for name, found in values.items()}
 
 
-def shown(headers: Pairs) -> dict[str, Any]:
+def shown(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
     """For the exchange: those that carry credentials are masked by name, the engine masks known secrets."""
     merged: dict[str, str] = {}
     for name, value in headers:
         merged[name] = f"{merged[name]}, {value}" if name in merged else value
-    return Masker(b"").mask_headers(merged)
+    return {name: MASKED if name.lower() in SENSITIVE_HEADERS else value for name, value in merged.items()}
 
 
 def _written(headers: Mapping[Any, Any]) -> Iterator[tuple[str, str]]:
@@ -109,6 +100,4 @@ def _remedy(name: str) -> str:
 
 
 def _joined(name: str, values: list[str]) -> str | list[str]:
-    if name.lower() == "set-cookie" and len(values) > 1:
-        return values
-    return ", ".join(values)
+    return values if name.lower() == "set-cookie" else ", ".join(values)

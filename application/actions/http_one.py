@@ -1,21 +1,23 @@
-"""HTTP/1.1 behind httpx's API, over aiohttp: nothing is sent that was not asked for, and nothing twice."""
+"""HTTP/1.1 over aiohttp: nothing is sent that was not asked for, and nothing twice."""
 
 from __future__ import annotations
 
 import io
 import socket
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import aiohttp
-import httpx
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from application.actions.http_errors import of_aiohttp
+from application.actions.http_messages import Request, Response
 from application.actions.http_tls import MARKS, Marks
+from application.actions.http_url import Url, port_of
 from application.engine.action import ActionError
 from application.engine.egress import EgressPolicy, checked_addresses
 from domain.limits import Limits
@@ -25,17 +27,16 @@ _MOST_HEADERS = 256
 _FRESH_SECONDS = 1.5
 """How long a connection may rest before it is used again. Servers hang up after two to five seconds of silence; a request that
 meets such an end is lost, and nothing is sent twice."""
-_WRITE_AT_ONCE = 512 * 1024
 _EXCERPT = 4096
 _EXCERPT_CHARACTERS = 500
+_WRITE_AT_ONCE = 512 * 1024
 
 
-class HttpOne(httpx.AsyncBaseTransport):
-    """A pool of connections under one egress policy. Extensions of a request: `tls` (SSLContext), `proxy` (httpx.URL) and
-    `proxy_headers`. Errors are ActionErrors."""
+class HttpOne:
+    """A pool of connections under one egress policy. Errors are ActionErrors."""
 
     def __init__(self, policy: EgressPolicy, limits: Limits) -> None:
-        connector = aiohttp.TCPConnector(
+        connector = _Connector(
             resolver=_Resolver(policy), socket_factory=_socket_factory(policy), limit=0, keepalive_timeout=_FRESH_SECONDS
         )
         self._session = aiohttp.ClientSession(
@@ -45,21 +46,20 @@ class HttpOne(httpx.AsyncBaseTransport):
             auto_decompress=False,
             trust_env=False,
             timeout=aiohttp.ClientTimeout(),
-            trace_configs=[_trace()],
             middlewares=(_once,),
             max_line_size=limits.response_header_bytes,
             max_field_size=limits.response_header_bytes,
             max_headers=_MOST_HEADERS,
         )
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send it once. The body is read whole beforehand; the response's stream gives the bytes as they came."""
+    async def send(self, request: Request) -> Response:
+        """Send it once."""
         body = request.content
         try:
             answer = await self._session.request(
                 request.method,
-                URL(str(request.url), encoded=True),
-                headers=[(name.decode(), value.decode()) for name, value in request.headers.raw],
+                yarl_url(request.url),
+                headers=request.headers,
                 data=(body if len(body) <= _WRITE_AT_ONCE else io.BytesIO(body)) if body else None,
                 allow_redirects=False,
                 **_connection(request),
@@ -67,16 +67,15 @@ class HttpOne(httpx.AsyncBaseTransport):
         except (aiohttp.ClientError, OSError) as error:
             raise of_aiohttp(error, target_of(request.url)) from error
         MARKS.get().answered = time.monotonic()
-        extensions = {"http_version": b"HTTP/1.0" if answer.version == aiohttp.HttpVersion10 else b"HTTP/1.1"}
-        stream = _Body(answer, target_of(request.url))
-        return httpx.Response(answer.status, headers=list(answer.raw_headers), stream=stream, extensions=extensions)
+        version = "HTTP/1.0" if answer.version == aiohttp.HttpVersion10 else "HTTP/1.1"
+        return Response(answer.status, answer.raw_headers, version, _pieces(answer, request.url), partial(_end, answer))
 
-    async def websocket(self, request: httpx.Request, options: WebSocketOptions) -> aiohttp.ClientWebSocketResponse:
-        """Send the opening handshake once (RFC 6455 section 4.1); extensions of the request as above."""
+    async def websocket(self, request: Request, options: WebSocketOptions) -> aiohttp.ClientWebSocketResponse:
+        """Send the opening handshake once (RFC 6455 section 4.1)."""
         try:
             opened: aiohttp.ClientWebSocketResponse = await self._session.ws_connect(
-                URL(str(request.url), encoded=True),
-                headers=[(name.decode(), value.decode()) for name, value in request.headers.raw if name.lower() != b"host"],
+                yarl_url(request.url),
+                headers=[(name, value) for name, value in request.headers if name.lower() != "host"],
                 protocols=options.protocols,
                 heartbeat=options.ping,
                 max_msg_size=options.largest,
@@ -89,11 +88,9 @@ class HttpOne(httpx.AsyncBaseTransport):
             raise of_aiohttp(error, target_of(request.url)) from error
         return opened
 
-    async def aclose(self) -> None:
+    async def close(self) -> None:
         """Close all connections."""
         await self._session.close()
-
-    close = aclose
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,23 +103,34 @@ class WebSocketOptions:
     close_seconds: float = 5.0
 
 
-class _Body(httpx.AsyncByteStream):
-    """The body of an answer as it came; a connection whose answer is not read to the end is not used again."""
+async def _pieces(answer: aiohttp.ClientResponse, url: Url) -> AsyncGenerator[bytes, None]:
+    """The body of an answer as it came."""
+    try:
+        async for piece in answer.content.iter_any():
+            yield piece
+    except (aiohttp.ClientError, OSError) as error:
+        raise of_aiohttp(error, target_of(url)) from error
 
-    def __init__(self, answer: aiohttp.ClientResponse, target: str) -> None:
-        self._answer = answer
-        self._target = target
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        try:
-            async for piece in self._answer.content.iter_any():
-                yield piece
-        except (aiohttp.ClientError, OSError) as error:
-            raise of_aiohttp(error, self._target) from error
+async def _end(answer: aiohttp.ClientResponse) -> None:
+    answer.close()
 
-    async def aclose(self) -> None:
-        """End the answer."""
-        self._answer.close()
+
+def yarl_url(url: Url) -> URL:
+    """For aiohttp, made of the parts that were judged: yarl reads no text of its own, and finds no other host in it."""
+    return URL.build(scheme=url.scheme, authority=url.netloc, path=url.path or "/", query_string=url.query or "", encoded=True)
+
+
+class _Connector(aiohttp.TCPConnector):
+    """Notes when a new connection is complete, TLS and tunnel included; aiohttp's own traces would cost every request more."""
+
+    async def connect(self, *args: Any, **options: Any) -> Any:
+        """As in the base class."""
+        connection = await super().connect(*args, **options)
+        marks = MARKS.get()
+        if marks.connect_begun and not marks.connected:
+            marks.connected = time.monotonic()
+        return connection
 
 
 class _Resolver(AbstractResolver):
@@ -143,20 +151,17 @@ class _Resolver(AbstractResolver):
         """Nothing is kept."""
 
 
-def target_of(url: httpx.URL) -> str:
+def target_of(url: Url) -> str:
     """`host:port`, for messages."""
     host = f"[{url.host}]" if ":" in url.host else url.host
-    return f"{host}:{url.port or (443 if url.scheme == 'https' else 80)}"
+    return f"{host}:{port_of(url)}"
 
 
-def _connection(request: httpx.Request) -> dict[str, Any]:
+def _connection(request: Request) -> dict[str, Any]:
     """TLS and proxy of a request, as aiohttp takes them."""
-    tls, proxy = request.extensions.get("tls"), request.extensions.get("proxy")
-    options: dict[str, Any] = {"ssl": True if tls is None else tls}
-    if proxy is not None:
-        options["proxy"] = URL(str(proxy), encoded=True)
-    if request.extensions.get("proxy_headers"):
-        options["proxy_headers"] = request.extensions["proxy_headers"]
+    options: dict[str, Any] = {"ssl": True if request.tls is None else request.tls}
+    if request.proxy is not None:
+        options |= {"proxy": yarl_url(request.proxy), "proxy_headers": request.proxy_headers or None}
     return options
 
 
@@ -171,6 +176,7 @@ def _socket_factory(policy: EgressPolicy) -> Any:
     def make(info: tuple[Any, ...]) -> socket.socket:
         family, kind, protocol, _, address = info
         marks: Marks = MARKS.get()
+        marks.connect_begun = time.monotonic()
         policy.check(marks.host, str(address[0]), int(address[1]))
         made = socket.socket(family=family, type=kind, proto=protocol)
         made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -204,16 +210,3 @@ async def _refused_upgrade(answer: aiohttp.ClientResponse) -> ActionError:
     return ActionError(
         "handshake", f"the server refused the WebSocket with {status} {answer.reason or ''}".rstrip() + words, exchange=told
     )
-
-
-def _trace() -> aiohttp.TraceConfig:
-    async def connecting(*_: Any) -> None:
-        MARKS.get().connect_begun = time.monotonic()
-
-    async def connected(*_: Any) -> None:
-        MARKS.get().connected = time.monotonic()
-
-    trace = aiohttp.TraceConfig()
-    trace.on_connection_create_start.append(connecting)
-    trace.on_connection_create_end.append(connected)
-    return trace

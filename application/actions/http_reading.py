@@ -7,14 +7,12 @@ import zlib
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from application.actions.http_errors import too_large
+from application.actions.http_messages import Response
 from application.engine.action import ActionError
 from domain.limits import Limits
-
-if TYPE_CHECKING:
-    import httpx
 
 _STEP = 64 * 1024
 ENCODINGS = "gzip, deflate"
@@ -36,7 +34,7 @@ class Body:
         return self.size > len(self.kept)
 
 
-async def read_body(response: httpx.Response, limits: Limits) -> Body:
+async def read_body(response: Response, limits: Limits) -> Body:
     """The body of an answer. ActionError `response_too_large` beyond a limit, `protocol` for an encoding that is broken."""
     body = Body()
     async with aclosing(decoded(response, limits, body)) as parts:
@@ -48,11 +46,11 @@ async def read_body(response: httpx.Response, limits: Limits) -> Body:
     return body
 
 
-async def decoded(response: httpx.Response, limits: Limits, body: Body) -> AsyncGenerator[bytes, None]:
+async def decoded(response: Response, limits: Limits, body: Body) -> AsyncGenerator[bytes, None]:
     """The parts of an answer as they come, decompressed and counted in `body`. Errors as of `read_body`."""
     check_headers(response, limits)
-    decoder = decoder_of(response.headers.get("content-encoding", ""))
-    async with aclosing(_pieces(response)) as pieces:
+    decoder = decoder_of(response.header(b"content-encoding"))
+    async with aclosing(response.pieces) as pieces:
         async for piece in pieces:
             body.read += len(piece)
             if body.read > limits.response_read_bytes:
@@ -64,9 +62,9 @@ async def decoded(response: httpx.Response, limits: Limits, body: Body) -> Async
         raise ActionError("protocol", "the compressed answer ended early")
 
 
-def check_headers(response: httpx.Response, limits: Limits) -> None:
+def check_headers(response: Response, limits: Limits) -> None:
     """ActionError if all headers together are over the limit."""
-    size = sum(len(name) + len(value) + 4 for name, value in response.headers.raw)
+    size = sum(len(name) + len(value) + 4 for name, value in response.headers)
     if size > limits.response_header_bytes:
         raise too_large(f"the headers of the answer are larger than {limits.response_header_bytes} bytes")
 
@@ -77,11 +75,6 @@ def _count(body: Body, part: bytes, limits: Limits) -> None:
         raise too_large(f"the answer is larger than {limits.response_read_bytes} bytes when decompressed")
     if body.size > limits.response_kept_bytes and body.size > body.read * limits.decompression_ratio:
         raise too_large(f"the answer grows more than {limits.decompression_ratio} times when decompressed")
-
-
-def _pieces(response: httpx.Response) -> AsyncGenerator[bytes, None]:
-    pieces: AsyncGenerator[bytes, None] = response.stream.__aiter__()  # type: ignore[assignment, union-attr]
-    return pieces
 
 
 class Decoder(Protocol):
@@ -148,7 +141,7 @@ def _has_zlib_header(piece: bytes) -> bool:
 
 
 def decoder_of(encoding: str) -> Decoder:
-    """What undoes a Content-Encoding. ActionError `protocol` for one that is not known."""
+    """For a content encoding. ActionError `protocol` for one that is not known."""
     name = encoding.strip().lower()
     if name in ("", "identity"):
         return _Plain()

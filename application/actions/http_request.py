@@ -2,79 +2,44 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from application.engine.action import Action, ActionContext, ActionError, Key
 from domain.duration import parse_duration
 
 if TYPE_CHECKING:
-    import httpx
-
-    from application.actions.http_client import Answer, Ask, ReadBody
-    from application.actions.http_headers import Pairs
+    from application.actions.http_client import Answer, ReadBody
 
 _SECONDS = 30.0
-_REDIRECTS = 5
-_MOST_REDIRECTS = 50
-_METHOD = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,31}")
-_TRUTHS = {True: True, False: False, "true": True, "false": False}
 
 
 async def run(config: Mapping[str, Any], context: ActionContext) -> Mapping[str, Any]:
     """Send the request and read its answer, within the time-out."""
-    from application.actions.http_answer import result_of
+    from application.actions.http_exchange import asked, result_of  # with aiohttp: only when a step runs
 
     seconds = read_seconds(config.get("timeout"), _SECONDS)
-    return result_of(await within(seconds, exchange(config, context), context), context)
+    return result_of(await within(seconds, asked(config, context), context), context)
 
 
-async def within(seconds: float, answer: Any, context: ActionContext) -> Answer:
+async def within(seconds: float, answer: Awaitable[Answer], context: ActionContext) -> Answer:
     """The answer, or ActionError `timeout`; the whole of it counts: connecting, redirects and the body."""
     import asyncio  # loaded when first used: validating needs none
 
     limit = min(seconds, context.remaining())
     try:
         async with asyncio.timeout(limit):
-            given: Answer = await answer
-            return given
+            return await answer
     except TimeoutError:
         raise ActionError("timeout", f"no whole answer within {limit:g} s", hint="raise timeout") from None
 
 
 async def exchange(config: Mapping[str, Any], context: ActionContext, read: ReadBody | None = None) -> Answer:
     """Ask as the config says; the request is shown in the context's exchange before it is sent. `read` reads the bodies."""
-    from application.actions.http_client import client_of
+    from application.actions.http_exchange import asked
     from application.actions.http_reading import read_body
 
-    ask = await prepared(config, context)
-    return await client_of(context).ask(ask, shows_request(context), read or read_body)
-
-
-async def prepared(config: Mapping[str, Any], context: ActionContext) -> Ask:
-    """The request that the config describes, with its credentials; a token for it may be asked for here."""
-    from application.actions.http_auth import credentials
-    from application.actions.http_client import client_of
-
-    ask = _ask(config, context)
-
-    def for_token(method: str, url: httpx.URL, headers: Pairs, content: bytes) -> Ask:
-        return _common(config, context, method, url, headers, content)
-
-    return _signed(ask, await credentials(config.get("auth"), context, client_of(context), for_token))
-
-
-def shows_request(context: ActionContext) -> Callable[[httpx.Request], None]:
-    """Shows the first request in the context's exchange, which begins anew."""
-    from application.actions.http_answer import show_request
-
-    def sent(request: httpx.Request) -> None:
-        if "request" not in context.exchange:
-            show_request(request, context)
-
-    context.exchange.clear()
-    return sent
+    return await asked(config, context, read or read_body)
 
 
 def read_seconds(value: Any, default: float) -> float:
@@ -88,104 +53,6 @@ def read_seconds(value: Any, default: float) -> float:
     if seconds <= 0:
         raise ActionError("config", "timeout must be more than 0")
     return seconds
-
-
-def _ask(config: Mapping[str, Any], context: ActionContext) -> Ask:
-    """The request but for its credentials; those in the URL are moved to a header."""
-    from dataclasses import replace
-
-    from application.actions import http_headers
-    from application.actions.http_auth import basic
-    from application.actions.http_bodies import read_body
-    from application.actions.http_url import bare, read_url, user_of, with_query
-
-    url = read_url(config.get("url"), context)
-    user, body = user_of(url), read_body(config)
-    headers = http_headers.read_headers(config.get("headers"), context.headers)
-    left_out = http_headers.left_out(config.get("headers"))
-    if user is not None and config.get("auth") is None and not http_headers.has(headers, "authorization"):
-        headers += basic(*user, context).headers
-    if body.content_type and not http_headers.has(headers, "content-type") and "content-type" not in left_out:
-        headers.append(("Content-Type", body.content_type))
-    url = with_query(bare(url), config.get("params"), config.get("query"))
-    ask = _common(config, context, _method(config), url, headers, body.content)
-    redirects = _redirects(config) if _truth(config, "follow_redirects", True) else 0
-    return replace(ask, cookies=_cookies(config), left_out=left_out, max_redirects=redirects)
-
-
-def _common(
-    config: Mapping[str, Any], context: ActionContext, method: str, url: httpx.URL, headers: Pairs, content: bytes
-) -> Ask:
-    """A request over the step's TLS, proxy and version."""
-    from application.actions.http_client import Ask, client_of
-    from application.actions.http_tls import read_certificate
-
-    two, proxy = _truth(config, "http2", False), _proxy(config, context)
-    if two and proxy is not None:
-        raise ActionError("config", "http2 does not go through a proxy", hint="leave one of the two out")
-    certificate = read_certificate(config.get("cert"))
-    for secret in (certificate.key, certificate.password):
-        if secret:
-            context.secrets(secret)
-    protocols = ("h2", "http/1.1") if two else ("http/1.1",)
-    tls = client_of(context).contexts.choose(_truth(config, "verify_ssl", True), certificate, protocols)
-    return Ask(method, url, headers, content, tls=tls, proxy=proxy, http2=two)
-
-
-def _signed(ask: Ask, given: Any) -> Ask:
-    """The request with its credentials; they win over a header of the same name."""
-    from dataclasses import replace
-
-    from application.actions.http_url import with_query
-
-    names = {name.lower() for name, _ in given.headers}
-    headers = [pair for pair in ask.headers if pair[0].lower() not in names] + given.headers
-    return replace(ask, url=with_query(ask.url, given.query), headers=headers, digest=given.digest)
-
-
-def _proxy(config: Mapping[str, Any], context: ActionContext) -> httpx.URL | None:
-    from application.actions.http_url import read_url, user_of
-
-    if not config.get("proxy"):
-        return None
-    proxy = read_url(config["proxy"], context)
-    user = user_of(proxy)
-    if user is not None and user[1]:
-        context.secrets(user[1])
-    return proxy
-
-
-def _method(config: Mapping[str, Any]) -> str:
-    method = config.get("method", "GET")
-    if not isinstance(method, str) or not _METHOD.fullmatch(method) or method.upper() == "CONNECT":
-        raise ActionError("config", f"not a method: {str(method)[:40]!r}")
-    return method.upper()
-
-
-def _cookies(config: Mapping[str, Any]) -> dict[str, str]:
-    from application.actions.http_headers import value_checked
-    from application.actions.http_url import query_pairs
-
-    cookies = {name: value_checked("Cookie", value) for name, value in query_pairs(config.get("cookies"))}
-    if any(re.search(r"[;\s=]", name) or ";" in value for name, value in cookies.items()):
-        raise ActionError("config", "a cookie has neither `;` in its value nor `=` or blanks in its name")
-    return cookies
-
-
-def _redirects(config: Mapping[str, Any]) -> int:
-    value = config.get("max_redirects", _REDIRECTS)
-    number = int(value) if isinstance(value, str) and value.isdecimal() and len(value) < 4 else value
-    if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number <= _MOST_REDIRECTS:
-        raise ActionError("config", f"max_redirects must be a number from 0 to {_MOST_REDIRECTS}")
-    return number
-
-
-def _truth(config: Mapping[str, Any], name: str, default: bool) -> bool:
-    value = config.get(name, default)
-    value = default if value is None else value
-    if not isinstance(value, bool | str) or value not in _TRUTHS:
-        raise ActionError("config", f"{name} must be true or false")
-    return _TRUTHS[value]
 
 
 HTTP_REQUEST = Action(

@@ -87,11 +87,16 @@ class Contexts:
     def choose(self, verify: bool, certificate: Certificate, protocols: tuple[str, ...]) -> Tls:
         """TLS with these choices. ActionError `config` for a certificate that cannot be used."""
         if certificate == NO_CERTIFICATE:
-            return Tls(lambda: _shared(verify, protocols), own=False)
+            return _without_certificate(verify, protocols)
         choice = (verify, certificate, protocols)
         if choice not in self._own:
             self._own[choice] = _built(*choice)
         return Tls(lambda: self._own[choice], own=True)
+
+
+@cache
+def _without_certificate(verify: bool, protocols: tuple[str, ...]) -> Tls:
+    return Tls(lambda: _shared(verify, protocols), own=False)
 
 
 @cache

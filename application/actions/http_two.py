@@ -1,25 +1,25 @@
-"""HTTP/2 behind httpx's API, over httpcore with our own sockets; on `http` URLs with prior knowledge (RFC 9113 section 3.3)."""
+"""HTTP/2 over httpcore with our own sockets; on `http` URLs with prior knowledge (RFC 9113 section 3.3)."""
 
 from __future__ import annotations
 
 import ssl
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, Iterable
 from typing import Any
 
 import httpcore
-import httpx
 
 from application.actions.http_errors import of_httpcore, of_socket
+from application.actions.http_messages import Request, Response
 from application.actions.http_one import target_of
 from application.actions.http_tls import MARKS
 from application.actions.http_url import port_of
 from application.engine.egress import EgressPolicy, checked_addresses
 
-_HOP_BY_HOP = (b"connection", b"keep-alive", b"proxy-connection", b"upgrade", b"transfer-encoding")
+_HOP_BY_HOP = ("connection", "keep-alive", "proxy-connection", "upgrade", "transfer-encoding")
 
 
-class HttpTwo(httpx.AsyncBaseTransport):
+class HttpTwo:
     """Pools of connections under one egress policy, one for each TLS context. On `https` a server that knows HTTP/1.1 only is
     spoken to in that. Errors are ActionErrors."""
 
@@ -27,18 +27,18 @@ class HttpTwo(httpx.AsyncBaseTransport):
         self._backend = _Backend(policy)
         self._pools: dict[ssl.SSLContext | None, httpcore.AsyncConnectionPool] = {}
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send it once; the response's stream gives the bytes as they came."""
+    async def send(self, request: Request) -> Response:
+        """Send it once."""
         target = target_of(request.url)
         asked = httpcore.Request(
             request.method,
             httpcore.URL(
-                scheme=request.url.raw_scheme,
-                host=request.url.raw_host,
+                scheme=request.url.scheme.encode(),
+                host=request.url.host.encode(),
                 port=port_of(request.url),
-                target=request.url.raw_path,
+                target=request.url.target.encode(),
             ),
-            headers=[pair for pair in request.headers.raw if pair[0].lower() not in _HOP_BY_HOP],
+            headers=[(name.encode(), value.encode()) for name, value in request.headers if name.lower() not in _HOP_BY_HOP],
             content=request.content,
             extensions={"trace": _trace},
         )
@@ -47,16 +47,16 @@ class HttpTwo(httpx.AsyncBaseTransport):
         except (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError, OSError) as error:
             raise of_httpcore(error, target) from error
         MARKS.get().answered = time.monotonic()
-        extensions = {"http_version": answer.extensions["http_version"]}
-        return httpx.Response(answer.status, headers=answer.headers, stream=_Body(answer, target), extensions=extensions)
+        version = answer.extensions["http_version"].decode()
+        return Response(answer.status, tuple(answer.headers), version, _pieces(answer, target), answer.aclose)
 
-    async def aclose(self) -> None:
+    async def close(self) -> None:
         """Close all connections."""
         for pool in self._pools.values():
             await pool.aclose()
 
-    def _pool(self, request: httpx.Request) -> httpcore.AsyncConnectionPool:
-        tls: ssl.SSLContext | None = request.extensions.get("tls") if request.url.scheme == "https" else None
+    def _pool(self, request: Request) -> httpcore.AsyncConnectionPool:
+        tls = request.tls if request.url.scheme == "https" else None
         if tls not in self._pools:
             self._pools[tls] = httpcore.AsyncConnectionPool(
                 ssl_context=tls,
@@ -69,23 +69,13 @@ class HttpTwo(httpx.AsyncBaseTransport):
         return self._pools[tls]
 
 
-class _Body(httpx.AsyncByteStream):
+async def _pieces(answer: httpcore.Response, target: str) -> AsyncGenerator[bytes, None]:
     """The body of an answer as it came."""
-
-    def __init__(self, answer: httpcore.Response, target: str) -> None:
-        self._answer = answer
-        self._target = target
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        try:
-            async for piece in self._answer.aiter_stream():
-                yield piece
-        except (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError, OSError) as error:
-            raise of_httpcore(error, self._target) from error
-
-    async def aclose(self) -> None:
-        """End the answer."""
-        await self._answer.aclose()
+    try:
+        async for piece in answer.aiter_stream():
+            yield piece
+    except (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError, OSError) as error:
+        raise of_httpcore(error, target) from error
 
 
 class _Backend(httpcore.AsyncNetworkBackend):

@@ -11,7 +11,8 @@ from difflib import SequenceMatcher
 from typing import Any
 
 from application.actions.config_values import is_mistake, untrue
-from application.actions.http_headers import Pairs, has, read_headers
+from application.actions.http_headers import has, read_headers
+from application.actions.http_messages import Pairs
 from application.actions.mock_server_endpoints import Endpoint
 from application.actions.mock_server_faults import Fault, chosen, is_status
 from application.actions.mock_server_match import ANY

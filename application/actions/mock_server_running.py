@@ -15,7 +15,7 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from application.actions.http_answer import decoded_text, parsed
-from application.actions.http_headers import readable_pairs
+from application.actions.http_headers import readable
 from application.actions.http_reading import decoder_of
 from application.actions.mock_server_answers import Answer, Answers
 from application.actions.mock_server_faults import suffer
@@ -210,7 +210,7 @@ def _seen(request: web.BaseRequest) -> dict[str, Any]:
         "path": path,
         "url": request.raw_path,
         "query": _values(query),
-        "headers": readable_pairs(request.raw_headers),
+        "headers": readable(request.raw_headers),
         "body": None,
     }
 

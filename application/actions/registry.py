@@ -52,10 +52,13 @@ class Actions(Mapping[str, Action]):
         for name, line in table.items():
             place, *aliases = line.split()
             self._places |= dict.fromkeys((name, *aliases), place)
+        self._found: dict[str, Action] = {}
 
     def __getitem__(self, name: str) -> Action:
-        module, attribute = self._places[name].split(":")
-        found: Action = getattr(importlib.import_module(f"application.actions.{module}"), attribute)
+        found = self._found.get(name)
+        if found is None:
+            module, attribute = self._places[name].split(":")
+            found = self._found[name] = getattr(importlib.import_module(f"application.actions.{module}"), attribute)
         return found
 
     def __contains__(self, name: object) -> bool:

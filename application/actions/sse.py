@@ -13,8 +13,7 @@ from application.engine.action import Action, ActionContext, ActionError, Action
 from domain.limits import Limits
 
 if TYPE_CHECKING:
-    import httpx
-
+    from application.actions.http_messages import Response
     from application.actions.http_reading import Body
 
 _SECONDS = 30.0
@@ -64,7 +63,7 @@ class _Listening:
         self.status = 0
         self.enough = False
 
-    async def read(self, response: httpx.Response, limits: Limits) -> Body:
+    async def read(self, response: Response, limits: Limits) -> Body:
         """Read events; the body of an answer that is no stream is kept as it is."""
         from application.actions.http_reading import Body, decoded, read_body
 
@@ -78,15 +77,15 @@ class _Listening:
                     break
         return body
 
-    def check(self, response: httpx.Response, content: bytes) -> None:
+    def check(self, response: Response, content: bytes) -> None:
         """ActionError `protocol` when the answer is no stream of events."""
         if self.status:
             return
-        kind = response.headers.get("content-type", "nothing")
+        kind = response.header(b"content-type") or "nothing"
         words = content[:500].decode("utf-8", "replace")
         raise ActionError(
             "protocol",
-            f"the answer is no stream of events: {response.status_code}, {kind[:100]}{f': {words}' if words else ''}",
+            f"the answer is no stream of events: {response.status}, {kind[:100]}{f': {words}' if words else ''}",
             hint="a stream is 200 with the content type text/event-stream",
         )
 
@@ -110,13 +109,13 @@ class _Listening:
         when = when or (f"among {self._count}" if self._count == len(self._events) else "before the stream ended")
         return "\n".join((f"no {wanted} {when}", *([self._why] if self._why else []), *came))
 
-    def _begin(self, response: httpx.Response) -> None:
+    def _begin(self, response: Response) -> None:
         from application.actions.http_headers import shown
         from application.actions.sse_parser import EventParser
 
-        self.status = response.status_code
+        self.status = response.status
         self._parser = EventParser(self._context.limits.stream_message_bytes, self._last_id)
-        headers = [(name.decode("latin-1"), value.decode("utf-8", "replace")) for name, value in response.headers.raw]
+        headers = [(name.decode("latin-1"), value.decode("utf-8", "replace")) for name, value in response.headers]
         self._context.exchange["response"] = {"status": self.status, "headers": shown(headers), "body": ""}
 
     def _take(self, part: bytes) -> bool:
@@ -157,9 +156,9 @@ class _Listening:
         return self.enough or by_count
 
 
-def _is_stream(response: httpx.Response) -> bool:
-    kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
-    return response.status_code == 200 and kind == "text/event-stream"
+def _is_stream(response: Response) -> bool:
+    kind = response.header(b"content-type").partition(";")[0].strip().lower()
+    return response.status == 200 and kind == "text/event-stream"
 
 
 def _headers(value: Any, last: str | None) -> Any:

@@ -77,8 +77,8 @@ class _Talk:
 
     async def _connect(self, act: Mapping[str, Any]) -> None:
         from application.actions.http_client import client_of
+        from application.actions.http_exchange import prepared, shows_request
         from application.actions.http_one import WebSocketOptions, target_of
-        from application.actions.http_request import prepared, shows_request
         from application.actions.websocket_connection import Connection
 
         context, limits = self._context, self._context.limits

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 from application.documents.language import is_template
@@ -67,6 +68,7 @@ def find_action(name: str, actions: Mapping[str, Action]) -> Action | None:
     return actions.get(name) or actions.get(f"{name.split('.', 1)[0]}.*")
 
 
+@cache
 def config_record(action: Action) -> Record:
     """The declared keys of an action as a record."""
     groups: dict[str, list[str]] = {}

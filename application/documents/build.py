@@ -14,10 +14,11 @@ from application.documents.records import branches_of
 from application.engine.action import Action, Key
 from domain.definition import Assertion, Data, FlowConfig, FlowDefinition, OnError, Path, Retry, Step, Until
 
+_FAIL = OnError()
 _FLOW_TEXTS = ("id", "description", "version", "author", "suite")
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Builder:
     """Builds one definition. Steps without an id are named by their place in the order of the document: `step_<n>`."""
 
@@ -106,6 +107,8 @@ class Builder:
         return plain, bodies
 
     def _on_error(self, value: dict[str, Any], path: Path) -> OnError:
+        if "on_error" not in value and "error_steps" not in value:
+            return _FAIL
         given = value.get("on_error", {})
         block: dict[str, Any] = {"action": given} if isinstance(given, str) else given
         place = (*path, "on_error", "error_steps") if "error_steps" in block else (*path, "error_steps")
@@ -116,7 +119,9 @@ class Builder:
         return self._written(value[name], (*path, name)) if name in value else None
 
     def _words(self, value: dict[str, Any], name: str, path: Path) -> tuple[str, ...]:
-        given = value.get(name, [])
+        if name not in value:
+            return ()
+        given = value[name]
         if not isinstance(given, list):
             return (self._written(given, (*path, name)),)
         return tuple(self._written(item, (*path, name, index)) for index, item in enumerate(given))

@@ -10,7 +10,6 @@ from application.documents.actions import config_record, find_action
 from application.documents.grammar import FLOW, RETRY_KINDS, STEP
 from application.documents.language import Fault, expression_faults, template_faults
 from application.documents.quotes import quote_remedy
-from application.documents.records import Record
 from application.documents.report import Report
 from application.documents.shapes import IDENTIFIER
 from application.documents.source import did_you_mean
@@ -29,7 +28,6 @@ class Check:
     ids: dict[str, Path] = field(default_factory=dict)
     count: int = 0
     default_retry: bool = False
-    _records: dict[str, Record] = field(default_factory=dict)
 
     def flow(self, value: Any) -> None:
         """Check everything below `flow:`."""
@@ -109,12 +107,7 @@ class Check:
         config = step.get("config", {})
         if isinstance(config, dict):
             place = (*path, "config") if "config" in step else (*path, "action")
-            self._record(action).check(config, place, self)
-
-    def _record(self, action: Action) -> Record:
-        if action.name not in self._records:
-            self._records[action.name] = config_record(action)
-        return self._records[action.name]
+            config_record(action).check(config, place, self)
 
     def _on_error(self, step: dict[str, Any], path: Path) -> None:
         block = step.get("on_error")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 _ROOT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -49,6 +50,7 @@ def expression_faults(text: str) -> tuple[Fault, ...]:
     return ()
 
 
+@lru_cache(maxsize=1024)
 def template_names(text: str) -> frozenset[str]:
     """The root names that a text's templates read; none if they cannot be parsed."""
     if "{" not in text or template_faults(text):
@@ -58,6 +60,7 @@ def template_names(text: str) -> frozenset[str]:
     return frozenset(language_names(text))
 
 
+@lru_cache(maxsize=1024)
 def expression_names(text: str) -> frozenset[str]:
     """The root names that an expression reads, those of templates inside it included; none if it cannot be parsed."""
     if expression_faults(text):

@@ -23,10 +23,11 @@ _SKIPPED = frozenset(
 def lint(report: Report) -> None:
     """Warn of hard-coded credentials, unused variables and ignored blocks."""
     flow = report.document.value
-    for path, text in texts(flow, ()):
-        if not _SKIPPED & set(path):
+    found = texts(flow, ())
+    for path, text in found:
+        if _SKIPPED.isdisjoint(path):
             _credential(report, path, text)
-    _unused(report, flow)
+    _unused(report, flow, found)
     if "graph" in flow:
         report.warn(("graph",), '"graph" is ignored', "it is the picture of an editor and changes nothing", key=True)
 
@@ -35,7 +36,7 @@ def _credential(report: Report, path: Path, text: str) -> None:
     if not text.strip() or _names_a_place(path):
         return
     name = str(path[-1])
-    url = _URL_PASSWORD.search(text)
+    url = _URL_PASSWORD.search(text) if "://" in text else None
     if url and not is_template(url.group(1)):
         title = f'"{name}" holds a password in a URL'
     elif _SECRET_KEY.search(name) and not is_template(text):
@@ -58,12 +59,11 @@ def _variable(name: str) -> str:
     return re.sub(r"\W+", "_", name).strip("_").upper() or "SECRET"
 
 
-def _unused(report: Report, flow: dict[str, Any]) -> None:
+def _unused(report: Report, flow: dict[str, Any], found: list[tuple[Path, str]]) -> None:
     """Variables of `env` whose name stands nowhere else; a flow that calls flows may hand all of them on."""
-    found = list(texts(flow, ()))
-    if any(path[-1] == "action" and text == "run_flow" for path, text in found):
+    if not flow.get("env") or any(path[-1] == "action" and text == "run_flow" for path, text in found):
         return
-    for name in flow.get("env", {}):
+    for name in flow["env"]:
         word = re.compile(rf"\b{re.escape(name)}\b")
         if not any(path != ("env", name) and word.search(text) for path, text in found):
             report.warn(("env", name), f'Nothing reads the variable "{name}"', "remove it, or use it", key=True)

@@ -22,11 +22,13 @@ QUOTE = "put this value in quotes"
 QUOTE_ITEM = "put this whole item in quotes"
 
 _MERGE = "<<"
+_ROOT = "flow"
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Document:
-    """One document: its value, and for each path where its value and its key stand. `texts` has numbers as they are written."""
+    """One document: its value, and for each path where its value and its key stand. `texts` has numbers as they are written.
+    `flow` is the part below the key of that name, with paths of its own."""
 
     source: Source
     value: Any = None
@@ -34,17 +36,18 @@ class Document:
     keys: dict[Path, Position] = field(default_factory=dict)
     texts: dict[Path, str] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
+    flow: Document | None = None
 
-    def below(self, root: Path) -> Document:
-        """The part of the document under a path, with paths counted from there."""
+    def below_flow(self) -> Document:
+        """The part of the document below `flow`, with paths counted from there."""
+        if self.flow is not None:
+            return self.flow
+        places = _cut(self.positions), _cut(self.keys), _cut(self.texts)
+        return Document(self.source, self.value[_ROOT], *places, self.problems)
 
-        def cut(places: Mapping[Path, Any]) -> dict[Path, Any]:
-            return {path[len(root) :]: at for path, at in places.items() if path[: len(root)] == root}
 
-        value = self.value
-        for key in root:
-            value = value[key]
-        return Document(self.source, value, cut(self.positions), cut(self.keys), cut(self.texts), self.problems)
+def _cut(places: Mapping[Path, Any]) -> dict[Path, Any]:
+    return {path[1:]: at for path, at in places.items() if path[:1] == (_ROOT,)}
 
 
 def read(data: str | bytes, file: str = "<flow>", limits: Limits = LIMITS) -> Document:
@@ -52,29 +55,33 @@ def read(data: str | bytes, file: str = "<flow>", limits: Limits = LIMITS) -> Do
     stream = scan(decode(data, file, limits), limits)
     document = Document(stream.source)
     if stream.events:
-        document.value = _Builder(stream, document).node(0, ())[0]
+        document.value = _Builder(stream, document, whole=True).node(0, ())[0]
     return document
 
 
 class _Builder:
     """Builds by index into the events; an alias builds the node it names once more (the scan has bounded how much)."""
 
-    def __init__(self, stream: Stream, document: Document) -> None:
+    def __init__(self, stream: Stream, document: Document, *, whole: bool = False) -> None:
+        """`whole` documents keep what is below `flow` as a document of its own."""
+        self._stream = stream
         self._events = stream.events
         self._targets = stream.targets
         self._document = document
+        self._whole = whole
 
     def node(self, index: int, path: Path) -> tuple[Any, int]:
         """The value of the node that begins at `index`, and the index after it."""
         event = self._events[index]
-        if isinstance(event, yaml.AliasEvent):
+        kind = type(event)
+        if kind is yaml.AliasEvent:
             value, _ = self.node(self._targets[index], path)
             self._document.positions[path] = place(event)
             return value, index + 1
         self._document.positions[path] = place(event)
-        if isinstance(event, yaml.ScalarEvent):
+        if kind is yaml.ScalarEvent:
             return self._scalar(event, path), index + 1
-        if isinstance(event, yaml.SequenceStartEvent):
+        if kind is yaml.SequenceStartEvent:
             return self._sequence(index + 1, path)
         return self._mapping(index, path)
 
@@ -92,7 +99,7 @@ class _Builder:
 
     def _sequence(self, index: int, path: Path) -> tuple[list[Any], int]:
         items: list[Any] = []
-        while not isinstance(self._events[index], yaml.SequenceEndEvent):
+        while type(self._events[index]) is not yaml.SequenceEndEvent:
             item, index = self.node(index, (*path, len(items)))
             items.append(item)
         return items, index + 1
@@ -101,7 +108,7 @@ class _Builder:
         own: dict[str, Any] = {}
         merges: list[int] = []
         index = start + 1
-        while not isinstance(self._events[index], yaml.MappingEndEvent):
+        while type(self._events[index]) is not yaml.MappingEndEvent:
             key_event = self._events[index]
             key = self._key(index, start)
             if key is None:
@@ -114,22 +121,30 @@ class _Builder:
                 self._twice(key_event, (*path, key), key)
                 index = self._skip(index + 1)
             else:
-                self._document.keys[(*path, key)] = place(key_event)
-                own[key], index = self.node(index + 1, (*path, key))
+                below = (*path, key)
+                self._document.keys[below] = place(key_event)
+                own[key], index = self._flow(index + 1) if self._whole and below == (_ROOT,) else self.node(index + 1, below)
         for merge in merges:
             self._merge(merge, path, own)
         return own, index + 1
 
+    def _flow(self, index: int) -> tuple[Any, int]:
+        """What is below `flow`, kept apart, so that its many paths need not be cut afterwards."""
+        inner = self._document.flow = Document(self._document.source, problems=self._document.problems)
+        inner.value, after = _Builder(self._stream, inner).node(index, ())
+        self._document.positions[(_ROOT,)] = inner.positions[()]
+        return inner.value, after
+
     def _key(self, index: int, start: int) -> str | None:
         """A key as text (`200:` and `on:` are the texts 200 and on); None, with a problem, for anything else."""
         event = self._events[index]
-        if isinstance(event, yaml.AliasEvent):
+        if type(event) is yaml.AliasEvent:
             event = self._events[self._targets[index]]
-        if not isinstance(event, yaml.ScalarEvent):
+        if type(event) is not yaml.ScalarEvent:
             self._no_key(self._events[index], self._events[start])
             return None
         key = str(event.value)
-        if event.style in (None, "") and key.count("${") + key.count("{{") > key.count("}"):
+        if "{" in key and event.style in (None, "") and key.count("${") + key.count("{{") > key.count("}"):
             self._problem(event, "YAML splits this template at its colon", QUOTE_ITEM)
             return None
         return key
@@ -149,7 +164,7 @@ class _Builder:
         """Add the keys of merged mappings that are not given already (https://yaml.org/type/merge.html)."""
         event = self._events[index]
         document = Document(self._document.source, problems=self._document.problems)
-        value, _ = _Builder(Stream(document.source, self._events, self._targets), document).node(index, ())
+        value, _ = _Builder(self._stream, document).node(index, ())
         listed = isinstance(value, list)
         taken: set[Path] = set()
         for number, part in enumerate(value if listed else [value]):

@@ -11,7 +11,7 @@ from application.documents.source import did_you_mean, meant
 from domain.definition import Path
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class ListOf(Shape):
     """A list; with `single`, one item may stand without a list."""
 
@@ -34,7 +34,7 @@ class ListOf(Shape):
         return {"anyOf": [listed, self.item.schema()]} if self.single else listed
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class MapOf(Shape):
     """A mapping from names to values of one shape."""
 
@@ -56,7 +56,7 @@ class MapOf(Shape):
         return {"type": "object", "propertyNames": names, "additionalProperties": self.value.schema()}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Either(Shape):
     """The first of several shapes that fits."""
 
@@ -76,7 +76,7 @@ class Either(Shape):
         return {"anyOf": [shape.schema() for shape in self.shapes]}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Steps(Shape):
     """A list of steps, checked by whoever knows the actions."""
 
@@ -116,7 +116,7 @@ class Branches(Shape):
         return {"anyOf": [_BRANCH_MAP.schema(), _BRANCH_LIST.schema()]}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Key:
     """One key of a record. `planned` keys are refused with a word about later versions."""
 
@@ -126,7 +126,7 @@ class Key:
     planned: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Record(Shape):
     """A mapping with known keys. `one_of` are groups of which one key must be given."""
 

@@ -9,7 +9,7 @@ from domain.definition import Path, Position
 from domain.errors import InvalidFlow, Problem
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Report:
     """All problems of one document, errors and warnings apart; no more than a screenful is of use to anyone."""
 

@@ -22,7 +22,7 @@ from domain.limits import LIMITS, Limits
 _CORE = "tag:yaml.org,2002:"
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Stream:
     """The events of one safe document. `targets` says, for the index of an alias, where the node it repeats begins."""
 
@@ -31,7 +31,7 @@ class Stream:
     targets: dict[int, int] = field(default_factory=dict)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class _Cost:
     """What a node amounts to with its aliases expanded."""
 
@@ -39,10 +39,12 @@ class _Cost:
     size: int = 0
     height: int = 0
 
-    def add(self, child: _Cost) -> None:
-        self.nodes += child.nodes
-        self.size += child.size
-        self.height = max(self.height, child.height + 1)
+    def add(self, nodes: int, size: int, height: int) -> None:
+        """A child of so much."""
+        self.nodes += nodes
+        self.size += size
+        if height >= self.height:
+            self.height = height + 1
 
 
 def decode(data: str | bytes, file: str, limits: Limits = LIMITS) -> Source:
@@ -86,7 +88,7 @@ def scan(source: Source, limits: Limits = LIMITS) -> Stream:
 def place(event: Any) -> Position:
     """Where an event begins; for quoted text where its content begins."""
     mark = event.start_mark
-    quote = isinstance(event, yaml.ScalarEvent) and event.style in ("'", '"')
+    quote = type(event) is yaml.ScalarEvent and event.style in ("'", '"')
     return Position(mark.line + 1, mark.column + 1 + quote)
 
 
@@ -126,20 +128,22 @@ class _Scanner:
             raise self._refuse(event, "A second document begins here", "keep one document in each file")
 
     def _scalar(self, event: Any) -> None:
-        self._tag(event, SCALAR_TAGS)
-        size = len(event.value.encode())
+        if event.tag is not None:
+            self._tag(event, SCALAR_TAGS)
+        value = event.value
+        size = len(value) if value.isascii() else len(value.encode())
         if size > self._limits.string_bytes:
             title = f"A text of {size:,} bytes; at most {self._limits.string_bytes:,} are read"
             raise self._refuse(event, title, "keep long texts in a file of their own")
-        if "\0" in event.value:
+        if "\0" in value:
             raise self._refuse(event, "A text may not hold the character U+0000")
-        cost = _Cost(size=size)
         if event.anchor:
-            self._anchors[event.anchor] = (len(self.stream.events), cost)
-        self._count(event, cost)
+            self._anchors[event.anchor] = (len(self.stream.events), _Cost(size=size))
+        self._count(event, 1, size, 0)
 
     def _begin(self, event: Any) -> None:
-        self._tag(event, COLLECTION_TAGS)
+        if event.tag is not None:
+            self._tag(event, COLLECTION_TAGS)
         if event.anchor:
             self._anchors[event.anchor] = (len(self.stream.events), None)
         self._open.append((_Cost(), event.anchor))
@@ -151,7 +155,7 @@ class _Scanner:
         cost, anchor = self._open.pop()
         if anchor and self._anchors[anchor][1] is None:
             self._anchors[anchor] = (self._anchors[anchor][0], cost)
-        self._open[-1][0].add(cost)
+        self._open[-1][0].add(cost.nodes, cost.size, cost.height)
 
     def _alias(self, event: Any) -> None:
         if event.anchor not in self._anchors:
@@ -161,15 +165,16 @@ class _Scanner:
             raise self._refuse(event, f"*{event.anchor} would repeat itself without end", "repeat only what is complete above")
         self.stream.targets[len(self.stream.events)] = index
         self._depth(event, len(self._open) - 1 + cost.height)
-        self._count(event, cost)
+        self._count(event, cost.nodes, cost.size, cost.height)
 
     def _unknown_alias(self, event: Any) -> str:
         line = self._source.line(event.start_mark.line + 1)
         return f"if * belongs to the value, {quote_remedy(line)}"
 
-    def _count(self, event: Any, cost: _Cost) -> None:
-        self._open[-1][0].add(cost)
-        self._total.add(cost)
+    def _count(self, event: Any, nodes: int, size: int, height: int) -> None:
+        self._open[-1][0].add(nodes, size, height)
+        self._total.nodes += nodes
+        self._total.size += size
         self._within(event)
 
     def _within(self, event: Any) -> None:
@@ -186,7 +191,7 @@ class _Scanner:
             raise self._refuse(event, f"Values are nested more than {self._limits.document_depth} deep", "nest less deeply")
 
     def _tag(self, event: Any, allowed: frozenset[str]) -> None:
-        if event.tag is None or event.tag in allowed:
+        if event.tag in allowed:
             return
         shown = event.tag.replace(_CORE, "!!", 1) if event.tag.startswith(_CORE) else event.tag
         line = self._source.line(event.start_mark.line + 1)

@@ -22,7 +22,7 @@ _BUILT_INS = (
 BUILT_INS = frozenset(_BUILT_INS.split())
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class _Read:
     """A text that reads names, with those that only it knows. `anything`: it may know others that cannot be listed;
     `afterwards`: it is looked at when the step's nested steps have run."""
@@ -35,7 +35,7 @@ class _Read:
     afterwards: bool = False
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Scope:
     """What is defined so far while the steps are walked in order. `closed`: no variable can come from outside."""
 
@@ -79,14 +79,15 @@ class Scope:
         for read in reads:
             if not read.afterwards:
                 self._check(read)
-        self._bodies(step, action)
+        if step.bodies:
+            self._bodies(step, action)
         for read in reads:
             if read.afterwards:
                 self._check(read)
-        self._define(step)
-        outside = set(self.known)
+        left = defines(step)
+        self.known |= left
+        self.later -= left
         self._steps(step.on_error.error_steps)
-        self.known |= outside
 
     def _bodies(self, step: Step, action: Action | None) -> None:
         """Each body knows the names outside and its own; afterwards all that they leave behind is known."""
@@ -99,32 +100,34 @@ class Scope:
             left |= self.known - (own - outside)
         self.known = left
 
-    def _define(self, step: Step) -> None:
-        self.known |= defines(step)
-        self.later -= defines(step)
-
     def _reads(self, step: Step, action: Action | None) -> Iterator[_Read]:
         result = frozenset(action.result if action else ())
-        anything = not result or not all(name.isidentifier() for name in result)
         for key in ("name", "description"):
             text = getattr(step, key) or ""
-            yield _Read((*step.path, key), text, template_names(text))
+            if is_template(text):
+                yield _Read((*step.path, key), text, template_names(text))
         if step.when is not None:
             yield _Read((*step.path, "when"), step.when, expression_names(step.when))
         for path, text in texts(dict(step.config), (*step.path, "config")):
-            yield self._config_read(action, path, text, result)
+            read = self._config_read(action, path, text, result)
+            if read is not None:
+                yield read
+        anything = not result or not all(name.isidentifier() for name in result)
         extra = result | set(step.output) | {step.id}
         for path, text in _result_expressions(step):
             yield _Read(path, text, expression_names(text), extra, anything, afterwards=True)
 
-    def _config_read(self, action: Action | None, path: Path, text: str, result: frozenset[str]) -> _Read:
+    def _config_read(self, action: Action | None, path: Path, text: str, result: frozenset[str]) -> _Read | None:
+        """What a text of the config reads; None for most, which read nothing."""
         name = str(path[path.index("config") + 1]) if "config" in path else ""
         key = action.keys.get(name) if action else None
         if action is None or key is None:
-            return _Read(path, text, template_names(text))
+            return _Read(path, text, template_names(text)) if is_template(text) else None
         own = name in action.unresolved
         expression = "expression" in key.types and not ("string" in key.types and is_template(text))
         names = expression_names(text) if expression else template_names(text)
+        if not names:
+            return None
         known = frozenset(action.names.get(name, ())) | result
         later = name in action.after_bodies
         return _Read(

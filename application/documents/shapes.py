@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -64,7 +63,7 @@ class Shape:
         return {}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Text(Shape):
     """A string with templates. Numbers count as they are written, so that `version: 1.10` needs no quotes."""
 
@@ -124,7 +123,7 @@ class Bool(Shape):
         return {"type": "boolean"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Integer(Shape):
     minimum: int | None = None
     maximum: int | None = None
@@ -201,7 +200,7 @@ class OutputPath(Shape):
         return {"type": "string", "minLength": 1}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Choice(Shape):
     options: tuple[str, ...] = ()
 
@@ -248,16 +247,22 @@ class Listed(Anything):
         return {"type": "array"}
 
 
-def texts(value: Any, path: Path) -> Iterable[tuple[Path, str]]:
-    """Every string in a value with its path."""
+def texts(value: Any, path: Path) -> list[tuple[Path, str]]:
+    """Every string in a value with its path, in order."""
+    found: list[tuple[Path, str]] = []
+    _collect(value, path, found)
+    return found
+
+
+def _collect(value: Any, path: Path, found: list[tuple[Path, str]]) -> None:
     if isinstance(value, str):
-        yield path, value
+        found.append((path, value))
     elif isinstance(value, dict):
         for key, item in value.items():
-            yield from texts(item, (*path, key))
+            _collect(item, (*path, key), found)
     elif isinstance(value, list):
         for index, item in enumerate(value):
-            yield from texts(item, (*path, index))
+            _collect(item, (*path, index), found)
 
 
 def name_of(path: Path) -> str:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from application.engine.bodies import Bodies
-from application.engine.calls import Call
-from application.engine.egress import ExecutionPolicy
 from application.engine.errors import ActionError, ActionFailed
 from domain.limits import LIMITS, Limits
+
+if TYPE_CHECKING:  # whoever validates a flow needs neither asyncio nor addresses
+    from pathlib import Path
+
+    from application.engine.bodies import Bodies
+    from application.engine.calls import Call
+    from application.engine.egress import ExecutionPolicy
 
 __all__ = ["Action", "ActionContext", "ActionError", "ActionFailed", "KeptNames", "Key", "Run", "ValueType"]
 
@@ -20,7 +23,7 @@ ValueType = Literal[
 ]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Key:
     """One config key of an action: its accepted types (templates are always accepted), and what it means."""
 
@@ -53,7 +56,7 @@ def _keep_none(names: Mapping[str, Any]) -> KeptNames:
     raise NotImplementedError("this context keeps no names")
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class ActionContext:
     """What an action may use. One object an execution of a step; `resources` lives as long as the execution.
 
@@ -97,7 +100,7 @@ class Run(Protocol):
     def __call__(self, config: Mapping[str, Any], context: ActionContext) -> Awaitable[Mapping[str, Any]]: ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Action:
     """One action type. `module_for` is not needed: `run` imports its client library when first called."""
 

@@ -26,7 +26,7 @@ Stop = Literal["cancelled", "timed_out", "lost", "drain"]
 """Why an attempt is stopped from outside. After `lost` and `drain` its teardown belongs to another worker."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class AttemptResult:
     """How an attempt ended; `stopped` says why it has no verdict of its own. `outputs` are not masked."""
 

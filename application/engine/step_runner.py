@@ -29,7 +29,7 @@ ONCE = Retry(max_attempts=1)
 logger = logging.getLogger("testmesh.engine")
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Surroundings:
     """What all steps of one attempt share."""
 
@@ -67,7 +67,7 @@ async def close_all(resources: dict[str, Any]) -> None:
             await close()
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class _Made:
     """One try with what it left behind."""
 

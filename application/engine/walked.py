@@ -20,7 +20,7 @@ class Ran(Protocol):
     def outputs(self) -> Mapping[str, Any]: ...
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Walked:
     """Grows step by step."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from typing import Any
 
@@ -44,6 +43,8 @@ def unread_names(command: click.Command) -> list[str]:
     warnings = [f"warning: {text}" for text in unknown_names(os.environ)]
     for name in sorted(os.environ):
         if name.startswith("TESTMESH_OPT_") and name not in known:
+            import difflib
+
             near = difflib.get_close_matches(name, known, 1)
             hint = f"; did you mean {near[0]}?" if near else ""
             warnings.append(f"warning: {name} is not an option of `testmesh {command.name}`{hint}")

@@ -197,7 +197,7 @@ def columns_of(data: Data, file: FlowFile) -> tuple[str, ...] | None:
 
 def _is_text(text: str) -> bool:
     """Whether it came as UTF-8: other bytes of names and arguments arrive as lone surrogates, which no record takes."""
-    return not any("\ud800" <= character <= "\udfff" for character in text)
+    return text.isascii() or not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _wanted(options: Mapping[str, Any]) -> Callable[[FlowDefinition], bool]:

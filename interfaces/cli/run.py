@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from interfaces.cli import garbage
 from interfaces.cli.errors import ExitCode, fail, of_verdicts, worst
 from interfaces.cli.options import DURATION, from_environment, unread_names
 from interfaces.cli.terminal import patient, printable, say
@@ -61,11 +62,11 @@ _HALTS = {"interrupted": ExitCode.INTERRUPTED, "time_limit": ExitCode.TIME_LIMIT
 @click.option("--url", help="The server. Default: TESTMESH_URL, testmesh.yaml, then the credentials of `testmesh up`.")
 def run(paths: tuple[str, ...], **options: Any) -> int:
     """Run flow files, folders, globs, or - for standard input. Without PATHS: those of testmesh.yaml, or this folder."""
+    garbage.spare()
     from interfaces.cli.plan import plan
     from interfaces.cli.reports.model import Collector
-    from interfaces.cli.reports.writers import parse_report
 
-    reports = [parse_report(report) for report in options["reports"]]
+    reports = _reports(options["reports"])
     environ = {} if options["remote"] else os.environ
     local = _local_options(options)
     flows, warnings = plan(paths, options, strict=True, environ=environ)
@@ -76,7 +77,7 @@ def run(paths: tuple[str, ...], **options: Any) -> int:
     if not flows:
         print("nothing failed last time" if options["last_failed"] else "no flow was selected", file=sys.stderr)
         return ExitCode.NOTHING
-    _spare_the_collector()
+    garbage.settle()
     collector = Collector()
     runner, view = (_remote if options["remote"] else _local)(flows, paths, options, local, collector)
     refusal = _driven(runner, collector, view)
@@ -121,12 +122,12 @@ def _remember(executions: Collected, paths: Sequence[str]) -> None:
     LastRun(find_project(paths)[1]).keep((file, verdict, case) for _, verdict, file, case in executions.ends())
 
 
-def _spare_the_collector() -> None:
-    """What a run makes lives as long as the run: looking through all of it again and again would cost a tenth of the time."""
-    import gc
+def _reports(wanted: Sequence[str]) -> list[tuple[str, Path]]:
+    if not wanted:
+        return []
+    from interfaces.cli.reports.writers import parse_report
 
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
+    return [parse_report(report) for report in wanted]
 
 
 def _driven(runner: Any, collector: Any, view: Any) -> Refusal | None:

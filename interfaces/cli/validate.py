@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from interfaces.cli import garbage
 from interfaces.cli.errors import ExitCode
 from interfaces.cli.terminal import printable
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 @click.option("-e", "--env", "environment", help="An environment of testmesh.yaml whose names are known.")
 def validate(paths: tuple[str, ...], form: str, strict: bool, environment: str | None) -> int:
     """Check flow files, folders, globs or - (standard input)."""
+    garbage.spare()
     from application.actions.registry import ACTIONS
     from application.flow_documents import flow_files, read_flow
     from domain.errors import InvalidFlow, Problem

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
@@ -9,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from application.excerpts import fit, fit_outcome, fits
+from application.excerpts import fit, fit_outcome, fits, plain, plain_outcome
+from domain.outcome import AssertionOutcome, StepError, StepOutcome, Try
 from interfaces.cli.reports.failure import failure_text
 from interfaces.cli.reports.model import Execution, Step
 
@@ -34,7 +37,7 @@ def check(number: int, passed: bool = True, value: Any = 1) -> dict[str, Any]:
 
 def outcome(checks: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
     made = {"number": 1, "verdict": "failed", "duration_ms": 1.0, "error": None, "assertions": checks}
-    rest = {"outputs": {}, "result": None, "error": None, "reason": None, "exchange": None}
+    rest = {"outputs": {}, "result": None, "error": None, "reason": None, "exchange": None, "file": None}
     return {"verdict": "failed", "duration_ms": 1.0, "tries": [made], **rest, **more}
 
 
@@ -76,3 +79,61 @@ def test_whatever_it_was_it_fits_and_can_be_shown(values: list[Any], result: Any
     orjson.dumps(record)
     failure_text(Execution("id"), Step("s", "steps", 1, "s", "say", 1, "failed", 1.0, record), {})
     assert fits(fit({"one": values, "two": result}))
+
+
+@pytest.mark.parametrize(
+    ("value", "kept"),
+    [
+        ({"a": [1, 2.5, None, True, "ü"], "b": {}}, {"a": [1, 2.5, None, True, "ü"], "b": {}}),
+        ({"a": float("nan"), "b": [float("-inf"), None]}, {"a": "nan", "b": ["-inf", None]}),
+        ([2**64 - 1, -(2**63), 2**64, 10**30], [2**64 - 1, -(2**63), str(2**64), str(10**30)]),
+        (("x\x00y", "\ud800", "\\u0000"), ["x\ufffdy", "?", "\\u0000"]),
+        ({1: {2: "x"}, "\x00": b"\xff"}, {"1": {"2": "x"}, "\ufffd": "\ufffd"}),
+        ({"at": datetime(2026, 1, 2, tzinfo=UTC), "step": {3}}, {"at": "2026-01-02 00:00:00+00:00", "step": [3]}),
+    ],
+)
+def test_a_value_becomes_what_every_store_keeps(value: Any, kept: Any) -> None:
+    assert plain(value) == kept
+    assert orjson.loads(orjson.dumps(plain(value))) == kept
+
+
+def test_a_plain_value_is_a_copy() -> None:
+    value = {"a": [1]}
+    copy = plain(value)
+    value["a"].append(2)
+    assert copy == {"a": [1]}
+
+
+def test_an_outcome_is_recorded_by_field() -> None:
+    checks = (AssertionOutcome("a == b", False, expected=float("inf"), values=(("a", "\x00"),)),)
+    tried = StepOutcome("failed", 1.0, (Try(1, "failed", 1.0, StepError("dns", "m"), checks),), {"n": 10**30}, [None])
+    assert plain_outcome(tried) == {
+        **outcome([]),
+        "outputs": {"n": str(10**30)},
+        "result": [None],
+        "tries": [
+            {
+                "number": 1,
+                "verdict": "failed",
+                "duration_ms": 1.0,
+                "error": {"kind": "dns", "message": "m", "hint": None, "line": None, "column": None, "excerpt": None},
+                "assertions": [
+                    {
+                        "expression": "a == b",
+                        "passed": False,
+                        "message": None,
+                        "error": None,
+                        "line": 0,
+                        "column": 0,
+                        "offset": 0,
+                        "expected": "inf",
+                        "actual": None,
+                        "operator": "",
+                        "values": [["a", "\ufffd"]],
+                        "diff": [],
+                    }
+                ],
+            }
+        ],
+    }
+    assert list(plain_outcome(tried)) == [one.name for one in fields(StepOutcome)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-_OWN = ("originator_id", "originator_version", "timestamp", "state", "request_digest")
+_OWN = frozenset({"originator_id", "originator_version", "timestamp", "state", "request_digest"})
 
 
 def plain_event(event: Any, position: int) -> dict[str, Any]:

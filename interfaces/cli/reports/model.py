@@ -16,7 +16,7 @@ KEPT = 500
 PASSED = ("passed", "passed_on_retry")
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Step:
     """One step of one attempt."""
 
@@ -60,7 +60,7 @@ class Step:
         return [check for made in tries[-1:] for check in made["assertions"] if not check["passed"]]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Execution:
     """One execution of a flow."""
 
@@ -240,54 +240,54 @@ class Fold:
         """Apply one event; those that nothing is known about change nothing."""
         apply = getattr(cls, "_" + event["topic"].split(".", 1)[1], None)
         if apply is not None:
-            apply(execution, event["event"], datetime.fromisoformat(event["at"]))
+            apply(execution, event["event"], event["at"])
 
     @staticmethod
-    def _requested(execution: Execution, data: Mapping[str, Any], at: datetime) -> None:
+    def _requested(execution: Execution, data: Mapping[str, Any], at: str) -> None:
         execution.name, execution.file, execution.seed = data["flow_name"], data["file"], data["seed"]
         execution.case = data.get("case", "")
-        execution.requested_at = at
+        execution.requested_at = datetime.fromisoformat(at)
 
     @staticmethod
-    def _attempt_started(execution: Execution, data: Mapping[str, Any], at: datetime) -> None:
+    def _attempt_started(execution: Execution, data: Mapping[str, Any], at: str) -> None:
         execution.status, execution.attempt = "running", data["attempt"]
-        execution.started_at = execution.started_at or at
+        execution.started_at = execution.started_at or datetime.fromisoformat(at)
 
     @staticmethod
-    def _step_started(execution: Execution, data: Mapping[str, Any], at: datetime) -> None:
+    def _step_started(execution: Execution, data: Mapping[str, Any], at: str) -> None:
         execution.steps.append(Step(data["path"], data["phase"], data["number"], data["name"], data["action"], data["attempt"]))
 
     @staticmethod
-    def _log_written(execution: Execution, data: Mapping[str, Any], at: datetime) -> None:
+    def _log_written(execution: Execution, data: Mapping[str, Any], at: str) -> None:
         step = _step(execution, data)
         if step is not None:
             step.logs.extend(data["lines"])
 
     @staticmethod
-    def _step_finished(execution: Execution, data: Mapping[str, Any], at: datetime) -> None:
+    def _step_finished(execution: Execution, data: Mapping[str, Any], at: str) -> None:
         step = _step(execution, data)
         if step is not None:
             step.outcome = data["outcome"]
             step.verdict, step.duration_ms = step.outcome["verdict"], step.outcome["duration_ms"]
 
     @staticmethod
-    def _teardown_finished(execution: Execution, data: Mapping[str, Any], at: datetime) -> None:
+    def _teardown_finished(execution: Execution, data: Mapping[str, Any], at: str) -> None:
         execution.teardown = data["verdict"]
 
     @staticmethod
-    def _attempt_abandoned(execution: Execution, data: Mapping[str, Any], at: datetime) -> None:
+    def _attempt_abandoned(execution: Execution, data: Mapping[str, Any], at: str) -> None:
         execution.status = "owes teardown"
         for step in execution.steps:
             if step.verdict == "running":
                 step.verdict = "lost"
 
     @staticmethod
-    def _requeued(execution: Execution, data: Mapping[str, Any], at: datetime) -> None:
+    def _requeued(execution: Execution, data: Mapping[str, Any], at: str) -> None:
         execution.status, execution.attempt = "queued", data["attempt"]
 
     @staticmethod
-    def _finished(execution: Execution, data: Mapping[str, Any], at: datetime) -> None:
-        execution.status, execution.finished_at = "finished", at
+    def _finished(execution: Execution, data: Mapping[str, Any], at: str) -> None:
+        execution.status, execution.finished_at = "finished", datetime.fromisoformat(at)
         execution.verdict, execution.cause, execution.message = data["verdict"], data["cause"], data["message"]
         execution.outputs = data["outputs"]
 

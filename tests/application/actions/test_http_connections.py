@@ -215,6 +215,26 @@ asyncio.run(main())
     assert done.stdout.startswith("config install the extra: pip install 'testmesh[http2]'"), done.stderr
 
 
+def test_a_request_in_http1_loads_no_httpx() -> None:
+    program = """
+import asyncio, sys
+from application.actions.http_request import HTTP_REQUEST
+from tests.support.action_context import Bench
+from tests.support.http_server import always, http_server, reply
+async def main():
+    steps = Bench()
+    async with http_server(always(reply("in", headers=[("Set-Cookie", "a=1")]))) as server:
+        config = {"method": "POST", "url": server.url, "json": {}, "auth": {"type": "basic", "username": "a"}}
+        for _ in range(2):
+            print((await steps.run(HTTP_REQUEST, config))["text"], server.requests[-1].headers.get("cookie"))
+        await steps.close()
+    print(*{"httpx", "httpcore", "rich"} & set(sys.modules))
+asyncio.run(main())
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.stdout == "in None\nin a=1\n\n", done.stderr
+
+
 def test_no_client_library_is_loaded_to_know_the_action() -> None:
     program = "import sys; import application.actions.http_request, application.actions.wait_for; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()

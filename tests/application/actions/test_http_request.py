@@ -107,6 +107,8 @@ async def test_multipart_carries_values_and_files() -> None:
         ({"max_redirects": 1000}, "max_redirects"),
         ({"cert": "secret.pem"}, "PEM"),
         ({"cookies": {"a": "1; b=2"}}, "cookie"),
+        ({"cookies": {"a\x00": "1"}}, "cookie"),
+        ({"auth": {"type": "api_key", "key": "k", "name": "X\r\nInjected"}}, "header name"),
         ({"multipart": "x"}, "multipart"),
         ({"http2": True, "proxy": "http://p/"}, "proxy"),
     ],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from application.actions.registry import ACTIONS
 from application.documents.formatting import format_flow
 from application.flow_documents import normalised, read_flow
-from domain.definition import FlowDefinition
 from domain.errors import InvalidFlow
 
 EXAMPLES = sorted((Path(__file__).parents[3] / "examples").rglob("*.yaml"))
@@ -231,9 +230,9 @@ def _same(text: str, content: bytes) -> bool:
         return False
 
 
-def _meaning(text: str) -> FlowDefinition:
+def _meaning(text: str) -> dict[str, Any]:
     definition, _ = read_flow(text, actions=ACTIONS)
-    return replace(definition, source="", positions={})
+    return asdict(replace(definition, source="", positions={}))
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
