@@ -15,10 +15,13 @@ from interfaces.cli.terminal import patient, prepare_streams, silence
 
 VERBS: Mapping[str, tuple[str, str]] = {
     "run": ("run:run", "Run flows here, or on a server with --remote."),
+    "list": ("listing:list_", "List flows, their steps and tags, without running them."),
     "validate": ("validate:validate", "Check flow files and show every problem."),
     "fmt": ("formatting:fmt", "Format flow files without changing what they mean."),
     "import": ("importing:import_", "Make flows of curl commands, HAR, OpenAPI and Postman files."),
     "export": ("exporting:export", "Print flows as curl commands or a Postman collection."),
+    "env": ("env:env", "Show the variables of flows, and where each value comes from."),
+    "schema": ("schema:schema", "Print the JSON Schema of flow files, for editors."),
     "up": ("up:up", "Start everything: servers, API, projector, workers."),
     "server": ("up:server", "Run the API alone."),
     "worker": ("up:worker", "Run an execution worker alone."),

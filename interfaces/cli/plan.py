@@ -161,12 +161,18 @@ class Planner:
         at = definition.position((key,))
         self.problems.append(Problem(message, definition.file, at.line, at.column, remedy=remedy))
 
-    def _variables(self, definition: FlowDefinition, file: FlowFile) -> tuple[dict[str, Any], frozenset[str]]:
-        """What the flow is given from outside, its own `env` is added when it runs; and the names that --var gives."""
+    def sources(self, definition: FlowDefinition | None = None, file: FlowFile | None = None) -> dict[str, Mapping[str, Any]]:
+        """The sources of variables, by their names in PRECEDENCE; those of a flow's `env_file` where it is given."""
+        if definition is None or file is None:
+            return self._layers
         own: dict[str, Any] = {}
         for path in definition.env_file:
             own.update(_env_file(folder_of(file) / path))
-        values = dict(resolve(by_precedence({**self._layers, "env_file": own})).values)
+        return {**self._layers, "env_file": own}
+
+    def _variables(self, definition: FlowDefinition, file: FlowFile) -> tuple[dict[str, Any], frozenset[str]]:
+        """What the flow is given from outside, its own `env` is added when it runs; and the names that --var gives."""
+        values = dict(resolve(by_precedence(self.sources(definition, file))).values)
         for name, value in values.items():
             if not _is_text(name) or (isinstance(value, str) and not _is_text(value)):
                 raise Invalid(f"the variable {name} is not UTF-8", remedy="give bytes as base64 text")
