@@ -11,6 +11,7 @@ from application.engine.bodies import Bodies, BodyResult
 from application.engine.calls import Call, Called, checked_inputs, outputs_of, starting_values
 from application.engine.errors import ActionError
 from application.engine.lane import Lane
+from application.engine.observer import Halt
 from application.engine.once import Shared
 from application.engine.progress import Progress
 from application.engine.scope import Names
@@ -92,7 +93,7 @@ class Executor:
         self._body = asyncio.create_task(self._steps())
         if self._stop is not None:
             self._body.cancel()
-        _, pending = await asyncio.wait({self._body}, timeout=config.timeout)
+        _, pending = await asyncio.wait({self._body}, timeout=self._around.limit(config.timeout))
         if pending:
             self._message = f"the flow did not finish within {config.timeout:g} s"
             self.stop("timed_out")
@@ -122,7 +123,7 @@ class Executor:
     async def _bounded_teardown(self) -> str:
         definition = self._around.definition
         self._tearing = asyncio.create_task(self._phase("teardown", definition.teardown, keep_going=True))
-        _, pending = await asyncio.wait({self._tearing}, timeout=definition.config.teardown_timeout)
+        _, pending = await asyncio.wait({self._tearing}, timeout=self._around.limit(definition.config.teardown_timeout))
         if pending:
             self._tearing.cancel()
         try:
@@ -164,16 +165,25 @@ class Executor:
         self._number += 1
         bodies = self._bodies(step, phase, path, names, lane, around)
         runner = StepRunner(around, step, path, names, bodies, self._call_from(path, phase, names, lane, around))
+        skipped = around.observer is not None and not await around.observer.before(_halt(runner, phase, around))
+        runner.begin()
         self._durable = self._durable or self._is_read(step)
         durable = self._durable and phase != "teardown"
+        outcome: StepOutcome | None = None
         try:
             started = lane.progress.step_started(step, path, phase, self._number, runner.title(), durable=durable)
             if started is not None:
                 await _whole(started)
-            outcome = await (runner.run() if step.once is None or around.once is None else _once(step.once, runner, around))
+            if skipped:
+                outcome = StepOutcome("skipped", 0.0, reason="by hand")
+            else:
+                outcome = await (runner.run() if step.once is None or around.once is None else _once(step.once, runner, around))
+            while around.observer is not None and await around.observer.after(_halt(runner, phase, around), outcome):
+                runner.begin()
+                outcome = await runner.run()
         except asyncio.CancelledError:
             if self._stop not in ("lost", "drain"):
-                await self._finished(path, phase, self._stopped(runner, phase, lane), {}, runner, lane)
+                await self._finished(path, phase, outcome or self._stopped(runner, phase, lane), {}, runner, lane)
             raise
         if lane.tolerant and not outcome.ok:
             outcome = replace(outcome, verdict="tolerated", reason=f"it is tried again ({outcome.verdict})")
@@ -258,7 +268,7 @@ class Executor:
         self, definition: FlowDefinition, prefix: str, phase: Phase, names: Names, lane: Lane, around: Surroundings
     ) -> Walked:
         try:
-            async with asyncio.timeout(definition.config.teardown_timeout):
+            async with asyncio.timeout(around.limit(definition.config.teardown_timeout)):
                 return await self._walk(definition.teardown, prefix, names, lane, phase, around, keep_going=True)
         except TimeoutError:
             return Walked("error", f"teardown did not finish within {definition.config.teardown_timeout:g} s")
@@ -301,6 +311,10 @@ class Executor:
                 outputs[name] = None
                 self._message = self._message or f"output {name}: {error.message}"
         return outputs
+
+
+def _halt(runner: StepRunner, phase: Phase, around: Surroundings) -> Halt:
+    return Halt(runner.step, runner.path, phase, around.definition, around.depth, runner)
 
 
 async def _once(name: str, runner: StepRunner, around: Surroundings) -> StepOutcome:

@@ -16,6 +16,7 @@ from interfaces.cli.terminal import patient, prepare_streams, silence
 VERBS: Mapping[str, tuple[str, str]] = {
     "run": ("run:run", "Run flows here, or on a server with --remote."),
     "list": ("listing:list_", "List flows, their steps and tags, without running them."),
+    "debug": ("debug:debug", "Go through a flow step by step."),
     "validate": ("validate:validate", "Check flow files and show every problem."),
     "fmt": ("formatting:fmt", "Format flow files without changing what they mean."),
     "import": ("importing:import_", "Make flows of curl commands, HAR, OpenAPI and Postman files."),
