@@ -33,6 +33,13 @@ def debug(flow: str, breakpoints: tuple[str, ...], case: str | None, **options: 
     With :LINE, only the step at that line and what it needs, as `testmesh run` does, and the first stop is there. Flows that
     it needs run before without stops. Time limits of flows do not count meanwhile.
     """
+    from interfaces.cli.demo import demo_beside
+
+    with demo_beside((flow,), options) as given:
+        return _debug(flow, breakpoints, case, given)
+
+
+def _debug(flow: str, breakpoints: tuple[str, ...], case: str | None, options: dict[str, Any]) -> int:
     from interfaces.cli.plan import plan
     from interfaces.cli.reports.model import Collector
 

@@ -88,7 +88,8 @@ def _variables(path: str | None, options: dict[str, Any], weakest: Sequence[Laye
     layers = by_precedence(planner.sources())
     if path is not None and not Path(path).is_dir():
         layers = _layers_of_flow(planner)
-    return resolve([*_labelled(layers, planner, options), *weakest])
+    demo: list[Layer] = [("the demo shop", {planner.project.demo: "http://127.0.0.1:PORT"})] if planner.project.demo else []
+    return resolve([*_labelled(layers, planner, options), *demo, *weakest])
 
 
 def _layers_of_flow(planner: Planner) -> tuple[Layer, ...]:

@@ -72,7 +72,7 @@ class Planner:
         self._options = options
         self._strict = strict
         self._layers = _layers(self.project, self.home, options)
-        self._known = {name for layer in self._layers.values() for name in layer} | set(environ or ())
+        self._known = _names(self.project, self._layers) | set(environ or ())
         self._wanted = _wanted(options)
         self.warnings: list[Problem] = []
         self.problems: list[Problem] = []
@@ -182,7 +182,12 @@ class Planner:
 def known_names(paths: Sequence[str], options: Mapping[str, Any]) -> set[str]:
     """The names of variables that the project of the paths, its environment and this process give."""
     project, home = find_project(paths)
-    return {name for layer in _layers(project, home, options).values() for name in layer}
+    return _names(project, _layers(project, home, options))
+
+
+def _names(project: Project, layers: Mapping[str, Mapping[str, Any]]) -> set[str]:
+    """What the sources give, and what a run adds."""
+    return {name for layer in layers.values() for name in layer} | ({project.demo} if project.demo else set())
 
 
 def folder_of(file: FlowFile) -> Path:
@@ -230,6 +235,8 @@ def _layers(project: Project, home: Path, options: Mapping[str, Any]) -> dict[st
     project_values = dict(project.variables)
     for path in project.env_file:
         project_values = {**_env_file(home / path), **project_values}
+    if project.demo and options.get("demo"):
+        project_values[project.demo] = options["demo"]
     given: dict[str, Any] = {}
     for path in options.get("var_files") or ():
         given.update(_var_file(Path(path)))

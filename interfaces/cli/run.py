@@ -61,6 +61,13 @@ _HALTS = {"interrupted": ExitCode.INTERRUPTED, "time_limit": ExitCode.TIME_LIMIT
 @click.option("--url", help="The server. Default: TESTMESH_URL, testmesh.yaml, then the credentials of `testmesh up`.")
 def run(paths: tuple[str, ...], **options: Any) -> int:
     """Run flow files, folders, globs, or - for standard input. Without PATHS: those of testmesh.yaml, or this folder."""
+    from interfaces.cli.demo import demo_beside
+
+    with demo_beside(paths, options) as given:
+        return _run(paths, given)
+
+
+def _run(paths: Sequence[str], options: Mapping[str, Any]) -> int:
     from interfaces.cli.plan import plan
     from interfaces.cli.reports.model import Collector
     from interfaces.cli.reports.writers import parse_report
