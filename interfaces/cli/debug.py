@@ -33,8 +33,11 @@ def debug(flow: str, breakpoints: tuple[str, ...], case: str | None, **options: 
     With :LINE, only the step at that line and what it needs, as `testmesh run` does, and the first stop is there. Flows that
     it needs run before without stops. Time limits of flows do not count meanwhile.
     """
+    from domain.errors import Invalid
     from interfaces.cli.demo import demo_beside
 
+    if flow == "-":
+        raise Invalid("commands come from standard input, so the flow cannot", remedy="give a flow file")
     with demo_beside((flow,), options) as given:
         return _debug(flow, breakpoints, case, given)
 

@@ -173,7 +173,7 @@ class Debugger:
         reason = f"  ({outcome.reason})" if outcome.reason else ""
         said = printable(f"{halt.path}  {outcome.duration_ms:.0f} ms{reason}")
         print(f"{depth}{self._paint.verdict(outcome.verdict)}  {said}", flush=True)
-        if outcome.verdict in ("failed", "error", "tolerated"):
+        if outcome.verdict in ("failed", "error", "tolerated") and not _only_holds(outcome):
             self._say(_failure(halt, outcome))
         else:
             for line in halt.runner.logs:

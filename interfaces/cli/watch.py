@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import click
@@ -26,8 +27,13 @@ def watch(paths: tuple[str, ...], **options: Any) -> int:
     """
     import asyncio
 
+    from application.flow_documents import flow_files
+    from domain.errors import Invalid
     from interfaces.cli.watching import Watching
 
+    if "-" in paths:
+        raise Invalid("standard input does not change, so it cannot be watched", remedy="give files or folders")
+    flow_files(paths, Path.cwd())  # a path that is not there is said at once
     words = list(spelled(options))
     return asyncio.run(Watching(paths, words, options, sys.stdin.isatty()).watch())
 

@@ -178,6 +178,23 @@ def test_one_row_of_data_is_gone_through(folder: Path) -> None:
     assert debug(folder, arguments=("f.yaml", "--case", "eve")).returncode == 2
 
 
+def test_steps_side_by_side_are_asked_for_one_at_a_time(folder: Path) -> None:
+    (folder / "f.yaml").write_text(
+        "flow:\n  name: beside\n  steps:\n    - id: both\n      action: parallel\n      config:\n        branches:\n"
+        "          left: [{id: one, action: log, config: {message: x}}]\n"
+        "          right: [{id: two, action: log, config: {message: x}}]\n"
+    )
+    done = debug(folder, "n", "n", "n")
+    assert done.returncode == 0
+    assert sorted(stops(done.stdout)) == ["both", "both/left/one", "both/right/two"]
+
+
+def test_a_flow_from_standard_input_is_refused(folder: Path) -> None:
+    done = debug(folder, arguments=("-",))
+    assert done.returncode == 2
+    assert "give a flow file" in done.stderr
+
+
 def test_secrets_are_masked(folder: Path) -> None:
     done = debug(
         folder, "p number", "n", "out", "vars", "c", arguments=("f.yaml", "--var", "number=s3cr3t", "--secret", "number")

@@ -16,6 +16,7 @@ import pytest
 from interfaces.cli.run import run
 from interfaces.cli.watch import spelled
 from interfaces.cli.watched import Watched
+from tests.interfaces.cli.conftest import Ran
 from tests.interfaces.cli.test_terminal import PROGRAM, environ
 
 PATIENCE = 30.0
@@ -202,3 +203,10 @@ def test_a_broken_flow_still_depends_on_what_it_did(tmp_path: Path, monkeypatch:
     assert watched.changed({tmp_path / "a.yaml"}) == ["a.yaml"]
     assert watched.changed({tmp_path / "a.env"}) == ["a.yaml"]
     assert watched.changed({tmp_path / "other"}) == []
+
+
+def test_what_cannot_be_watched_is_refused(testmesh: Callable[..., Ran]) -> None:
+    missing = testmesh("watch", "nowhere.yaml")
+    assert missing.code == 2
+    assert "nowhere.yaml" in missing.err
+    assert testmesh("watch", "-").code == 2
