@@ -57,6 +57,8 @@ class Tools:
     """What flows of this run do a single time together: in local runs alone."""
     observer: Observer | None = None
     """Who is asked before and after each step: a debugger, in local runs alone."""
+    mock_bind: str = "127.0.0.1"
+    """The address at which mock servers of flows listen."""
     definitions: Definitions = field(init=False)
     shared: dict[str, Any] = field(default_factory=dict)
     """What actions of all executions share, such as pools of connections; closed with `close`."""
@@ -187,6 +189,7 @@ class Attempt:
             flows=self._tools.flows,
             given=self._given,
             observer=self._tools.observer,
+            mock_bind=self._tools.mock_bind,
         )
         self._executor = Executor(around, self._recorder, pinned.teardown_reads)
         if self._stop is not None:

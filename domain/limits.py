@@ -50,6 +50,15 @@ class Limits:
     import_nodes: int = 1_000_000
     import_depth: int = 100
     import_files: int = 1_000
+    mock_servers: int = 10
+    mock_endpoints: int = 200
+    mock_connections: int = 200
+    mock_requests: int = 1_000
+    mock_recorded_bytes: int = 8 * MIB
+    websockets: int = 50
+    stream_messages: int = 1_000
+    stream_message_bytes: int = MIB
+    stream_bytes: int = 8 * MIB
 
 
 LIMITS = Limits()

@@ -154,7 +154,8 @@ class Platform:
 
         mask_key = hmac.new(self.key, b"testmesh masking", hashlib.sha256).digest()
         policy = WorkerPolicy(self.settings.egress_allow, own_addresses(self.settings))
-        return Tools(self.logs["executions"], self.payloads("executions"), ACTIONS, policy, mask_key, faker=made_up)
+        log, payloads, bind = self.logs["executions"], self.payloads("executions"), self.settings.mock_bind
+        return Tools(log, payloads, ACTIONS, policy, mask_key, faker=made_up, mock_bind=bind)
 
     def close(self) -> None:
         """Commit what was handed in, then close every connection."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import ipaddress
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -13,7 +14,7 @@ from domain.duration import parse_duration
 from domain.errors import Invalid
 
 PREFIX = "TESTMESH_"
-_OTHER_NAMES = ("URL", "API_KEY", "API_KEY_FILE", "DATA_DIR", "CONFIG", "MOCK_BIND", "PROJECT")
+_OTHER_NAMES = ("URL", "API_KEY", "API_KEY_FILE", "DATA_DIR", "CONFIG", "PROJECT")
 _FREE = ("TESTMESH_VAR_", "TESTMESH_OPT_", "TESTMESH_TEST_")
 _LOGS = ("flows", "executions", "identity")
 
@@ -33,6 +34,8 @@ class Settings:
     metrics_port: int = 0
     """0 keeps the metrics' own port closed."""
     egress_allow: tuple[str, ...] = ()
+    mock_bind: str = "127.0.0.1"
+    """The IP address at which mock servers of flows listen."""
     worker_concurrency: int = 16
     worker_drain: float = 20.0
     lease: float = 15.0
@@ -60,7 +63,19 @@ def load(environ: Mapping[str, str], file: Path | None = None) -> tuple[Settings
     values: dict[str, Any] = {}
     for name, value in given.items():
         values[name] = _converted(name, value, str(known[name].type))
+    if "mock_bind" in values:
+        values["mock_bind"] = bind_address(str(values["mock_bind"]))
     return Settings(**values), unknown_names(environ)
+
+
+def bind_address(text: str) -> str:
+    """The IP address of TESTMESH_MOCK_BIND. Raises Invalid for a name or anything else."""
+    try:
+        return str(ipaddress.ip_address(text.strip().strip("[]")))
+    except ValueError:
+        raise Invalid(
+            f"TESTMESH_MOCK_BIND cannot be {text!r}", code="invalid_settings", remedy="write an IP address such as 127.0.0.1"
+        ) from None
 
 
 def unknown_names(environ: Mapping[str, str]) -> list[str]:
@@ -107,7 +122,13 @@ _TABLES: Mapping[str, Mapping[str, str]] = {
         "log_level": "log_level",
         "log_format": "log_format",
     },
-    "worker": {"concurrency": "worker_concurrency", "drain": "worker_drain", "lease": "lease", "heartbeat": "heartbeat"},
+    "worker": {
+        "concurrency": "worker_concurrency",
+        "drain": "worker_drain",
+        "lease": "lease",
+        "heartbeat": "heartbeat",
+        "mock_bind": "mock_bind",
+    },
     "egress": {"allow": "egress_allow"},
 }
 

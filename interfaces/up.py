@@ -132,6 +132,7 @@ def environment(settings: Settings) -> dict[str, str]:
         "TESTMESH_HOST": settings.host,
         "TESTMESH_PORT": str(settings.port),
         "TESTMESH_EGRESS_ALLOW": ",".join(settings.egress_allow),
+        "TESTMESH_MOCK_BIND": settings.mock_bind,
     }
     return {**os.environ, **values}
 

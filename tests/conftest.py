@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.support.kafka_broker import kafka_port
+from tests.support.mariadb import mariadb, mysql_url
 from tests.support.servers import (
     database_url,
     fresh_database,
@@ -17,6 +18,8 @@ __all__ = [
     "database_url",
     "fresh_database",
     "kafka_port",
+    "mariadb",
+    "mysql_url",
     "postgres_server",
     "postgres_url",
     "servers_root",

@@ -1,88 +1,47 @@
-"""Values of PostgreSQL as plain JSON data, and plain data as parameters."""
+"""Values of databases as plain JSON data: what all kinds of databases have in common."""
 
 from __future__ import annotations
 
-import base64
 import json
 import math
 import re
+from base64 import b64encode
 from decimal import Decimal
 from typing import Any
 
-from psycopg import AsyncConnection
-from psycopg.abc import Buffer
-from psycopg.adapt import Dumper, Loader
-from psycopg.types.string import TextLoader
-
 _MOMENT = re.compile(r"(\d{4,})-(\d\d)-(\d\d) (\d\d:\d\d:\d\d(?:\.\d+)?)([+-]\d\d(?::\d\d)*)?")
 _DIGITS = 300
-_AS_TEXT = (
-    "uuid inet cidr macaddr macaddr8 interval date time timetz record money xml"
-    " int4range int8range numrange daterange tsrange tstzrange"
-    " int4multirange int8multirange nummultirange datemultirange tsmultirange tstzmultirange"
-)
 
 
-class MomentLoader(Loader):
-    """timestamp and timestamptz as ISO 8601 text, in the time zone of the session; `infinity` and years BC as written."""
-
-    def load(self, data: Buffer) -> str:
-        text = bytes(data).decode()
-        found = _MOMENT.fullmatch(text)
-        if found is None:
-            return text
-        year, month, day, time, offset = found.groups(default="")
-        return f"{year}-{month}-{day}T{time}{offset}{':00' if len(offset) == 3 else ''}"
+def moment(text: str) -> str:
+    """A date with a time as ISO 8601 text; another text (`infinity`, years BC) as it is."""
+    found = _MOMENT.fullmatch(text)
+    if found is None:
+        return text
+    year, month, day, time, offset = found.groups(default="")
+    return f"{year}-{month}-{day}T{time}{offset}{':00' if len(offset) == 3 else ''}"
 
 
-class NumericLoader(Loader):
-    """numeric as an integer when it is whole, else as a float; what JSON numbers cannot hold (NaN, 300 digits) as text."""
-
-    def load(self, data: Buffer) -> int | float | str:
-        text = bytes(data).decode()
-        if len(text) > _DIGITS:
-            return text
-        number = Decimal(text)
-        if not number.is_finite():
-            return text
-        return int(number) if number == number.to_integral_value() else float(number)
+def exact(text: str) -> int | float | str:
+    """A decimal as an integer when it is whole, else as a float; what JSON numbers cannot hold (NaN, 300 digits) as text."""
+    if len(text) > _DIGITS:
+        return text
+    number = Decimal(text)
+    if not number.is_finite():
+        return text
+    return int(number) if number == number.to_integral_value() else float(number)
 
 
-class FloatLoader(Loader):
-    """Floats; NaN and infinities, which JSON lacks, as text."""
-
-    def load(self, data: Buffer) -> float | str:
-        text = bytes(data).decode()
-        number = float(text)
-        return number if math.isfinite(number) else text
+def finite(number: float, text: str) -> float | str:
+    """A float; NaN and infinities, which JSON lacks, as text."""
+    return number if math.isfinite(number) else text
 
 
-class BytesLoader(Loader):
-    """bytea as base64 text."""
-
-    def load(self, data: Buffer) -> str:
-        text = bytes(data)
-        if not text.startswith(b"\\x"):
-            raise ValueError("the server writes bytea in its old escape format")
-        return base64.b64encode(bytes.fromhex(text[2:].decode())).decode()
+def base64_text(data: bytes) -> str:
+    """Bytes as base64 text."""
+    return b64encode(data).decode()
 
 
-class ObjectDumper(Dumper):
-    """An object as JSON text whose type the server infers: it fits json and jsonb alike."""
-
-    def dump(self, obj: dict[str, Any]) -> bytes:
-        return json.dumps(obj, ensure_ascii=False, allow_nan=False).encode()
-
-
-def use_plain_values(connection: AsyncConnection[Any]) -> None:
-    """Make this connection give and take plain data."""
-    adapters = connection.adapters
-    for name in _AS_TEXT.split():
-        adapters.register_loader(name, TextLoader)
-    for name in ("timestamp", "timestamptz"):
-        adapters.register_loader(name, MomentLoader)
-    for name in ("float4", "float8"):
-        adapters.register_loader(name, FloatLoader)
-    adapters.register_loader("numeric", NumericLoader)
-    adapters.register_loader("bytea", BytesLoader)
-    adapters.register_dumper(dict, ObjectDumper)
+def json_text(value: Any) -> str:
+    """A list or an object as JSON text; ValueError or TypeError for what JSON cannot hold."""
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)

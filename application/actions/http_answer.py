@@ -27,12 +27,13 @@ _CHARSET = re.compile(
 def result_of(answer: Answer, context: ActionContext) -> dict[str, Any]:
     """The result of the action; the response part of the exchange is filled in."""
     response, body = answer.response, answer.body
-    text = _text(response, bytes(body.kept))
+    kind = response.headers.get("content-type", "")
+    text = decoded_text(kind, bytes(body.kept))
     if body.truncated:
         context.log("warning", f"the answer has {body.size} bytes, {len(body.kept)} are kept; its body is text")
     result = {
         "status": response.status_code,
-        "body": text if body.truncated else _parsed(response, bytes(body.kept), text, context.limits.json_depth),
+        "body": text if body.truncated else parsed(kind, bytes(body.kept), text, context.limits.json_depth),
         "text": text,
         "headers": readable(response.headers),
         "cookies": dict(answer.cookies),
@@ -71,8 +72,9 @@ def excerpt(text: str, limit: int) -> str:
     return text.encode("utf-8", "replace")[:limit].decode("utf-8", "ignore") + f"... ({len(text)} characters)"
 
 
-def _text(response: httpx.Response, content: bytes) -> str:
-    charset = _charset(response.headers.get("content-type", ""))
+def decoded_text(content_type: str, content: bytes) -> str:
+    """A body as text, in the character set of its content type, else UTF-8; what cannot be decoded is replaced."""
+    charset = _charset(content_type)
     try:
         return codecs.decode(content, charset, "replace")
     except (LookupError, ValueError):
@@ -89,9 +91,9 @@ def _charset(content_type: str) -> str:
     return charset if _CHARSET.fullmatch(charset) else "utf-8"
 
 
-def _parsed(response: httpx.Response, content: bytes, text: str, depth: int) -> Any:
+def parsed(content_type: str, content: bytes, text: str, depth: int) -> Any:
     """The JSON value, if the content type says JSON and it is; else the text."""
-    if not content or not _JSON.match(response.headers.get("content-type", "")):
+    if not content or not _JSON.match(content_type):
         return text
     try:
         value = _load(content, text)

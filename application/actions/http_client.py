@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -12,17 +13,22 @@ import httpx
 from application.actions import http_headers
 from application.actions.http_errors import http2_missing
 from application.actions.http_headers import Pairs
-from application.actions.http_one import HttpOne
+from application.actions.http_one import HttpOne, WebSocketOptions
 from application.actions.http_reading import Body, read_body
 from application.actions.http_tls import MARKS, Contexts, Marks, Tls
 from application.actions.http_url import bare, checked_url, judge_number, judge_target, origin_of, user_of
 from application.engine.action import ActionContext, ActionError
+from domain.limits import Limits
 
 if TYPE_CHECKING:
+    import aiohttp
+
     from application.actions.http_two import HttpTwo
 
 _REDIRECTS = (301, 302, 303, 307, 308)
 _RESOURCE = "http:client"
+ReadBody = Callable[[httpx.Response, Limits], Awaitable[Body]]
+"""Reads the body of an answer within the limits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +80,15 @@ class HttpClient:
         if self._two is not None:
             await self._two.aclose()
 
-    async def ask(self, ask: Ask, sent: Callable[[httpx.Request], None] = lambda request: None) -> Answer:
-        """The answer, redirects followed; `sent` is told each request before it is sent. ActionError says why there is none."""
+    async def ask(
+        self, ask: Ask, sent: Callable[[httpx.Request], None] = lambda request: None, read: ReadBody = read_body
+    ) -> Answer:
+        """The answer, redirects followed; `sent` is told each request before it is sent, `read` reads each body. ActionError
+        says why there is no answer."""
         begun = time.monotonic()
         found = httpx.Cookies()
         for hop in range(ask.max_redirects + 1):
-            response, body, marks = await self._with_digest(ask, sent, found)
+            response, body, marks = await self._with_digest(ask, sent, found, read)
             location = response.headers.get("location")
             if response.status_code not in _REDIRECTS or not location or not ask.max_redirects:
                 total = round((time.monotonic() - begun) * 1000, 3)
@@ -89,14 +98,14 @@ class HttpClient:
         raise ActionError("protocol", f"more than {ask.max_redirects} redirects", hint="raise max_redirects")
 
     async def _with_digest(
-        self, ask: Ask, sent: Callable[[httpx.Request], None], found: httpx.Cookies
+        self, ask: Ask, sent: Callable[[httpx.Request], None], found: httpx.Cookies, read: ReadBody
     ) -> tuple[httpx.Response, Body, Marks]:
         request = self._request(ask)
         flow = ask.digest.auth_flow(request) if ask.digest is not None else None
         request = next(flow) if flow is not None else request
         while True:
             sent(request)
-            response, body, marks = await self._send(ask, request)
+            response, body, marks = await self._send(ask, request, read)
             if "set-cookie" in response.headers:
                 self._cookies.extract_cookies(response)
                 found.extract_cookies(response)
@@ -109,7 +118,27 @@ class HttpClient:
             except httpx.ProtocolError as error:
                 raise ActionError("protocol", f"the digest challenge cannot be answered: {error}") from None
 
-    async def _send(self, ask: Ask, request: httpx.Request) -> tuple[httpx.Response, Body, Marks]:
+    async def upgrade(
+        self, ask: Ask, sent: Callable[[httpx.Request], None], options: WebSocketOptions
+    ) -> aiohttp.ClientWebSocketResponse:
+        """An open WebSocket (RFC 6455). ActionError says why there is none; no redirect is followed."""
+        request = self._request(ask)
+        sent(request)
+        async with self._judged(ask):
+            return await self._one(ask).websocket(request, options)
+
+    async def _send(self, ask: Ask, request: httpx.Request, read: ReadBody) -> tuple[httpx.Response, Body, Marks]:
+        async with self._judged(ask) as marks:
+            response = await self._transport(ask).handle_async_request(request)
+            try:
+                response.request = request
+                return response, await read(response, self._limits), marks
+            finally:
+                await response.aclose()
+
+    @asynccontextmanager
+    async def _judged(self, ask: Ask) -> AsyncIterator[Marks]:
+        """What the resolver cannot judge is judged here; inside the block connections are marked as this request's."""
         await judge_number(self._policy, ask.url)
         if ask.proxy is not None:
             await judge_number(self._policy, ask.proxy)
@@ -117,19 +146,17 @@ class HttpClient:
         marks = Marks((ask.proxy or ask.url).host, time.monotonic())
         token = MARKS.set(marks)
         try:
-            response = await self._transport(ask).handle_async_request(request)
-            try:
-                response.request = request
-                return response, await read_body(response, self._limits), marks
-            finally:
-                await response.aclose()
+            yield marks
         finally:
             MARKS.reset(token)
 
+    def _one(self, ask: Ask) -> HttpOne:
+        own = self._policy.name != self._policy.base.name or (ask.tls is not None and ask.tls.own)
+        return self._own_one() if own else self._shared
+
     def _transport(self, ask: Ask) -> httpx.AsyncBaseTransport:
         if not ask.http2:
-            own = self._policy.name != self._policy.base.name or (ask.tls is not None and ask.tls.own)
-            return self._own_one() if own else self._shared
+            return self._one(ask)
         if self._two is None:
             from importlib.util import find_spec
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from application.actions.http_reading import ENCODINGS
@@ -67,10 +67,15 @@ def encoded(headers: Pairs) -> list[tuple[bytes, bytes]]:
 
 
 def readable(headers: httpx.Headers) -> dict[str, Any]:
+    """Headers of an answer, as in `readable_pairs`."""
+    return readable_pairs(headers.raw)
+
+
+def readable_pairs(pairs: Iterable[tuple[bytes, bytes]]) -> dict[str, Any]:
     """Names as they came. A repeated header is one text joined by `, `; Set-Cookie is a list when there are several."""
     names: dict[str, str] = {}
     values: dict[str, list[str]] = {}
-    for raw_name, raw_value in headers.raw:
+    for raw_name, raw_value in pairs:
         name = raw_name.decode("latin-1")
         shown = names.setdefault(name.lower(), name)
         values.setdefault(shown, []).append(raw_value.decode("utf-8", "replace"))

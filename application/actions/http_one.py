@@ -6,6 +6,7 @@ import io
 import socket
 import time
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
@@ -15,6 +16,7 @@ from yarl import URL
 
 from application.actions.http_errors import of_aiohttp
 from application.actions.http_tls import MARKS, Marks
+from application.engine.action import ActionError
 from application.engine.egress import EgressPolicy, checked_addresses
 from domain.limits import Limits
 
@@ -24,6 +26,8 @@ _FRESH_SECONDS = 1.5
 """How long a connection may rest before it is used again. Servers hang up after two to five seconds of silence; a request that
 meets such an end is lost, and nothing is sent twice."""
 _WRITE_AT_ONCE = 512 * 1024
+_EXCERPT = 4096
+_EXCERPT_CHARACTERS = 500
 
 
 class HttpOne(httpx.AsyncBaseTransport):
@@ -51,10 +55,6 @@ class HttpOne(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send it once. The body is read whole beforehand; the response's stream gives the bytes as they came."""
         body = request.content
-        tls, proxy = request.extensions.get("tls"), request.extensions.get("proxy")
-        options: dict[str, Any] = {"proxy": URL(str(proxy), encoded=True)} if proxy is not None else {}
-        if request.extensions.get("proxy_headers"):
-            options["proxy_headers"] = request.extensions["proxy_headers"]
         try:
             answer = await self._session.request(
                 request.method,
@@ -62,8 +62,7 @@ class HttpOne(httpx.AsyncBaseTransport):
                 headers=[(name.decode(), value.decode()) for name, value in request.headers.raw],
                 data=(body if len(body) <= _WRITE_AT_ONCE else io.BytesIO(body)) if body else None,
                 allow_redirects=False,
-                ssl=True if tls is None else tls,
-                **options,
+                **_connection(request),
             )
         except (aiohttp.ClientError, OSError) as error:
             raise of_aiohttp(error, target_of(request.url)) from error
@@ -72,11 +71,39 @@ class HttpOne(httpx.AsyncBaseTransport):
         stream = _Body(answer, target_of(request.url))
         return httpx.Response(answer.status, headers=list(answer.raw_headers), stream=stream, extensions=extensions)
 
+    async def websocket(self, request: httpx.Request, options: WebSocketOptions) -> aiohttp.ClientWebSocketResponse:
+        """Send the opening handshake once (RFC 6455 section 4.1); extensions of the request as above."""
+        try:
+            opened: aiohttp.ClientWebSocketResponse = await self._session.ws_connect(
+                URL(str(request.url), encoded=True),
+                headers=[(name.decode(), value.decode()) for name, value in request.headers.raw if name.lower() != b"host"],
+                protocols=options.protocols,
+                heartbeat=options.ping,
+                max_msg_size=options.largest,
+                timeout=aiohttp.ClientWSTimeout(ws_close=options.close_seconds),
+                autoclose=True,
+                decode_text=True,
+                **_connection(request),
+            )
+        except (aiohttp.ClientError, OSError) as error:
+            raise of_aiohttp(error, target_of(request.url)) from error
+        return opened
+
     async def aclose(self) -> None:
         """Close all connections."""
         await self._session.close()
 
     close = aclose
+
+
+@dataclass(frozen=True, slots=True)
+class WebSocketOptions:
+    """How a WebSocket is spoken: `ping` and `close_seconds` in seconds, `largest` message in bytes."""
+
+    protocols: tuple[str, ...] = ()
+    ping: float | None = None
+    largest: int = 0
+    close_seconds: float = 5.0
 
 
 class _Body(httpx.AsyncByteStream):
@@ -122,6 +149,17 @@ def target_of(url: httpx.URL) -> str:
     return f"{host}:{url.port or (443 if url.scheme == 'https' else 80)}"
 
 
+def _connection(request: httpx.Request) -> dict[str, Any]:
+    """TLS and proxy of a request, as aiohttp takes them."""
+    tls, proxy = request.extensions.get("tls"), request.extensions.get("proxy")
+    options: dict[str, Any] = {"ssl": True if tls is None else tls}
+    if proxy is not None:
+        options["proxy"] = URL(str(proxy), encoded=True)
+    if request.extensions.get("proxy_headers"):
+        options["proxy_headers"] = request.extensions["proxy_headers"]
+    return options
+
+
 def _resolved(host: str, address: str, port: int) -> ResolveResult:
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     return {"hostname": host, "host": address, "port": port, "family": family, "proto": 0, "flags": socket.AI_NUMERICHOST}
@@ -142,11 +180,30 @@ def _socket_factory(policy: EgressPolicy) -> Any:
 
 
 async def _once(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
-    """aiohttp sends GET again after a dropped connection unless the error is none of its own."""
+    """aiohttp sends GET again after a dropped connection unless the error is none of its own. It would follow the redirect of
+    a WebSocket, and tell nothing of the body when one is refused."""
     try:
-        return await send(request)
+        answer = await send(request)
+        if request.headers.get("Upgrade") == "websocket" and answer.status != 101:
+            raise await _refused_upgrade(answer)
+        return answer
     except (aiohttp.ClientError, OSError) as error:
         raise of_aiohttp(error, f"{request.url.host}:{request.url.port}") from error
+
+
+async def _refused_upgrade(answer: aiohttp.ClientResponse) -> ActionError:
+    """What a server said instead of opening a WebSocket."""
+    try:
+        body = await answer.content.read(_EXCERPT)
+    except (aiohttp.ClientError, OSError):
+        body = b""
+    status, text = answer.status, body.decode("utf-8", "replace")
+    told = {"response": {"status": status, "headers": dict(answer.headers), "body": text}}
+    answer.close()
+    words = f": {text[:_EXCERPT_CHARACTERS]}" if text.strip() else ""
+    return ActionError(
+        "handshake", f"the server refused the WebSocket with {status} {answer.reason or ''}".rstrip() + words, exchange=told
+    )
 
 
 def _trace() -> aiohttp.TraceConfig:

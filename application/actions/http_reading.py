@@ -38,19 +38,30 @@ class Body:
 
 async def read_body(response: httpx.Response, limits: Limits) -> Body:
     """The body of an answer. ActionError `response_too_large` beyond a limit, `protocol` for an encoding that is broken."""
-    check_headers(response, limits)
     body = Body()
-    decoder = _decoder(response.headers.get("content-encoding", ""))
+    async with aclosing(decoded(response, limits, body)) as parts:
+        async for part in parts:
+            body.digest.update(part)
+            room = limits.response_kept_bytes - len(body.kept)
+            if room > 0:
+                body.kept += part[:room]
+    return body
+
+
+async def decoded(response: httpx.Response, limits: Limits, body: Body) -> AsyncGenerator[bytes, None]:
+    """The parts of an answer as they come, decompressed and counted in `body`. Errors as of `read_body`."""
+    check_headers(response, limits)
+    decoder = decoder_of(response.headers.get("content-encoding", ""))
     async with aclosing(_pieces(response)) as pieces:
         async for piece in pieces:
             body.read += len(piece)
             if body.read > limits.response_read_bytes:
                 raise too_large(f"the answer is larger than {limits.response_read_bytes} bytes")
             for part in decoder.feed(piece):
-                _keep(body, part, limits)
+                _count(body, part, limits)
+                yield part
     if body.read and not decoder.complete:
         raise ActionError("protocol", "the compressed answer ended early")
-    return body
 
 
 def check_headers(response: httpx.Response, limits: Limits) -> None:
@@ -60,16 +71,12 @@ def check_headers(response: httpx.Response, limits: Limits) -> None:
         raise too_large(f"the headers of the answer are larger than {limits.response_header_bytes} bytes")
 
 
-def _keep(body: Body, part: bytes, limits: Limits) -> None:
+def _count(body: Body, part: bytes, limits: Limits) -> None:
     body.size += len(part)
     if body.size > limits.response_read_bytes:
         raise too_large(f"the answer is larger than {limits.response_read_bytes} bytes when decompressed")
     if body.size > limits.response_kept_bytes and body.size > body.read * limits.decompression_ratio:
         raise too_large(f"the answer grows more than {limits.decompression_ratio} times when decompressed")
-    body.digest.update(part)
-    room = limits.response_kept_bytes - len(body.kept)
-    if room > 0:
-        body.kept += part[:room]
 
 
 def _pieces(response: httpx.Response) -> AsyncGenerator[bytes, None]:
@@ -77,7 +84,9 @@ def _pieces(response: httpx.Response) -> AsyncGenerator[bytes, None]:
     return pieces
 
 
-class _Decoder(Protocol):
+class Decoder(Protocol):
+    """Undoes an encoding piece by piece; `complete` says whether its end was seen."""
+
     complete: bool
 
     def feed(self, piece: bytes) -> Iterator[bytes]:
@@ -138,7 +147,8 @@ def _has_zlib_header(piece: bytes) -> bool:
     return piece[0] & 0x0F == 8 and (piece[0] << 8 | piece[1]) % 31 == 0
 
 
-def _decoder(encoding: str) -> _Decoder:
+def decoder_of(encoding: str) -> Decoder:
+    """What undoes a Content-Encoding. ActionError `protocol` for one that is not known."""
     name = encoding.strip().lower()
     if name in ("", "identity"):
         return _Plain()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from application.engine.action import Action, ActionContext, ActionError, Key
@@ -12,7 +12,7 @@ from domain.duration import parse_duration
 if TYPE_CHECKING:
     import httpx
 
-    from application.actions.http_client import Answer, Ask
+    from application.actions.http_client import Answer, Ask, ReadBody
     from application.actions.http_headers import Pairs
 
 _SECONDS = 30.0
@@ -43,26 +43,38 @@ async def within(seconds: float, answer: Any, context: ActionContext) -> Answer:
         raise ActionError("timeout", f"no whole answer within {limit:g} s", hint="raise timeout") from None
 
 
-async def exchange(config: Mapping[str, Any], context: ActionContext) -> Answer:
-    """Ask as the config says; the request is shown in the context's exchange before it is sent."""
-    from application.actions.http_answer import show_request
+async def exchange(config: Mapping[str, Any], context: ActionContext, read: ReadBody | None = None) -> Answer:
+    """Ask as the config says; the request is shown in the context's exchange before it is sent. `read` reads the bodies."""
+    from application.actions.http_client import client_of
+    from application.actions.http_reading import read_body
+
+    ask = await prepared(config, context)
+    return await client_of(context).ask(ask, shows_request(context), read or read_body)
+
+
+async def prepared(config: Mapping[str, Any], context: ActionContext) -> Ask:
+    """The request that the config describes, with its credentials; a token for it may be asked for here."""
     from application.actions.http_auth import credentials
     from application.actions.http_client import client_of
 
     ask = _ask(config, context)
-    client = client_of(context)
 
     def for_token(method: str, url: httpx.URL, headers: Pairs, content: bytes) -> Ask:
         return _common(config, context, method, url, headers, content)
 
-    ask = _signed(ask, await credentials(config.get("auth"), context, client, for_token))
+    return _signed(ask, await credentials(config.get("auth"), context, client_of(context), for_token))
+
+
+def shows_request(context: ActionContext) -> Callable[[httpx.Request], None]:
+    """Shows the first request in the context's exchange, which begins anew."""
+    from application.actions.http_answer import show_request
 
     def sent(request: httpx.Request) -> None:
         if "request" not in context.exchange:
             show_request(request, context)
 
     context.exchange.clear()
-    return await client.ask(ask, sent)
+    return sent
 
 
 def read_seconds(value: Any, default: float) -> float:

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from application.actions.http_request import exchange, read_seconds
+from application.actions.sameness import same
 from application.engine.action import Action, ActionContext, ActionError, ActionFailed, Key
 from application.engine.egress import checked_addresses
 
@@ -136,7 +137,7 @@ class _Http:
         if not found:
             return f"nothing at {path}"
         wanted = self._config.get("json_value", _MISSING)
-        if wanted is _MISSING or any(_same(value, wanted) for value in found):
+        if wanted is _MISSING or any(same(value, wanted) for value in found):
             return ""
         return f"at {path} was {found[0]!r:.200}, not {wanted!r:.200}"
 
@@ -148,13 +149,6 @@ class _Http:
             return select(path if path.startswith("$") else f"$.{path}", body) if isinstance(body, dict | list) else []
         except Fault as fault:
             raise ActionError("config", f"json_path: {fault.message}") from None
-
-
-def _same(value: Any, wanted: Any) -> bool:
-    """Equal, true and 1 being two things; text that a template gave may stand for a number."""
-    if isinstance(value, bool) or isinstance(wanted, bool):
-        return value is wanted or (isinstance(wanted, str) and wanted == str(value).lower())
-    return bool(value == wanted) or (isinstance(wanted, str) and not isinstance(value, dict | list) and str(value) == wanted)
 
 
 async def _connect(address: str, port: int) -> None:

@@ -10,6 +10,7 @@ from application.documents.records import Branches, Either, Record, Steps
 from application.documents.records import Key as RecordKey
 from application.documents.shapes import (
     TEMPLATE_SCHEMA,
+    Address,
     Anything,
     Bool,
     Checking,
@@ -50,8 +51,8 @@ class ConfigValue(Either):
         return super().fits(value) or (isinstance(value, str) and is_template(value))
 
     def inside(self, value: Any, path: Path, checking: Checking) -> None:
-        expression = isinstance(value, str) and any(isinstance(shape, Expression) for shape in self.shapes)
-        if isinstance(value, str) and is_template(value) and not expression:
+        looks_inside = any(isinstance(shape, Expression | Address) for shape in self.shapes)
+        if isinstance(value, str) and is_template(value) and not looks_inside:
             checking.template(path, value)
         else:
             super().inside(value, path, checking)
@@ -94,4 +95,5 @@ def takes_text_only(key: Key) -> bool:
 def _shape(key: Key) -> Shape:
     if key.choices:
         return ConfigValue((Choice(key.choices), *(_SHAPES[kind] for kind in key.types if kind not in ("string", "any"))))
-    return ConfigValue(tuple(shape for kind, shape in _SHAPES.items() if kind in key.types))
+    shapes = {**_SHAPES, "string": Address(schemes=key.schemes)} if key.schemes else _SHAPES
+    return ConfigValue(tuple(shape for kind, shape in shapes.items() if kind in key.types))

@@ -50,12 +50,14 @@ def _refused(file: str) -> Invalid:
 
 def _settled(text: str, actions: Mapping[str, Action], way: Way) -> str | None:
     """Formatted until nothing changes any more: what a round moves, the next may align. None when that fails."""
+    from ruamel.yaml.error import YAMLError
+
     try:
         for _ in range(_ROUNDS):
             before, text = text, way(text, actions)
             if text == before:
                 return text
-    except (InvalidFlow, yaml.YAMLError):
+    except (InvalidFlow, yaml.YAMLError, YAMLError):
         pass
     return None
 

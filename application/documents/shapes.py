@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from application.documents.source import did_you_mean
 from domain.definition import Path
 
+SCHEME = re.compile(r"\s*([A-Za-z][A-Za-z0-9+.-]*):")
 IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 Schema = dict[str, Any]
 TEMPLATE_SCHEMA: Schema = {"type": "string", "pattern": r"\$\{|\{\{"}
@@ -97,6 +98,20 @@ class Text(Shape):
         if self.maximum is not None:
             text["maxLength"] = self.maximum
         return text | ({"pattern": f"^{self.pattern}$"} if self.pattern else {})
+
+
+@dataclass(frozen=True)
+class Address(Text):
+    """A text that begins with one of these schemes, or with none. The text is not quoted: it may hold a password."""
+
+    schemes: tuple[str, ...] = ()
+
+    def inside(self, value: Any, path: Path, checking: Checking) -> None:
+        scheme = SCHEME.match(str(value))
+        if scheme is None or scheme[1].lower() in self.schemes:
+            return super().inside(value, path, checking)
+        remedy = did_you_mean(scheme[1].partition("+")[0], self.schemes)
+        return checking.error(path, f'{name_of(path)} cannot begin with "{scheme[1]:.40}:"', remedy)
 
 
 class Bool(Shape):

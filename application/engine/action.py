@@ -9,11 +9,11 @@ from typing import Any, Literal, Protocol
 
 from application.engine.bodies import Bodies
 from application.engine.calls import Call
-from application.engine.egress import EgressPolicy
+from application.engine.egress import ExecutionPolicy
 from application.engine.errors import ActionError, ActionFailed
 from domain.limits import LIMITS, Limits
 
-__all__ = ["Action", "ActionContext", "ActionError", "ActionFailed", "Key", "Run", "ValueType"]
+__all__ = ["Action", "ActionContext", "ActionError", "ActionFailed", "KeptNames", "Key", "Run", "ValueType"]
 
 ValueType = Literal[
     "any", "string", "number", "integer", "boolean", "object", "array", "duration", "steps", "branches", "expression"
@@ -28,8 +28,29 @@ class Key:
     required: bool = False
     description: str = ""
     choices: tuple[str, ...] = ()
+    schemes: tuple[str, ...] = ()
+    """With which schemes a text may begin; one without a scheme is left to the action."""
     one_of: str | None = None
     """Keys that share a `one_of` name are alternatives: at least one of them must be given."""
+
+
+class KeptNames(Protocol):
+    """The names of one moment, for what is resolved when the step has long ended, such as the answers of a mock server.
+
+    `number` tells one use from the next: random values differ by it, and are the same again under the same seed.
+    """
+
+    def render(self, value: Any, names: Mapping[str, Any], number: int) -> Any:
+        """The value with its templates resolved, against the names kept and those given, which win."""
+        ...
+
+    def evaluate(self, text: str, names: Mapping[str, Any], number: int) -> Any:
+        """The value of an expression over the same names."""
+        ...
+
+
+def _keep_none(names: Mapping[str, Any]) -> KeptNames:
+    raise NotImplementedError("this context keeps no names")
 
 
 @dataclass(slots=True)
@@ -42,7 +63,8 @@ class ActionContext:
     execution; `remaining` is the seconds left for this step.
     """
 
-    egress: EgressPolicy
+    egress: ExecutionPolicy
+    """Judges addresses; servers that the step starts are allowed here, to this execution alone."""
     resources: dict[str, Any]
     evaluate: Callable[[str, Mapping[str, Any]], Any]
     log: Callable[[str, str], None]
@@ -55,6 +77,10 @@ class ActionContext:
     """Tell the masker about a secret that the action derives (an auth header, a password in a URL)."""
     render: Callable[[Any, Mapping[str, Any]], Any] = lambda value, names: value
     """Resolve the templates of a value now, against the current scope plus the names given; for keys that are `unresolved`."""
+    keep: Callable[[Mapping[str, Any]], KeptNames] = _keep_none
+    """The names as they are now, for later; those given stand behind them."""
+    mock_bind: str = "127.0.0.1"
+    """The address at which servers of steps listen."""
     bodies: Bodies | None = None
     """The nested steps of the step; None where there are none."""
     call: Call | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from domain.expressions import Builtins, Scope
+from domain.expressions import Builtins, Scope, evaluate, render
 
 Functions = Callable[[str], Mapping[str, Callable[..., Any]]]
 """The functions that expressions may call beside those of the language, by the path of the step that they stand in."""
@@ -26,6 +26,10 @@ class Names:
         builtins = self._builtins.at(path, 0, number)
         names = {**self.values, **extra} if extra else self.values
         return Scope(names, result=result, builtins=builtins, functions=self.functions(path))
+
+    def kept(self, path: str, behind: Mapping[str, Any]) -> Kept:
+        """The names as they are now, with those of `behind` where the flow has none."""
+        return Kept(self._builtins, path, {**behind, **self.values})
 
     def child(self, **names: Any) -> Names:
         """Names of a nested body."""
@@ -49,3 +53,32 @@ class Names:
         """Know what steps of a nested body have left behind."""
         self.values.update(learned)
         self.learned.update(learned)
+
+
+class Kept:
+    """The names of one moment at one place of the flow; later steps change nothing in them."""
+
+    def __init__(self, builtins: Builtins, path: str, values: Mapping[str, Any]) -> None:
+        self._builtins = builtins
+        self._path = path
+        self._values = values
+
+    def render(self, value: Any, names: Mapping[str, Any], number: int) -> Any:
+        """The value with its templates resolved; `number` counts the uses from 1."""
+        return render(value, self._scope(names, number))
+
+    def evaluate(self, text: str, names: Mapping[str, Any], number: int) -> Any:
+        """The value of an expression."""
+        return evaluate(bare_condition(text), self._scope(names, number))
+
+    def _scope(self, names: Mapping[str, Any], number: int) -> Scope:
+        return Scope({**self._values, **names}, builtins=self._builtins.at(f"{self._path}/kept", number))
+
+
+def bare_condition(text: str) -> str:
+    """A condition may be written bare or as one whole template: `${x > 1}` means `x > 1`."""
+    stripped = text.strip()
+    for begin, end in (("${", "}"), ("{{", "}}")):
+        if stripped.startswith(begin) and stripped.endswith(end) and begin not in stripped[2:]:
+            return stripped[len(begin) : -len(end)].strip()
+    return text

@@ -14,12 +14,12 @@ from application.engine.action import Action, ActionContext, ActionError, Action
 from application.engine.bodies import Bodies
 from application.engine.calls import Call, FlowFinder
 from application.engine.checks import check
-from application.engine.egress import EgressPolicy
+from application.engine.egress import ExecutionPolicy
 from application.engine.errors import BodyFailed
 from application.engine.observer import Observer
 from application.engine.once import Once
 from application.engine.retry import may_retry, pause
-from application.engine.scope import Names
+from application.engine.scope import Names, bare_condition
 from domain.definition import FlowDefinition, Retry, Step
 from domain.expressions import ExpressionError, Scope, evaluate, extract, render
 from domain.limits import LIMITS
@@ -38,7 +38,7 @@ class Surroundings:
     actions: Mapping[str, Action]
     names: Names
     masker: Masker
-    egress: EgressPolicy
+    egress: ExecutionPolicy
     headers: Mapping[str, str]
     random: Callable[[], float]
     resources: dict[str, Any] = field(default_factory=dict)
@@ -54,6 +54,7 @@ class Surroundings:
     """None where every flow runs on its own: a step with `once` is then like any other."""
     observer: Observer | None = None
     """Who is asked before and after each step; None: nobody."""
+    mock_bind: str = "127.0.0.1"
 
     def limit(self, seconds: float) -> float | None:
         """A time limit on what may hold several steps; None while somebody looks at each of them."""
@@ -135,7 +136,7 @@ class StepRunner:
         if text is None:
             return self._around.masker.mask(dict(self._names.values), sensitive_keys=True)
         scope = replace_names(self._names.scope(self._path, 1, self.result or None), self.outputs)
-        value = evaluate(_condition(text), scope)
+        value = evaluate(bare_condition(text), scope)
         return self._around.masker.mask({text: value}, sensitive_keys=True)[self._around.masker.mask(text)]
 
     def title(self) -> str:
@@ -190,7 +191,7 @@ class StepRunner:
         if step.when is None:
             return None
         try:
-            value = evaluate(_condition(step.when), self._names.scope(self._path))
+            value = evaluate(bare_condition(step.when), self._names.scope(self._path))
             if not isinstance(value, bool):
                 raise ExpressionError(f"`when` must be true or false, it is {value!r:.80}", 0, step.when, kind="type")
         except ExpressionError as error:
@@ -239,7 +240,7 @@ class StepRunner:
         end = time.monotonic() + until.timeout
         while True:
             result = await self._call(action, number, context)
-            if evaluate(_condition(until.condition), self._names.scope(self._path, number, result)) is True:
+            if evaluate(bare_condition(until.condition), self._names.scope(self._path, number, result)) is True:
                 return result
             if time.monotonic() + until.interval > end:
                 message = f"until: {until.condition} did not become true within {until.timeout:g} s"
@@ -261,7 +262,7 @@ class StepRunner:
 
     def _context(self, number: int) -> ActionContext:
         def look(text: str, names: Mapping[str, Any]) -> Any:
-            return evaluate(_condition(text), self._names.scope(self._path, number, None, **names))
+            return evaluate(bare_condition(text), self._names.scope(self._path, number, None, **names))
 
         def resolve(value: Any, names: Mapping[str, Any]) -> Any:
             return render(value, self._names.scope(self._path, number, None, **names))
@@ -276,6 +277,8 @@ class StepRunner:
             headers={**self._around.headers, "X-TestMesh-Step": self._path},
             secrets=self._around.masker.add,
             render=resolve,
+            keep=lambda behind: self._names.kept(f"{self._path}~{number}", behind),
+            mock_bind=self._around.mock_bind,
             bodies=self._bodies,
             call=self._caller,
             folder=self._around.folder,
@@ -297,7 +300,7 @@ class StepRunner:
         def holds(text: str) -> bool:
             scope = self._names.scope(self._path, made.record.number, made.result)
             try:
-                return evaluate(_condition(text), scope) is True
+                return evaluate(bare_condition(text), scope) is True
             except ExpressionError:
                 return False
 
@@ -351,12 +354,19 @@ class StepRunner:
 
     def _shown(self, result: Mapping[str, Any]) -> dict[str, Any]:
         """The result as it is recorded: secrets masked, headers and cookies that carry credentials masked by name."""
-        shown: dict[str, Any] = self._mask(dict(result))
+        shown: dict[str, Any] = {name: self._requests(value) for name, value in self._mask(dict(result)).items()}
         if isinstance(result.get("headers"), Mapping):
             shown["headers"] = self._around.masker.mask_headers(result["headers"])
         if isinstance(result.get("cookies"), Mapping):
             shown["cookies"] = dict.fromkeys(result["cookies"], MASKED)
         return shown
+
+    def _requests(self, value: Any) -> Any:
+        """Of a list of recorded requests, their headers too."""
+        if not isinstance(value, list) or not value or not _has_headers(value[0]):
+            return value
+        mask = self._around.masker.mask_headers
+        return [{**item, "headers": mask(item["headers"])} if _has_headers(item) else item for item in value]
 
     def _text(self, text: str) -> str:
         return self._around.masker.mask_text(text)[: LIMITS.excerpt_bytes]
@@ -378,10 +388,5 @@ def replace_names(scope: Scope, outputs: Mapping[str, Any]) -> Scope:
     return scope.child(outputs) if outputs else scope
 
 
-def _condition(text: str) -> str:
-    """A condition may be written bare or as one whole template: `${x > 1}` means `x > 1`."""
-    stripped = text.strip()
-    for begin, end in (("${", "}"), ("{{", "}}")):
-        if stripped.startswith(begin) and stripped.endswith(end) and begin not in stripped[2:]:
-            return stripped[len(begin) : -len(end)].strip()
-    return text
+def _has_headers(value: Any) -> bool:
+    return isinstance(value, Mapping) and isinstance(value.get("headers"), Mapping)

@@ -62,6 +62,7 @@ class LocalRun:
         folder: Path | None = None,
         environ: Mapping[str, str] | None = None,
         retried: Callable[[str, str], None] = lambda old, new: None,
+        mock_bind: str = "127.0.0.1",
         tick: Callable[[], None] = lambda: None,
         note: Callable[[str], None] = lambda text: None,
         observer: Observer | None = None,
@@ -91,6 +92,7 @@ class LocalRun:
             flows=self._library,
             snapshots=self._snapshots,
             faker=made_up,
+            mock_bind=mock_bind,
         )
         self.jobs = Jobs(flows, rounds=options.repeat, share=options.share)
         self._running: set[Attempt] = set()

@@ -193,11 +193,21 @@ def _local(flows: Sequence[Planned], paths: Sequence[str], options: Mapping[str,
         folder=find_project(paths)[1],
         environ=os.environ,
         retried=retried,
+        mock_bind=_mock_bind(os.environ.get("TESTMESH_MOCK_BIND", "")),
         tick=view.tick,
         note=view.note,
     )
     view.total = runner.total
     return runner, view
+
+
+def _mock_bind(text: str) -> str:
+    """Where mock servers listen; the settings are loaded only when it is given."""
+    if not text:
+        return "127.0.0.1"
+    from interfaces.settings import bind_address
+
+    return bind_address(text)
 
 
 def _remote(flows: Sequence[Planned], paths: Sequence[str], options: Mapping[str, Any], local: Options, collector: Any) -> Any:

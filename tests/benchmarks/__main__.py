@@ -12,7 +12,7 @@ from tests.benchmarks.ratios import Benchmark
 from tests.benchmarks.report import line, page
 from tests.benchmarks.servers import postgres_release
 
-NAMES = ("append", "projection", "dispatch", "local_run", "startup", "masking")
+NAMES = ("append", "projection", "dispatch", "local_run", "peers", "startup", "masking")
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "performance.md"
 
 

@@ -33,9 +33,17 @@ def test_lists_come_with_commas() -> None:
     assert load({"TESTMESH_EGRESS_ALLOW": "a:1, b:2,"})[0].egress_allow == ("a:1", "b:2")
 
 
+def test_mock_servers_listen_at_an_address_of_the_settings() -> None:
+    assert load({"TESTMESH_MOCK_BIND": "[::1]"})[0].mock_bind == "::1"
+
+
 @pytest.mark.parametrize(
     ("environ", "says"),
-    [({"TESTMESH_PORT": "http"}, "TESTMESH_PORT"), ({"TESTMESH_WORKER_DRAIN": "soon"}, "TESTMESH_WORKER_DRAIN")],
+    [
+        ({"TESTMESH_PORT": "http"}, "TESTMESH_PORT"),
+        ({"TESTMESH_MOCK_BIND": "localhost"}, "TESTMESH_MOCK_BIND"),
+        ({"TESTMESH_WORKER_DRAIN": "soon"}, "TESTMESH_WORKER_DRAIN"),
+    ],
 )
 def test_a_wrong_value_names_its_setting(environ: dict[str, str], says: str) -> None:
     with pytest.raises(Invalid, match=says):

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from application.engine.action import Action, ActionContext, ActionError
-from application.engine.egress import EgressPolicy, LocalPolicy
+from application.engine.egress import EgressPolicy, ExecutionPolicy, LocalPolicy
+from application.engine.scope import Names
 from application.engine.step_runner import close_all
-from domain.expressions import Scope, evaluate
+from domain.expressions import Builtins, Scope, evaluate, render
 from domain.limits import LIMITS, Limits
 
 
@@ -33,10 +36,16 @@ class Bench:
     exchange: Mapping[str, Any] = field(default_factory=dict)
     """The exchange of the action that ran last."""
 
+    own: ExecutionPolicy | None = None
+    """The policy of the execution over `egress`."""
+
     def context(self) -> ActionContext:
         """The context of one more step."""
+        if self.own is None or self.own.base is not self.egress:
+            self.own = ExecutionPolicy(self.egress)
+        names = Names(Builtins("seed", 1, datetime.now(UTC), time.monotonic), self.names, {})
         return ActionContext(
-            egress=self.egress,
+            egress=self.own,
             resources=self.resources,
             shared=self.shared,
             evaluate=lambda text, names: evaluate(text, Scope({**self.names, **names})),
@@ -45,6 +54,8 @@ class Bench:
             limits=self.limits,
             secrets=self.secrets.append,
             folder=self.folder,
+            render=lambda value, more: render(value, Scope({**self.names, **more})),
+            keep=lambda behind: names.kept("step", behind),
         )
 
     async def run(self, action: Action, config: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -16,7 +16,20 @@ from domain.errors import InvalidFlow
 from tests.support.local import Local, finished, flow, outcomes
 
 ALL = all_actions()
-CLIENTS = ("aiokafka", "grpc", "google.protobuf", "psycopg", "redis", "httpx", "aiohttp", "httpcore", "h2", "cryptography")
+CLIENTS = (
+    "aiokafka",
+    "grpc",
+    "google.protobuf",
+    "psycopg",
+    "redis",
+    "httpx",
+    "aiohttp",
+    "httpcore",
+    "h2",
+    "cryptography",
+    "pymysql",
+    "sqlite3",
+)
 
 
 @pytest.mark.parametrize("name", TABLE)
@@ -39,8 +52,14 @@ def test_no_name_or_alias_means_two_actions() -> None:
         ("http", "http_request"),
         ("wait_for", "wait_for"),
         ("database_query", "database_query"),
-        ("postgresql.query", "database_query"),
-        ("postgresql.insert", "database_query"),
+        ("postgresql.query", "postgresql.query"),
+        ("postgresql.insert", "postgresql.query"),
+        ("mysql.query", "mysql.query"),
+        ("mysql.execute", "mysql.query"),
+        ("mariadb.query", "mysql.query"),
+        ("sqlite.query", "sqlite.query"),
+        ("sqlite.select", "sqlite.query"),
+        ("db_poll", "db_poll"),
         ("redis.get", "redis.get"),
         ("redis_set", "redis.set"),
         ("redis.delete", "redis.del"),
@@ -67,7 +86,7 @@ def test_every_documented_name_is_found(name: str, action: str) -> None:
     assert found.name == action
 
 
-@pytest.mark.parametrize("name", ["mysql.query", "sqlite.query", "redis.flush", "shell"])
+@pytest.mark.parametrize("name", ["oracle.query", "redis.flush", "shell"])
 def test_a_name_of_no_action_is_not_found(name: str) -> None:
     assert find_action(name, ACTIONS) is None
 
@@ -96,6 +115,7 @@ def test_the_table_loads_no_client_library() -> None:
         ("aiokafka", "kafka_producer", {"brokers": "127.0.0.1:1", "topic": "t", "value": 1}, "kafka"),
         ("aiokafka", "kafka_consumer", {"brokers": "127.0.0.1:1", "topic": "t"}, "kafka"),
         ("aiokafka", "kafka_subscribe", {"brokers": "127.0.0.1:1", "topic": "t", "name": "s"}, "kafka"),
+        ("pymysql", "mysql.query", {"connection": "mysql://ann:pw@127.0.0.1:1/db", "query": "SELECT 1"}, "mysql"),
         ("grpc", "grpc_call", {"address": "127.0.0.1:1", "service": "s", "method": "m"}, "grpc"),
     ],
 )
@@ -113,7 +133,7 @@ print(error.kind, error.message, error.hint)
     root = Path(__file__).parents[3]
     told = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True).stdout
 
-    assert told.startswith(f"config {name} needs the package ")
+    assert told.startswith(f"config {name.removesuffix('.query')} needs the package ")
     assert told.strip().endswith(f"pip install 'testmesh[{extra}]'")
 
 
@@ -170,3 +190,53 @@ def test_a_wrong_key_of_a_real_action_is_told_with_what_was_meant() -> None:
         Local(actions=ACTIONS).request(flow(steps))
 
     assert 'did you mean "connection"?' in str(invalid.value)
+
+
+@pytest.mark.parametrize(
+    ("action", "connection", "said"),
+    [
+        ("database_query", "mysq://ann:s3cret@db/shop", '"connection" cannot begin with "mysq:"'),
+        ("db_poll", "mysql+pymysql://ann:${pw}@db/shop", 'did you mean "mysql"?'),
+        ("mysql.query", "postgresql://ann@db/shop", '"connection" cannot begin with "postgresql:"'),
+        ("sqlite.query", "sqlite3:///shop.db", 'did you mean "sqlite"?'),
+    ],
+)
+def test_a_wrong_scheme_is_found_without_running(action: str, connection: str, said: str) -> None:
+    steps = f"- action: {action}\n  config: {{connection: '{connection}', query: SELECT 1}}"
+    with pytest.raises(InvalidFlow) as invalid:
+        Local(actions=ACTIONS).request(flow(steps, env="pw: x"))
+
+    assert said in str(invalid.value)
+    assert all("s3cret" not in problem.title for problem in invalid.value.problems)
+
+
+@pytest.mark.parametrize(
+    "connection", ["mysql://ann@db/shop", "${url}", "${kind}://ann@db/shop", "host=db user=ann", "SQLITE::memory:"]
+)
+def test_a_right_scheme_or_none_is_left_to_the_action(connection: str) -> None:
+    steps = f"- action: database_query\n  config: {{connection: '{connection}', query: SELECT 1}}"
+
+    assert Local(actions=ACTIONS).request(flow(steps, env="{url: x, kind: x}"))
+
+
+async def test_sqlite_keeps_what_steps_share_and_a_worker_opens_no_file() -> None:
+    local = Local(actions=ACTIONS)
+    steps = """
+- action: sqlite.query
+  config: {connection: "sqlite::memory:", query: "CREATE TABLE t (j JSON); INSERT INTO t VALUES ('{\\"a\\": [7]}')"}
+- action: db_poll
+  config: {connection: "sqlite::memory:", query: SELECT * FROM t, condition: {row_count: 1}}
+  assert: [success, attempts == 1, "first_row.j.a[0] == 7"]
+- action: db_poll
+  config: {connection: "sqlite::memory:", query: SELECT * FROM t, condition: {row_count: 2}, timeout: 10ms}
+  on_error: continue
+- action: database_query
+  config: {connection: "sqlite:///shop.db", query: SELECT 1}
+  on_error: continue
+"""
+    found = list(outcomes(await local.run(flow(steps))).values())
+
+    assert [outcome["verdict"] for outcome in found] == ["passed", "passed", "tolerated", "tolerated"]
+    assert found[2]["error"]["message"].startswith("expected row_count == 2, it was 1 within 0.01 s (1 try)")
+    assert found[2]["result"]["rows"] == [{"j": {"a": [7]}}]
+    assert found[3]["error"]["message"] == "a SQLite file can be opened in local runs alone"

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from application.actions.sql_placeholders import bind
+from application.actions.sql_dialect import MYSQL, SQLITE, Dialect
+from application.actions.sql_placeholders import bind, place_of
 from application.engine.action import ActionError
 
 
@@ -125,3 +126,64 @@ def test_a_hostile_query_is_read_in_linear_time(piece: str) -> None:
         bind(piece * (60_000 // len(piece)) + "x", ["v"])
 
     assert time.perf_counter() - begun < 1.0
+
+
+@pytest.mark.parametrize(
+    ("written", "sent"),
+    [
+        ("SELECT ?, %s", "SELECT ?, \0 1\0"),
+        ("SELECT '\\' ?', \"\\\" ?\", `?`, ?", "SELECT '\\' ?', \"\\\" ?\", `?`, \0 1\0"),
+        ("SELECT 1 # ?\n, ?", "SELECT 1 # ?\n, \0 1\0"),
+        ("SELECT 1 -- ?\n, ?", "SELECT 1 -- ?\n, \0 1\0"),
+        ("SELECT 5 --?", "SELECT 5 --\0 1\0"),
+        ("SELECT /* /* ? */ ?", "SELECT /* /* ? */ \0 1\0"),
+        ("SELECT @a := ?, a$1", "SELECT @a := \0 1\0, a$1"),
+        ("SELECT $$, ?", "SELECT $$, \0 1\0"),
+    ],
+)
+def test_mysql_has_its_own_literals_and_comments(written: str, sent: str) -> None:
+    assert bind(written, ["x"], dialect=MYSQL).text == sent.replace("\0 ", "\0")
+
+
+@pytest.mark.parametrize(
+    ("written", "sent"),
+    [
+        ("SELECT ?", "SELECT ?1"),
+        ("SELECT ?1, $1", "SELECT ?1, ?1"),
+        ("SELECT '\\', ?", "SELECT '\\', ?1"),
+        ("SELECT [?], `?`, \"?\", '?', ?", "SELECT [?], `?`, \"?\", '?', ?1"),
+        ("SELECT 1 -- ?\n, ?", "SELECT 1 -- ?\n, ?1"),
+        ("SELECT /* /* ? */ ?", "SELECT /* /* ? */ ?1"),
+        ("SELECT a ->> '$.x', ?", "SELECT a ->> '$.x', ?1"),
+    ],
+)
+def test_sqlite_has_its_own_literals_and_comments(written: str, sent: str) -> None:
+    assert bind(written, ["x"], dialect=SQLITE).text == sent
+
+
+@pytest.mark.parametrize("dialect", [MYSQL, SQLITE])
+@given(query=st.text(alphabet="a1 ?'\"$%s:;-*/\\\n#`[]", max_size=60))
+def test_any_text_is_refused_or_bound_completely_in_every_dialect(dialect: Dialect, query: str) -> None:
+    try:
+        sql = bind(query, ["v"], dialect=dialect)
+    except ActionError:
+        return
+    assert dialect.place(1) in sql.text
+
+
+@pytest.mark.parametrize("dialect", [MYSQL, SQLITE])
+@pytest.mark.parametrize("piece", ["'", '"', "`", "/*", "'\\", "[", "--", "#", "''", "((((", ":::"])
+def test_a_hostile_query_is_read_in_linear_time_in_every_dialect(dialect: Dialect, piece: str) -> None:
+    begun = time.perf_counter()
+    with pytest.raises(ActionError):
+        bind(piece * (60_000 // len(piece)) + "x", ["v"], dialect=dialect)
+
+    assert time.perf_counter() - begun < 1.0
+
+
+def test_the_place_of_a_piece_is_told_when_it_stands_there_once() -> None:
+    sql = bind("SELECT :name,\n  wrong, wrongly FROM a", named={"name": 1})
+
+    assert place_of(sql, "wrong", whole=True) == " at line 2, column 3 of the query"
+    assert place_of(sql, "FROM a") == " at line 2, column 18 of the query"
+    assert place_of(sql, "wrong") == place_of(sql, "missing") == place_of(sql, "") == ""

@@ -267,3 +267,38 @@ def test_an_error_of_an_action_says_where_its_step_stands(testmesh: Testmesh, fo
     assert ran.code == 3
     assert "url.yaml:4:" in ran.out
     assert "id: one, action: http_request" in ran.out
+
+
+SQLITE = """flow:
+  name: a database of the project
+  steps:
+    - id: made
+      action: sqlite.query
+      config: {connection: "sqlite:///data/shop.db", query: "CREATE TABLE t (n); INSERT INTO t VALUES (7)"}
+    - id: asked
+      action: db_poll
+      config: {connection: "sqlite:///data/shop.db", query: "SELECT n FROM t", column: n, expected_value: 7, timeout: 2s}
+      assert: [attempts == 1]
+"""
+OUTSIDE = """flow:
+  name: a file of the machine
+  steps:
+    - {id: outside, action: database_query, config: {connection: "sqlite:////etc/passwd", query: "SELECT 1"}}
+"""
+
+
+def test_a_sqlite_file_is_found_from_the_folder_of_the_project(testmesh: Testmesh, folder: Path) -> None:
+    home = folder / "project"
+    (home / "flows").mkdir(parents=True)
+    (home / "data").mkdir()
+    (home / "testmesh.yaml").write_text("flows: [flows]\n")
+    (home / "flows" / "shop.yaml").write_text(SQLITE)
+    (home / "flows" / "outside.yaml").write_text(OUTSIDE)
+
+    ran = testmesh("run", "project/flows/shop.yaml")
+    assert ran.code == 0, ran.err
+    ran = testmesh("run", "project/flows/outside.yaml")
+    assert ran.code == 3
+    assert f"sqlite:////etc/passwd lies outside of the project folder {home}" in ran.out
+    assert (home / "data" / "shop.db").stat().st_size > 0
+    assert testmesh("validate", "project/flows/shop.yaml").code == 0

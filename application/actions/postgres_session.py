@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import select
-import ssl
 from functools import cache
 from typing import Any
 
@@ -12,10 +11,12 @@ from psycopg import AsyncConnection, Error
 from psycopg.conninfo import make_conninfo
 from psycopg.pq import Conninfo, TransactionStatus
 
-from application.actions.database_errors import connecting_failed, query_failed
-from application.actions.database_rows import Rows, fetch
+from application.actions.database_rows import Rows
 from application.actions.database_target import Target
-from application.actions.database_values import use_plain_values
+from application.actions.database_tls import authorities
+from application.actions.postgres_errors import connecting_failed, query_failed
+from application.actions.postgres_rows import fetch
+from application.actions.postgres_values import use_plain_values
 from application.actions.sql_placeholders import Sql
 from application.engine.action import ActionContext, ActionError
 from application.engine.egress import checked_addresses
@@ -26,7 +27,7 @@ _MESSAGES = 100
 _USABLE = (TransactionStatus.IDLE, TransactionStatus.INTRANS, TransactionStatus.INERROR)
 
 
-class Session:
+class PostgresSession:
     """The connection to one target, opened when first used; steps that run at the same time take turns."""
 
     def __init__(self, target: Target) -> None:
@@ -123,7 +124,7 @@ def _conninfo(target: Target, addresses: list[str]) -> str:
         "user": target.user,
         "password": target.password,
         "sslmode": target.sslmode,
-        "sslrootcert": _authorities() if verify else _NO_FILE,
+        "sslrootcert": authorities() if verify else _NO_FILE,
         "sslcertmode": "disable",
         "sslcert": _NO_FILE,
         "sslkey": _NO_FILE,
@@ -150,11 +151,3 @@ def _built_in() -> dict[str, str]:
         for option in Conninfo.get_defaults()
         if option.envvar and option.keyword not in (b"service", b"servicefile")
     }
-
-
-@cache
-def _authorities() -> str:
-    """The file of certificate authorities that the machine trusts."""
-    import certifi
-
-    return ssl.get_default_verify_paths().cafile or certifi.where()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from psycopg import Error, OperationalError
 
 from application.actions.database_target import Target
-from application.actions.sql_placeholders import Sql
+from application.actions.sql_placeholders import Sql, place_at
 from application.engine.action import ActionError
 
 _CONNECTING = (
@@ -42,9 +42,4 @@ def query_failed(error: Error, sql: Sql, *, alive: bool) -> ActionError:
 
 
 def _place(position: str | None, sql: Sql) -> str:
-    if not position or not position.isdigit():
-        return ""
-    at = int(position) - 1
-    line_begin = sql.text.rfind("\n", 0, at) + 1
-    line = sql.text.count("\n", 0, at) + 1
-    return f" at line {line}, column {sql.written_at(at) - sql.written_at(line_begin) + 1} of the query"
+    return place_at(sql, int(position) - 1) if position and position.isdigit() else ""

@@ -1,0 +1,71 @@
+"""What a websocket step does, one after the other: connect, send, receive, close; read before anything is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from application.actions.config_values import known_keys, read_expression
+from application.engine.action import ActionError
+
+ACTIONS = ("connect", "send", "receive", "close")
+CONNECT = ("url", "headers", "params", "query", "auth", "cookies", "subprotocols", "verify_ssl", "cert", "proxy", "ping")
+_ACT = ("action", *CONNECT, "message", "base64", "expect", "expect_close", "count", "timeout", "code", "reason")
+_RECEIVES = ("expect", "expect_close", "count")
+
+
+def read_acts(config: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The acts of a step. Without action and actions: connect, send, receive and close, as far as there is something to do.
+    ActionError `config` for what cannot be done."""
+    if config.get("actions") is not None and config.get("action") is not None:
+        raise ActionError("config", "action and actions are both given; keep one")
+    if config.get("actions") is not None:
+        acts = list(_listed(config["actions"]))
+        if config.get("url") is not None and not any(act["action"] == "connect" for act in acts):
+            acts.insert(0, {"action": "connect"})
+    elif config.get("action") is not None:
+        acts = [{key: value for key, value in config.items() if key in _ACT}]
+    else:
+        acts = list(_implied(config))
+    for act in acts:
+        _check(act)
+    return acts
+
+
+def _listed(value: Any) -> Iterator[Mapping[str, Any]]:
+    if not isinstance(value, list | tuple) or not value:
+        raise ActionError("config", "actions is a list of objects with action: connect, send, receive or close")
+    for number, item in enumerate(value, 1):
+        act = {"action": item} if isinstance(item, str) else item
+        if not isinstance(act, Mapping):
+            raise ActionError("config", f"action {number} must be an object with action")
+        known_keys(act, _ACT, f"action {number}")
+        if act.get("action") is None:
+            raise ActionError("config", f"action {number} does not say which action it is: {', '.join(ACTIONS)}")
+        yield act
+
+
+def _implied(config: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    if config.get("url") is None:
+        raise ActionError("config", "websocket needs action, actions or url")
+    yield {"action": "connect"}
+    if "message" in config or "base64" in config:
+        yield {"action": "send", **_some(config, ("message", "base64", "timeout"))}
+    if any(config.get(key) is not None for key in _RECEIVES):
+        yield {"action": "receive", **_some(config, (*_RECEIVES, "timeout"))}
+    yield {"action": "close", **_some(config, ("code", "reason"))}
+
+
+def _some(config: Mapping[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:
+    return {key: config[key] for key in keys if key in config}
+
+
+def _check(act: Mapping[str, Any]) -> None:
+    kind = act["action"]
+    if kind not in ACTIONS:
+        raise ActionError("config", f"there is no action {str(kind)[:40]!r}", hint=f"one of {', '.join(ACTIONS)}")
+    if kind == "send" and ("message" in act) == ("base64" in act):
+        raise ActionError("config", "send needs message, or base64 for a binary message")
+    expect = act.get("expect")
+    if expect is not None and not isinstance(expect, Mapping | list):
+        read_expression(expect, "expect")
