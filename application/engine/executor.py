@@ -23,6 +23,7 @@ from domain.expressions import ExpressionError, extract
 from domain.limits import LIMITS
 from domain.outcome import StepOutcome, Verdict
 
+LEFT_OUT = StepOutcome("skipped", 0.0, reason="by hand")
 Stop = Literal["cancelled", "timed_out", "lost", "drain"]
 """Why an attempt is stopped from outside. After `lost` and `drain` its teardown belongs to another worker."""
 
@@ -165,28 +166,18 @@ class Executor:
         self._number += 1
         bodies = self._bodies(step, phase, path, names, lane, around)
         runner = StepRunner(around, step, path, names, bodies, self._call_from(path, phase, names, lane, around))
-        skipped = around.observer is not None and not await around.observer.before(_halt(runner, phase, around))
-        runner.begin()
+        wanted = around.observer is None or await around.observer.before(_halt(runner, phase, around))
         self._durable = self._durable or self._is_read(step)
         durable = self._durable and phase != "teardown"
-        outcome: StepOutcome | None = None
         try:
             started = lane.progress.step_started(step, path, phase, self._number, runner.title(), durable=durable)
             if started is not None:
                 await _whole(started)
-            if skipped:
-                outcome = StepOutcome("skipped", 0.0, reason="by hand")
-            else:
-                outcome = await (runner.run() if step.once is None or around.once is None else _once(step.once, runner, around))
-            while around.observer is not None and await around.observer.after(_halt(runner, phase, around), outcome):
-                runner.begin()
-                outcome = await runner.run()
+            outcome = await self._run_step(step, runner, wanted, phase, lane, around)
         except asyncio.CancelledError:
             if self._stop not in ("lost", "drain"):
-                await self._finished(path, phase, outcome or self._stopped(runner, phase, lane), {}, runner, lane)
+                await self._finished(path, phase, runner.ended or self._stopped(runner, phase, lane), {}, runner, lane)
             raise
-        if lane.tolerant and not outcome.ok:
-            outcome = replace(outcome, verdict="tolerated", reason=f"it is tried again ({outcome.verdict})")
         if around.depth and outcome.verdict not in ("passed", "skipped"):
             outcome = replace(outcome, file=around.definition.file)
         self._retried = self._retried or outcome.verdict == "passed_on_retry"
@@ -195,6 +186,19 @@ class Executor:
         if step.on_error.error_steps and outcome.verdict in ("failed", "error", "tolerated"):
             await self._error_steps(step, phase, path, names, outcome, lane, around)
         return outcome, runner
+
+    async def _run_step(
+        self, step: Step, runner: StepRunner, wanted: bool, phase: Phase, lane: Lane, around: Surroundings
+    ) -> StepOutcome:
+        """The step's outcome, after as many runs as an observer wants. CancelledError passes through."""
+        if around.observer is None:
+            return _as_seen(await _first_run(step, runner, around), lane)
+        runner.begin()
+        runner.ended = _as_seen(await _first_run(step, runner, around), lane) if wanted else LEFT_OUT
+        while await around.observer.after(_halt(runner, phase, around), runner.ended):
+            runner.begin()
+            runner.ended = _as_seen(await runner.run(), lane)
+        return runner.ended
 
     async def _finished(
         self,
@@ -311,6 +315,19 @@ class Executor:
                 outputs[name] = None
                 self._message = self._message or f"output {name}: {error.message}"
         return outputs
+
+
+def _as_seen(outcome: StepOutcome, lane: Lane) -> StepOutcome:
+    """A failure where the step outside tries again is tolerated."""
+    if lane.tolerant and not outcome.ok:
+        return replace(outcome, verdict="tolerated", reason=f"it is tried again ({outcome.verdict})")
+    return outcome
+
+
+async def _first_run(step: Step, runner: StepRunner, around: Surroundings) -> StepOutcome:
+    if step.once is None or around.once is None:
+        return await runner.run()
+    return await _once(step.once, runner, around)
 
 
 def _halt(runner: StepRunner, phase: Phase, around: Surroundings) -> Halt:

@@ -106,6 +106,8 @@ class StepRunner:
         self._retry = self._policy()
         self.result: Mapping[str, Any] = {}
         self.outputs: dict[str, Any] = {}
+        self.ended: StepOutcome | None = None
+        """How it ended, while an observer looks at it."""
 
     @property
     def step(self) -> Step:
@@ -119,6 +121,7 @@ class StepRunner:
 
     def begin(self) -> None:
         """Its time counts from now on, and nothing of it has happened yet."""
+        self.ended = None
         self._logs: list[dict[str, str]] = []
         holds_others = self._bodies is not None or self._step.action == "run_flow"
         limit = self._around.limit(self._step.timeout or float("inf")) if holds_others else self._step.timeout

@@ -17,7 +17,7 @@ from domain.outcome import StepOutcome, as_record
 from interfaces.cli.commands import Commands
 from interfaces.cli.reports.failure import failure_text
 from interfaces.cli.reports.model import Execution, Step
-from interfaces.cli.terminal import Paint, cut, one_line, printable, size_of
+from interfaces.cli.terminal import Paint, cut, one_line, printable, say, size_of
 
 HELP = """\
 n, next       run this step (Enter does the same as the last command)
@@ -150,7 +150,7 @@ class Debugger:
         phase = "" if halt.phase == "steps" else f"{halt.phase}: "
         place = f"{halt.definition.file}:{at.line}"
         path = self._paint(printable(halt.path), "1")
-        print(f"\n{self._paint(printable(place), '2')}  {phase}{path}  [{printable(halt.step.action)}]", flush=True)
+        say(f"\n{self._paint(printable(place), '2')}  {phase}{path}  [{printable(halt.step.action)}]", sys.stdout)
         if halt.step.name:
             self._say(f"  {halt.runner.title()}")
         if halt.step.when:
@@ -172,7 +172,7 @@ class Debugger:
         depth = "  " * halt.path.count("/")
         reason = f"  ({outcome.reason})" if outcome.reason else ""
         said = printable(f"{halt.path}  {outcome.duration_ms:.0f} ms{reason}")
-        print(f"{depth}{self._paint.verdict(outcome.verdict)}  {said}", flush=True)
+        say(f"{depth}{self._paint.verdict(outcome.verdict)}  {said}", sys.stdout)
         if outcome.verdict in ("failed", "error", "tolerated") and not _only_holds(outcome):
             self._say(_failure(halt, outcome))
         else:
@@ -199,7 +199,7 @@ class Debugger:
         return not self._breakpoints.isdisjoint(named if halt.depth else named | {line})
 
     def _say(self, text: str) -> None:
-        print(printable(text), flush=True)
+        say(printable(text), sys.stdout)
 
 
 def _given(halt: Halt) -> Collection[str]:

@@ -49,7 +49,6 @@ class Watched:
             project, self._home = find_project(self._paths)
             inside = [str(self._home / path) for path in project.flows]
             env_files = [self._home / path for path in project.env_file]
-            self._env = project.env
         except Refusal:
             inside, env_files = [], []
             self._home = Path.cwd()

@@ -69,6 +69,22 @@ async def test_a_step_that_it_wants_again_is_recorded_once_as_it_ended() -> None
     assert finished(events).verdict == "passed"
 
 
+async def test_what_happened_is_recorded_although_the_attempt_is_stopped_while_it_looks() -> None:
+    local = Local()
+
+    class Stops(Recorded):
+        async def after(self, halt: Halt, outcome: StepOutcome) -> bool:
+            attempt.stop("cancelled")
+            await asyncio.sleep(10)
+            return False
+
+    local.tools = replace(local.tools, observer=Stops())
+    attempt = local.attempt(flow("- {id: one, action: fail}\n- {id: two, action: say}"))
+    await attempt.run()
+    assert {path: outcome["verdict"] for path, outcome in outcomes(local.events()).items()} == {"one": "failed"}
+    assert finished(local.events()).verdict == "cancelled"
+
+
 async def test_its_time_is_not_that_of_the_flow_or_its_steps() -> None:
     text = flow("- {id: one, action: say, timeout: 50ms}", config="timeout: 50ms\nteardown_timeout: 50ms")
     assert finished(await run(Recorded(pause=0.15), text)).verdict == "passed"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.interfaces.cli.test_terminal import PROGRAM, environ
+from tests.interfaces.cli.test_terminal import PROGRAM, environ, shell
 
 FLOW = """\
 flow:
@@ -242,3 +242,8 @@ def _take_terminal() -> None:
     import termios
 
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+
+def test_a_reader_that_goes_away_ends_nothing(folder: Path) -> None:
+    done = shell("set -o pipefail; printf 'n\\nn\\nn\\nn\\nn\\nn\\n' | $testmesh debug f.yaml | true", folder)
+    assert (done.returncode, done.stderr) == (0, "")
