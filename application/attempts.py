@@ -17,6 +17,7 @@ from application.engine.action import Action
 from application.engine.calls import FlowFinder, starting_values
 from application.engine.egress import EgressPolicy, ExecutionPolicy
 from application.engine.executor import Executor, Stop
+from application.engine.observer import Observer
 from application.engine.once import Once
 from application.engine.scope import Names
 from application.engine.snapshots import Snapshots, snapshot_functions
@@ -54,6 +55,8 @@ class Tools:
     """The flows that may be called: in local runs alone."""
     once: Once | None = None
     """What flows of this run do a single time together: in local runs alone."""
+    observer: Observer | None = None
+    """Who is asked before and after each step: a debugger, in local runs alone."""
     mock_bind: str = "127.0.0.1"
     """The address at which mock servers of flows listen."""
     definitions: Definitions = field(init=False)
@@ -186,6 +189,7 @@ class Attempt:
             once=self._tools.once,
             flows=self._tools.flows,
             given=self._given,
+            observer=self._tools.observer,
             mock_bind=self._tools.mock_bind,
         )
         self._executor = Executor(around, self._recorder, pinned.teardown_reads)

@@ -15,7 +15,7 @@ from application.documents.lint import lint
 from application.documents.reader import Document, read
 from application.documents.reads import names_read, teardown_reads
 from application.documents.report import Report
-from application.documents.schema import json_schema
+from application.documents.schema import action_schema, json_schema
 from application.documents.scope import Scope
 from application.documents.shapes import describe
 from application.documents.source import Source, did_you_mean
@@ -26,6 +26,7 @@ from domain.limits import LIMITS, Limits
 
 __all__ = [
     "FlowFile",
+    "action_schema",
     "digest",
     "flow_files",
     "json_schema",

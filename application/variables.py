@@ -172,6 +172,7 @@ PROJECT = Record(
         "env_file": Key(ListOf(Text(1)), description="Files of variables, KEY=VALUE a line."),
         "flows": Key(ListOf(Text(1)), description="Files, folders and globs that hold the flows."),
         "variables": Key(MapOf(Anything()), description="Variables of every flow."),
+        "demo": Key(Text(1), description="Local runs start the demo shop and put its address into this variable."),
     },
     what="A project file",
     synonyms={
@@ -196,6 +197,7 @@ class Project:
     env_file: tuple[str, ...] = ()
     flows: tuple[str, ...] = ()
     variables: Mapping[str, Any] = field(default_factory=dict)
+    demo: str | None = None
 
 
 def read_project(text: str | bytes, *, file: str = "testmesh.yaml") -> Project:

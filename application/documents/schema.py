@@ -6,9 +6,11 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from application.documents.actions import config_record
+from application.documents.actions import config_record, find_action
 from application.documents.grammar import FLOW, STEP
+from application.documents.source import did_you_mean
 from application.engine.action import Action
+from domain.errors import NotFound
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -26,6 +28,16 @@ def json_schema(actions: Mapping[str, Action]) -> dict[str, Any]:
         ],
         "$defs": {"flow": FLOW.schema(), "step": _step(actions), **{f"config.{name}": it for name, it in configs.items()}},
     }
+
+
+def action_schema(name: str, actions: Mapping[str, Action]) -> dict[str, Any]:
+    """The schema of the config of one action, by name or alias; with that of steps where it holds some. Raises NotFound."""
+    action = find_action(name, actions)
+    if action is None:
+        raise NotFound(f"There is no action {name!r}", remedy=did_you_mean(name, actions) or "testmesh schema names them all")
+    config = _config(action)
+    nested = {"$defs": json_schema(actions)["$defs"]} if "#/$defs/" in str(config) else {}
+    return {"$schema": DIALECT, "title": action.name, **config, **nested}
 
 
 def _config(action: Action) -> dict[str, Any]:

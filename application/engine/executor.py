@@ -11,6 +11,7 @@ from application.engine.bodies import Bodies, BodyResult
 from application.engine.calls import Call, Called, checked_inputs, outputs_of, starting_values
 from application.engine.errors import ActionError
 from application.engine.lane import Lane
+from application.engine.observer import Halt
 from application.engine.once import Shared
 from application.engine.progress import Progress
 from application.engine.scope import Names
@@ -22,6 +23,7 @@ from domain.expressions import ExpressionError, extract
 from domain.limits import LIMITS
 from domain.outcome import StepOutcome, Verdict
 
+LEFT_OUT = StepOutcome("skipped", 0.0, reason="by hand")
 Stop = Literal["cancelled", "timed_out", "lost", "drain"]
 """Why an attempt is stopped from outside. After `lost` and `drain` its teardown belongs to another worker."""
 
@@ -92,7 +94,7 @@ class Executor:
         self._body = asyncio.create_task(self._steps())
         if self._stop is not None:
             self._body.cancel()
-        _, pending = await asyncio.wait({self._body}, timeout=config.timeout)
+        _, pending = await asyncio.wait({self._body}, timeout=self._around.limit(config.timeout))
         if pending:
             self._message = f"the flow did not finish within {config.timeout:g} s"
             self.stop("timed_out")
@@ -122,7 +124,7 @@ class Executor:
     async def _bounded_teardown(self) -> str:
         definition = self._around.definition
         self._tearing = asyncio.create_task(self._phase("teardown", definition.teardown, keep_going=True))
-        _, pending = await asyncio.wait({self._tearing}, timeout=definition.config.teardown_timeout)
+        _, pending = await asyncio.wait({self._tearing}, timeout=self._around.limit(definition.config.teardown_timeout))
         if pending:
             self._tearing.cancel()
         try:
@@ -164,19 +166,18 @@ class Executor:
         self._number += 1
         bodies = self._bodies(step, phase, path, names, lane, around)
         runner = StepRunner(around, step, path, names, bodies, self._call_from(path, phase, names, lane, around))
+        wanted = around.observer is None or await around.observer.before(_halt(runner, phase, around))
         self._durable = self._durable or self._is_read(step)
         durable = self._durable and phase != "teardown"
         try:
             started = lane.progress.step_started(step, path, phase, self._number, runner.title(), durable=durable)
             if started is not None:
                 await _whole(started)
-            outcome = await (runner.run() if step.once is None or around.once is None else _once(step.once, runner, around))
+            outcome = await self._run_step(step, runner, wanted, phase, lane, around)
         except asyncio.CancelledError:
             if self._stop not in ("lost", "drain"):
-                await self._finished(path, phase, self._stopped(runner, phase, lane), {}, runner, lane)
+                await self._finished(path, phase, runner.ended or self._stopped(runner, phase, lane), {}, runner, lane)
             raise
-        if lane.tolerant and not outcome.ok:
-            outcome = replace(outcome, verdict="tolerated", reason=f"it is tried again ({outcome.verdict})")
         if around.depth and outcome.verdict not in ("passed", "skipped"):
             outcome = replace(outcome, file=around.definition.file)
         self._retried = self._retried or outcome.verdict == "passed_on_retry"
@@ -185,6 +186,19 @@ class Executor:
         if step.on_error.error_steps and outcome.verdict in ("failed", "error", "tolerated"):
             await self._error_steps(step, phase, path, names, outcome, lane, around)
         return outcome, runner
+
+    async def _run_step(
+        self, step: Step, runner: StepRunner, wanted: bool, phase: Phase, lane: Lane, around: Surroundings
+    ) -> StepOutcome:
+        """The step's outcome, after as many runs as an observer wants. CancelledError passes through."""
+        if around.observer is None:
+            return _as_seen(await _first_run(step, runner, around), lane)
+        runner.begin()
+        runner.ended = _as_seen(await _first_run(step, runner, around), lane) if wanted else LEFT_OUT
+        while await around.observer.after(_halt(runner, phase, around), runner.ended):
+            runner.begin()
+            runner.ended = _as_seen(await runner.run(), lane)
+        return runner.ended
 
     async def _finished(
         self,
@@ -258,7 +272,7 @@ class Executor:
         self, definition: FlowDefinition, prefix: str, phase: Phase, names: Names, lane: Lane, around: Surroundings
     ) -> Walked:
         try:
-            async with asyncio.timeout(definition.config.teardown_timeout):
+            async with asyncio.timeout(around.limit(definition.config.teardown_timeout)):
                 return await self._walk(definition.teardown, prefix, names, lane, phase, around, keep_going=True)
         except TimeoutError:
             return Walked("error", f"teardown did not finish within {definition.config.teardown_timeout:g} s")
@@ -301,6 +315,23 @@ class Executor:
                 outputs[name] = None
                 self._message = self._message or f"output {name}: {error.message}"
         return outputs
+
+
+def _as_seen(outcome: StepOutcome, lane: Lane) -> StepOutcome:
+    """A failure where the step outside tries again is tolerated."""
+    if lane.tolerant and not outcome.ok:
+        return replace(outcome, verdict="tolerated", reason=f"it is tried again ({outcome.verdict})")
+    return outcome
+
+
+async def _first_run(step: Step, runner: StepRunner, around: Surroundings) -> StepOutcome:
+    if step.once is None or around.once is None:
+        return await runner.run()
+    return await _once(step.once, runner, around)
+
+
+def _halt(runner: StepRunner, phase: Phase, around: Surroundings) -> Halt:
+    return Halt(runner.step, runner.path, phase, around.definition, around.depth, runner)
 
 
 async def _once(name: str, runner: StepRunner, around: Surroundings) -> StepOutcome:

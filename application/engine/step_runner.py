@@ -16,6 +16,7 @@ from application.engine.calls import Call, FlowFinder
 from application.engine.checks import check
 from application.engine.egress import ExecutionPolicy
 from application.engine.errors import BodyFailed
+from application.engine.observer import Observer
 from application.engine.once import Once
 from application.engine.retry import may_retry, pause
 from application.engine.scope import Names, bare_condition
@@ -51,7 +52,13 @@ class Surroundings:
     """How many calls deep this flow runs."""
     once: Once | None = None
     """None where every flow runs on its own: a step with `once` is then like any other."""
+    observer: Observer | None = None
+    """Who is asked before and after each step; None: nobody."""
     mock_bind: str = "127.0.0.1"
+
+    def limit(self, seconds: float) -> float | None:
+        """A time limit on what may hold several steps; None while somebody looks at each of them."""
+        return seconds if self.observer is None else None
 
     async def close(self) -> None:
         """Close what actions left open: clients, pools, servers."""
@@ -95,12 +102,45 @@ class StepRunner:
         self._names = names
         self._bodies = bodies
         self._caller = call
-        self._begun = time.monotonic()
-        self._deadline = self._begun + step.timeout if step.timeout else float("inf")
+        self.begin()
         self._retry = self._policy()
-        self._logs: list[dict[str, str]] = []
         self.result: Mapping[str, Any] = {}
         self.outputs: dict[str, Any] = {}
+        self.ended: StepOutcome | None = None
+        """How it ended, while an observer looks at it."""
+
+    @property
+    def step(self) -> Step:
+        """The step."""
+        return self._step
+
+    @property
+    def path(self) -> str:
+        """Where it stands among the steps of the attempt."""
+        return self._path
+
+    def begin(self) -> None:
+        """Its time counts from now on, and nothing of it has happened yet."""
+        self.ended = None
+        self._logs: list[dict[str, str]] = []
+        holds_others = self._bodies is not None or self._step.action == "run_flow"
+        limit = self._around.limit(self._step.timeout or float("inf")) if holds_others else self._step.timeout
+        self._begun = time.monotonic()
+        self._deadline = self._begun + limit if limit else float("inf")
+
+    def preview(self) -> Any:
+        """The config as the action would get it now, masked, values under telling names included. ExpressionError."""
+        config = self._config(self._around.actions[self._step.action], 1)
+        return self._around.masker.mask(dict(config), sensitive_keys=True)
+
+    def look(self, text: str | None = None) -> Any:
+        """The value of an expression over the names in scope and the result so far, masked; without one, all names that
+        variables and steps have given. ExpressionError."""
+        if text is None:
+            return self._around.masker.mask(dict(self._names.values), sensitive_keys=True)
+        scope = replace_names(self._names.scope(self._path, 1, self.result or None), self.outputs)
+        value = evaluate(bare_condition(text), scope)
+        return self._around.masker.mask({text: value}, sensitive_keys=True)[self._around.masker.mask(text)]
 
     def title(self) -> str:
         """The step's name with its templates resolved, masked; its id when it has none."""

@@ -43,10 +43,18 @@ def _words(options: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _shown(assignment: str, secret: Sequence[str]) -> str:
-    from domain.masking import MASKED, Masker
+    from domain.masking import MASKED
 
     name, _, value = assignment.partition("=")
-    if name.strip() in secret:
-        return f"{name}={MASKED}"
+    return f"{name}={MASKED if name.strip() in secret else without_secrets(name, value)}"
+
+
+def without_secrets(name: str, value: Any) -> Any:
+    """The value of a variable for people: masked when its name says that it is a secret, as are credentials in URLs."""
+    from domain.masking import MASKED, Masker
+
+    if not isinstance(value, str | list | dict | bool | None):
+        masked = without_secrets(name, str(value))
+        return value if masked == str(value) else masked
     shown = Masker(b"").mask({name: value}, sensitive_keys=True)[name]
-    return f"{name}={_USERINFO.sub(MASKED, shown)}"
+    return _USERINFO.sub(MASKED, shown) if isinstance(shown, str) else shown

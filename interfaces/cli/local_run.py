@@ -14,6 +14,7 @@ from application.actions.registry import ACTIONS
 from application.attempts import Attempt, Tools
 from application.claims import begin_local
 from application.engine.egress import LocalPolicy
+from application.engine.observer import Observer
 from application.engine.once import Once
 from application.executions import Executions, RunRequest
 from application.memory_log import MemoryLog
@@ -64,8 +65,11 @@ class LocalRun:
         mock_bind: str = "127.0.0.1",
         tick: Callable[[], None] = lambda: None,
         note: Callable[[str], None] = lambda text: None,
+        observer: Observer | None = None,
+        observed: str | None = None,
     ) -> None:
-        """`folder` is what flows may read files below; `retried` is told the ids of an execution and of its repetition."""
+        """`folder` is what flows may read files below; `retried` is told the ids of an execution and of its repetition.
+        `observer` is asked before and after each step of the flow in the file `observed`."""
 
         self._on_event = on_event
         self._snapshots = SnapshotFiles(update=options.update_snapshots, accept_new=options.accept_new_snapshots)
@@ -74,6 +78,7 @@ class LocalRun:
         self._retried = retried
         self._tick = tick
         self._note = note
+        self._observer, self._observed = observer, observed
         self._log = MemoryLog("executions")
         self._tools = Tools(
             self._log,
@@ -179,7 +184,8 @@ class LocalRun:
             self._retried(before, str(id))
         execution = self._log.load(Execution, id)
         begin_local(self._log, execution, "local")
-        tools = replace(self._tools, payloads=payloads)
+        observer = self._observer if job.flow.file == self._observed else None
+        tools = replace(self._tools, payloads=payloads, observer=observer)
         attempt = Attempt(tools, execution, "local", secrets=hidden, unrecorded=unrecorded, definition=job.flow.definition)
         for file in job.flow.needs:
             attempt.hide(self._secrets.get(file, ()))
@@ -196,6 +202,10 @@ class LocalRun:
         """That of the options, another for every repetition: what a failed try has made may still be there."""
         seed = self._options.seed
         return seed if seed is None or number == 0 else f"{seed}~{number}"
+
+    def stop(self) -> None:
+        """Cancel everything; teardown runs."""
+        self._halt("interrupted")
 
     def _interrupt(self) -> None:
         """The first Ctrl-C cancels and tears down, the second ends the process."""

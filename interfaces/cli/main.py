@@ -14,11 +14,18 @@ from interfaces.cli.errors import ExitCode, fail
 from interfaces.cli.terminal import patient, prepare_streams, silence
 
 VERBS: Mapping[str, tuple[str, str]] = {
+    "init": ("init:init", "Begin a project: flows that pass at once, settings, a schema for the editor."),
     "run": ("run:run", "Run flows here, or on a server with --remote."),
+    "list": ("listing:list_", "List flows, their steps and tags, without running them."),
+    "watch": ("watch:watch", "Run flows, and again what changes whenever it changes."),
+    "debug": ("debug:debug", "Go through a flow step by step."),
     "validate": ("validate:validate", "Check flow files and show every problem."),
     "fmt": ("formatting:fmt", "Format flow files without changing what they mean."),
     "import": ("importing:import_", "Make flows of curl commands, HAR, OpenAPI and Postman files."),
     "export": ("exporting:export", "Print flows as curl commands or a Postman collection."),
+    "env": ("env:env", "Show the variables of flows, and where each value comes from."),
+    "schema": ("schema:schema", "Print the JSON Schema of flow files, for editors."),
+    "demo": ("demo:demo", "Serve the small shop that the flows of a new project talk to."),
     "up": ("up:up", "Start everything: servers, API, projector, workers."),
     "server": ("up:server", "Run the API alone."),
     "worker": ("up:worker", "Run an execution worker alone."),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Collection
 from typing import Any
 
 import click
@@ -33,6 +34,20 @@ def from_environment(command: click.Command) -> click.Command:
             spelled = max(option.opts, key=len).lstrip("-")
             option.envvar = f"TESTMESH_OPT_{spelled.upper().replace('-', '_')}"
     return command
+
+
+def with_options_of(other: click.Command, names: Collection[str]) -> Callable[[click.Command], click.Command]:
+    """Give a command these options of another: the same spellings, values, help and environment variables."""
+
+    def add(command: click.Command) -> click.Command:
+        command.params += [option for option in other.params if option.name in names]
+        return command
+
+    return add
+
+
+VARIABLE_OPTIONS = ("variables", "env_files", "environment", "var_files")
+"""The options of `testmesh run` that give flows variables."""
 
 
 def unread_names(command: click.Command) -> list[str]:

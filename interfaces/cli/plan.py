@@ -72,7 +72,7 @@ class Planner:
         self._options = options
         self._strict = strict
         self._layers = _layers(self.project, self.home, options)
-        self._known = {name for layer in self._layers.values() for name in layer} | set(environ or ())
+        self._known = _names(self.project, self._layers) | set(environ or ())
         self._wanted = _wanted(options)
         self.warnings: list[Problem] = []
         self.problems: list[Problem] = []
@@ -161,12 +161,18 @@ class Planner:
         at = definition.position((key,))
         self.problems.append(Problem(message, definition.file, at.line, at.column, remedy=remedy))
 
-    def _variables(self, definition: FlowDefinition, file: FlowFile) -> tuple[dict[str, Any], frozenset[str]]:
-        """What the flow is given from outside, its own `env` is added when it runs; and the names that --var gives."""
+    def sources(self, definition: FlowDefinition | None = None, file: FlowFile | None = None) -> dict[str, Mapping[str, Any]]:
+        """The sources of variables, by their names in PRECEDENCE; those of a flow's `env_file` where it is given."""
+        if definition is None or file is None:
+            return self._layers
         own: dict[str, Any] = {}
         for path in definition.env_file:
             own.update(_env_file(folder_of(file) / path))
-        values = dict(resolve(by_precedence({**self._layers, "env_file": own})).values)
+        return {**self._layers, "env_file": own}
+
+    def _variables(self, definition: FlowDefinition, file: FlowFile) -> tuple[dict[str, Any], frozenset[str]]:
+        """What the flow is given from outside, its own `env` is added when it runs; and the names that --var gives."""
+        values = dict(resolve(by_precedence(self.sources(definition, file))).values)
         for name, value in values.items():
             if not _is_text(name) or (isinstance(value, str) and not _is_text(value)):
                 raise Invalid(f"the variable {name} is not UTF-8", remedy="give bytes as base64 text")
@@ -176,7 +182,12 @@ class Planner:
 def known_names(paths: Sequence[str], options: Mapping[str, Any]) -> set[str]:
     """The names of variables that the project of the paths, its environment and this process give."""
     project, home = find_project(paths)
-    return {name for layer in _layers(project, home, options).values() for name in layer}
+    return _names(project, _layers(project, home, options))
+
+
+def _names(project: Project, layers: Mapping[str, Mapping[str, Any]]) -> set[str]:
+    """What the sources give, and what a run adds."""
+    return {name for layer in layers.values() for name in layer} | ({project.demo} if project.demo else set())
 
 
 def folder_of(file: FlowFile) -> Path:
@@ -224,6 +235,8 @@ def _layers(project: Project, home: Path, options: Mapping[str, Any]) -> dict[st
     project_values = dict(project.variables)
     for path in project.env_file:
         project_values = {**_env_file(home / path), **project_values}
+    if project.demo and options.get("demo"):
+        project_values[project.demo] = options["demo"]
     given: dict[str, Any] = {}
     for path in options.get("var_files") or ():
         given.update(_var_file(Path(path)))

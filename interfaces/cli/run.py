@@ -63,6 +63,13 @@ _HALTS = {"interrupted": ExitCode.INTERRUPTED, "time_limit": ExitCode.TIME_LIMIT
 def run(paths: tuple[str, ...], **options: Any) -> int:
     """Run flow files, folders, globs, or - for standard input. Without PATHS: those of testmesh.yaml, or this folder."""
     garbage.spare()
+    from interfaces.cli.demo import demo_beside
+
+    with demo_beside(paths, options) as given:
+        return _run(paths, given)
+
+
+def _run(paths: Sequence[str], options: Mapping[str, Any]) -> int:
     from interfaces.cli.plan import plan
     from interfaces.cli.reports.model import Collector
 

@@ -28,13 +28,17 @@ def validate(paths: tuple[str, ...], form: str, strict: bool, environment: str |
     from application.flow_documents import flow_files, read_flow
     from domain.errors import InvalidFlow, Problem
     from interfaces.cli.plan import known_names
+    from interfaces.cli.project import find_project
+    from interfaces.cli.references import ProjectFlows
 
     problems: list[Problem] = []
     known = known_names(paths, {"environment": environment})
+    project = ProjectFlows(find_project(paths)[1])
     files = flow_files(paths, Path.cwd())
     for file in files:
         try:
-            problems.extend(read_flow(file.read(), file=file.file, actions=ACTIONS, known_variables=known, strict=False)[1])
+            definition, doubts = read_flow(file.read(), file=file.file, actions=ACTIONS, known_variables=known, strict=False)
+            problems.extend(sorted((*doubts, *project.missing(definition)), key=lambda problem: problem.line))
         except InvalidFlow as invalid:
             problems.extend(invalid.problems)
         except OSError as error:
