@@ -26,6 +26,7 @@ TABLE: Mapping[str, str] = {
     "parallel": "parallel:PARALLEL",
     "wait_until": "wait_until:WAIT_UNTIL",
     "run_flow": "run_flow:RUN_FLOW",
+    "transform": "transform:TRANSFORM",
     "assert": "assertion:ASSERT",
     "log": "log:LOG",
     "delay": "delay:DELAY",

@@ -105,6 +105,7 @@ class Scope:
 
     def _reads(self, step: Step, action: Action | None) -> Iterator[_Read]:
         result = frozenset(action.result if action else ())
+        result |= action.made(step.config) if action else frozenset()
         anything = not result or not all(name.isidentifier() for name in result)
         for key in ("name", "description"):
             text = getattr(step, key) or ""

@@ -13,7 +13,7 @@ import pytest
 from application.engine.action import Action, ActionContext, ActionError
 from application.engine.egress import EgressPolicy, LocalPolicy
 from application.engine.step_runner import close_all
-from domain.expressions import Scope, evaluate
+from domain.expressions import Scope, evaluate, render
 from domain.limits import LIMITS, Limits
 
 
@@ -30,6 +30,7 @@ class Bench:
     shared: dict[str, Any] = field(default_factory=dict)
     lines: list[tuple[str, str]] = field(default_factory=list)
     secrets: list[str] = field(default_factory=list)
+    exchanges: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     exchange: Mapping[str, Any] = field(default_factory=dict)
     """The exchange of the action that ran last."""
 
@@ -40,11 +41,13 @@ class Bench:
             resources=self.resources,
             shared=self.shared,
             evaluate=lambda text, names: evaluate(text, Scope({**self.names, **names})),
+            render=lambda value, names: render(value, Scope({**self.names, **names})),
             log=lambda level, message: self.lines.append((level, message)),
             remaining=lambda: self.seconds,
             limits=self.limits,
             secrets=self.secrets.append,
             folder=self.folder,
+            exchanges=self.exchanges,
         )
 
     async def run(self, action: Action, config: Mapping[str, Any]) -> Mapping[str, Any]:
