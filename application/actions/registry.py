@@ -27,6 +27,8 @@ TABLE: Mapping[str, str] = {
     "wait_until": "wait_until:WAIT_UNTIL",
     "run_flow": "run_flow:RUN_FLOW",
     "transform": "transform:TRANSFORM",
+    "contract_generate": "contract_generate:CONTRACT_GENERATE",
+    "contract_verify": "contract_verify:CONTRACT_VERIFY",
     "assert": "assertion:ASSERT",
     "log": "log:LOG",
     "delay": "delay:DELAY",

@@ -56,6 +56,8 @@ async def _done(work: Work, place: str, step: _Step, value: Any) -> Any:
         wrong = Wrong(fault.message, fault.hint, "limit" if fault.kind == "limit" else "transform")
     except Wrong as error:
         wrong = error
+    except OverflowError:
+        wrong = Wrong("a number is too large")
     except RecursionError:
         wrong = Wrong("the value is nested too deeply", kind="limit")
     raise ActionError(wrong.kind, f"{place}: {wrong.message}", hint=wrong.hint) from None

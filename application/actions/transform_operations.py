@@ -124,7 +124,10 @@ def _date(pattern: Any) -> OfItem:
         moment = as_time(item)
         if moment is None:
             raise Wrong(f"{str(item)[:40]!r} is no time", "ISO 8601, for example 2030-01-31T12:00:00Z")
-        return moment.strftime(pattern)
+        try:
+            return moment.strftime(pattern)
+        except ValueError:
+            raise Wrong("the date cannot be written in this format") from None
 
     return of
 

@@ -186,6 +186,8 @@ async def test_every_save_as_is_kept_and_known_to_later_operations() -> None:
         (ORDERS, {"format": {"date": "%9999999d"}}, "date must be a format such as"),
         (ORDERS, {"pick": ["prices"]}, "there is no field 'prices'"),
         ({"a": 1}, {"map": "item"}, "operation 1 (map): it works on a list, not on an object"),
+        ([10**300, 10**310], {"format": {"decimals": 2}}, "a number is too large"),
+        (["2030-01-01"], {"format": {"date": "\ud800"}}, "cannot be written in this format"),
         (ANSWER, {"extract": "$.bodi.id"}, "operation 1 (extract): "),
         ([], "avg", "operation 1 (avg): there are no items"),
         ([1], {"map": "map([1], #index + #)"}, None),
