@@ -72,15 +72,20 @@ class Cases:
         if self._path is None:
             yield from self._data.rows
             return
-        suffix = self._path.suffix.lower()
-        if suffix not in KINDS:
-            raise Invalid(f"{self._path} is no file of rows", remedy=f"its name ends with one of {', '.join(KINDS)}")
-        try:
-            yield from _READERS[suffix](self._path, self._data)
-        except OSError as error:
-            raise NotFound(f"the data file {self._path} cannot be read: {error.strerror}") from error
-        except UnicodeDecodeError:
-            raise Invalid(f"the data file {self._path} is not UTF-8") from None
+        yield from file_rows(self._path, self._data)
+
+
+def file_rows(path: Path, data: Data) -> Iterator[Any]:
+    """The rows of a file one by one, as they are written. Invalid, NotFound or LimitExceeded say what is wrong and where."""
+    suffix = path.suffix.lower()
+    if suffix not in KINDS:
+        raise Invalid(f"{path} is no file of rows", remedy=f"its name ends with one of {', '.join(KINDS)}")
+    try:
+        yield from _READERS[suffix](path, data)
+    except OSError as error:
+        raise NotFound(f"the data file {path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError:
+        raise Invalid(f"the data file {path} is not UTF-8") from None
 
 
 def _csv(path: Path, data: Data) -> Iterator[Any]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from application.actions.project_files import lies_below, path_below, project_folder
 from application.engine.action import ActionContext, ActionError
 
 _RANGE = re.compile(r"\s*(-?\d{1,15})\s*\.\.\s*(-?\d{1,15})\s*")
@@ -77,10 +78,6 @@ def _is_number(value: Any) -> bool:
 
 
 def _files(value: Any, context: ActionContext) -> list[Item]:
-    if context.folder is None:
-        raise ActionError("config", "glob works in local runs alone: workers have no folder of files")
-    if not isinstance(value, str) or value.startswith(("/", "~")) or ".." in value.split("/"):
-        raise ActionError("config", "glob must be a pattern below the project's folder, such as data/**/*.json")
-    root = context.folder.resolve()
-    found = sorted(path for path in root.glob(value) if path.is_file() and path.resolve().is_relative_to(root))
+    root, pattern = project_folder("glob", context), path_below("glob", value, "data/**/*.json")
+    found = sorted(path for path in root.glob(pattern) if path.is_file() and lies_below(root, path))
     return [Item(path.relative_to(root).as_posix()) for path in found]

@@ -102,6 +102,7 @@ class Scope:
 
     def _reads(self, step: Step, action: Action | None) -> Iterator[_Read]:
         result = frozenset(action.result if action else ())
+        result |= action.made(step.config) if action else frozenset()
         for key in ("name", "description"):
             text = getattr(step, key) or ""
             if is_template(text):

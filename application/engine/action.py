@@ -92,6 +92,10 @@ class ActionContext:
     """The folder below which local runs may read files; None on workers."""
     exchange: dict[str, Any] = field(default_factory=dict)
     """What was sent and received, filled in by the action while it works, for reports: {request: {...}, response: {...}}."""
+    exchanges: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """What earlier steps of this attempt sent and received, by step id: their `exchange`, and their result as `result`."""
+    mask: Callable[[Any], Any] = lambda value: value
+    """The value without the secrets that are known by now, for what an action writes outside of the log."""
 
 
 class Run(Protocol):
@@ -117,5 +121,7 @@ class Action:
     """Of an unresolved key, the names that only its texts know; a key that is not listed may know any."""
     body_names: Callable[[Mapping[str, Any]], frozenset[str]] = lambda config: frozenset()
     """The names that nested steps know beside those outside, by the step's config."""
+    made: Callable[[Mapping[str, Any]], frozenset[str]] = lambda config: frozenset()
+    """Fields that the step's config adds to the result; unresolved keys know them too."""
     after_bodies: tuple[str, ...] = ()
     """Unresolved keys that are looked at after nested steps have run, and know what those leave behind."""

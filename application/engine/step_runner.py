@@ -50,6 +50,8 @@ class Surroundings:
     """The variables that the run was given from outside."""
     depth: int = 0
     """How many calls deep this flow runs."""
+    exchanges: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    """What the last run of each step sent, received and came to, by its id."""
     once: Once | None = None
     """None where every flow runs on its own: a step with `once` is then like any other."""
     observer: Observer | None = None
@@ -264,11 +266,14 @@ class StepRunner:
         return {key: value if key in action.unresolved else render(value, scope) for key, value in raw.items()}
 
     def _context(self, number: int) -> ActionContext:
+        # One scope for all, so that two uses of a random built-in give two values.
+        scope = self._names.scope(self._path, number)
+
         def look(text: str, names: Mapping[str, Any]) -> Any:
-            return evaluate(bare_condition(text), self._names.scope(self._path, number, None, **names))
+            return evaluate(bare_condition(text), scope.child(names))
 
         def resolve(value: Any, names: Mapping[str, Any]) -> Any:
-            return render(value, self._names.scope(self._path, number, None, **names))
+            return render(value, scope.child(names))
 
         return ActionContext(
             egress=self._around.egress,
@@ -285,6 +290,8 @@ class StepRunner:
             bodies=self._bodies,
             call=self._caller,
             folder=self._around.folder,
+            exchanges=self._around.exchanges,
+            mask=self._mask,
         )
 
     def _extract(self, scope: Scope) -> dict[str, Any]:
@@ -311,6 +318,8 @@ class StepRunner:
 
     def _outcome(self, tries: tuple[Try, ...], made: _Made) -> StepOutcome:
         self.result, self.outputs = made.result, made.outputs
+        if made.exchange:
+            self._around.exchanges[self._step.id] = {**made.exchange, "result": made.result}
         verdict = made.record.verdict
         if verdict == "passed" and len(tries) > 1:
             verdict = "passed_on_retry"

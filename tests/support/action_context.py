@@ -33,6 +33,7 @@ class Bench:
     shared: dict[str, Any] = field(default_factory=dict)
     lines: list[tuple[str, str]] = field(default_factory=list)
     secrets: list[str] = field(default_factory=list)
+    exchanges: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     exchange: Mapping[str, Any] = field(default_factory=dict)
     """The exchange of the action that ran last."""
 
@@ -49,13 +50,14 @@ class Bench:
             resources=self.resources,
             shared=self.shared,
             evaluate=lambda text, names: evaluate(text, Scope({**self.names, **names})),
+            render=lambda value, names: render(value, Scope({**self.names, **names})),
             log=lambda level, message: self.lines.append((level, message)),
             remaining=lambda: self.seconds,
             limits=self.limits,
             secrets=self.secrets.append,
             folder=self.folder,
-            render=lambda value, more: render(value, Scope({**self.names, **more})),
             keep=lambda behind: names.kept("step", behind),
+            exchanges=self.exchanges,
         )
 
     async def run(self, action: Action, config: Mapping[str, Any]) -> Mapping[str, Any]:

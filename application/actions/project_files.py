@@ -1,0 +1,169 @@
+"""Files below the project's folder that actions read and write in local runs; nothing outside of it is reached."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from application.engine.action import ActionContext, ActionError
+from domain.limits import Limits
+
+_JSON = (".json",)
+_YAML = (".yaml", ".yml")
+_ROWS = (".csv", ".tsv", ".jsonl", ".ndjson")
+_KINDS = (*_JSON, *_YAML, *_ROWS)
+
+
+def project_folder(key: str, context: ActionContext) -> Path:
+    """The folder, with links resolved. ActionError `config` on workers."""
+    if context.folder is None:
+        raise ActionError("config", f"{key} works in local runs alone: workers have no folder of files")
+    return context.folder.resolve()
+
+
+def path_below(key: str, value: Any, example: str) -> str:
+    """The text of a path or pattern that cannot name anything outside by itself."""
+    plain = isinstance(value, str) and value and not value.startswith(("/", "~")) and "\0" not in value and "\\" not in value
+    if not plain or ".." in value.split("/"):
+        raise ActionError("config", f"{key} must be a path below the project's folder, such as {example}")
+    return str(value)
+
+
+def lies_below(root: Path, path: Path) -> bool:
+    """Whether the path, its links followed, is in the folder."""
+    try:
+        return path.resolve().is_relative_to(root)
+    except (OSError, RuntimeError):
+        return False
+
+
+def file_below(key: str, value: Any, context: ActionContext, example: str) -> Path:
+    """An ordinary file of the folder, no larger than data may be."""
+    root = project_folder(key, context)
+    path = root / path_below(key, value, example)
+    if not lies_below(root, path):
+        raise ActionError("config", f"{key} must lie in the project's folder: {value[:200]!r} leads out of it")
+    try:
+        found, size = path.is_file(), path.stat().st_size if path.is_file() else 0
+    except OSError:
+        found, size = False, 0
+    if not found:
+        raise ActionError("config", f"{key}: there is no file {value[:200]!r} in the project's folder")
+    if size > context.limits.data_bytes:
+        raise ActionError("limit", f"{key}: {value[:200]!r} has more than {context.limits.data_bytes:,} bytes")
+    return path.resolve()
+
+
+def read_data(key: str, value: Any, context: ActionContext) -> Any:
+    """The value of a JSON or YAML file; the rows of a CSV (every value is text) or JSON lines file."""
+    from domain.errors import Invalid, InvalidFlow, LimitExceeded, NotFound
+
+    path = file_below(key, value, context, "data/users.json")
+    kind = path.suffix.lower()
+    if kind not in _KINDS:
+        raise ActionError("config", f"{key}: {value[:200]!r} is no data file", hint=f"its name ends with {', '.join(_KINDS)}")
+    try:
+        return _rows(path, context.limits) if kind in _ROWS else _document(path, kind, context.limits)
+    except InvalidFlow as error:
+        first = error.problems[0]
+        raise ActionError("config", f"{key}: {value}:{first.line}:{first.column}: {first.title}") from None
+    except (Invalid, NotFound, LimitExceeded) as error:
+        raise ActionError("config", f"{key}: {error}".replace(str(path), str(value))) from None
+    except OSError as error:
+        raise ActionError("config", f"{key}: {value[:200]!r} cannot be read: {error.strerror}") from None
+
+
+def write_json(key: str, value: Any, content: Any, context: ActionContext) -> str:
+    """Write a JSON file into the folder, whole or not at all; its path there. Missing folders are made."""
+    root = project_folder(key, context)
+    text = path_below(key, value, "pacts/shop-users.json")
+    if not text.endswith(".json"):
+        raise ActionError("config", f"{key} must end with .json")
+    path = root / text
+    try:
+        if not lies_below(root, path.parent):
+            raise ActionError("config", f"{key} must lie in the project's folder: {text[:200]!r} leads out of it")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_symlink() or path.is_dir():
+            raise ActionError("config", f"{key}: {text[:200]!r} is a link or a folder and is left alone")
+        _replace(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+    except OSError as error:
+        raise ActionError("config", f"{key}: {text[:200]!r} cannot be written: {error.strerror}") from None
+    return path.relative_to(root).as_posix()
+
+
+def parse_json(text: str, what: str, limits: Limits) -> Any:
+    """The value of a JSON text. ActionError `config` says where it is broken or that it is nested too deeply."""
+    try:
+        value = json.loads(text, parse_constant=_no_constant)
+    except json.JSONDecodeError as error:
+        raise ActionError("config", f"{what} is not JSON: line {error.lineno}, column {error.colno}: {error.msg}") from None
+    except ValueError as error:
+        raise ActionError("config", f"{what} is not JSON: {error}") from None
+    except RecursionError:
+        raise ActionError("limit", f"{what} is nested too deeply") from None
+    if depth_of(value, limits.json_depth) > limits.json_depth:
+        raise ActionError("limit", f"{what} is nested more than {limits.json_depth} deep")
+    return value
+
+
+def depth_of(value: Any, most: int) -> int:
+    """How deep lists and objects are nested, counted to one more than `most`."""
+    level, depth = [value], 0
+    while depth <= most:
+        holders = [item for item in level if isinstance(item, dict | list | tuple) and item]
+        if not holders:
+            return depth
+        level = [part for holder in holders for part in (holder.values() if isinstance(holder, dict) else holder)]
+        depth += 1
+    return depth
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _document(path: Path, kind: str, limits: Limits) -> Any:
+    data = path.read_bytes()
+    if kind in _JSON:
+        try:
+            return parse_json(data.decode("utf-8-sig"), path.name, limits)
+        except UnicodeDecodeError:
+            raise ActionError("config", f"{path.name} is not UTF-8") from None
+    from application.documents.reader import read
+    from domain.errors import InvalidFlow
+
+    document = read(
+        data, path.name, replace(limits, document_bytes=limits.import_yaml_bytes, document_nodes=limits.import_nodes)
+    )
+    if document.problems:
+        raise InvalidFlow(tuple(document.problems))
+    return document.value
+
+
+def _rows(path: Path, limits: Limits) -> list[Any]:
+    from application.data_rows import file_rows
+    from domain.definition import Data
+
+    rows: list[Any] = []
+    for row in file_rows(path, Data(file=str(path))):
+        if len(rows) >= limits.rows:
+            raise ActionError("limit", f"{path.name} has more than {limits.rows:,} rows")
+        rows.append(dict(row) if isinstance(row, dict) else row)
+    return rows
+
+
+def _replace(path: Path, text: str) -> None:
+    handle, name = tempfile.mkstemp(prefix=".testmesh-", dir=path.parent)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            os.fchmod(file.fileno(), 0o644)
+            file.write(text)
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise

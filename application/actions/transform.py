@@ -1,0 +1,171 @@
+"""The action `transform`: a value through a list of operations: extract, filter, map, join, group and others."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from application.engine.action import Action, ActionContext, ActionError, Key
+from domain.expressions.errors import ExpressionError, Fault, did_you_mean
+
+if TYPE_CHECKING:
+    from application.actions.transform_operations import Operation
+    from application.actions.transform_work import Work
+
+_NAME = re.compile(r"[A-Za-z_]\w{0,99}", re.ASCII)
+_TAKEN = ("result", "count", "item", "index", "input")
+_MOST = 100
+_ALONE = ("flatten", "unique", "count", "sort", "sum", "avg", "min", "max")
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """One operation: what it is called and given, where its value comes from, and what its result is called."""
+
+    name: str
+    operation: Operation
+    given: Any
+    source: str | None
+    save_as: str | None
+
+
+async def run(config: Mapping[str, Any], context: ActionContext) -> Mapping[str, Any]:
+    """Run the operations one after another; ActionError says which of them, and which item, cannot be done."""
+    from application.actions.transform_work import Work
+
+    steps = _steps(config)
+    first = value = _input(config, context)
+    work = Work(context)
+    for number, step in enumerate(steps, 1):
+        value = await _done(work, f"operation {number} ({step.name})", step, _source(step, value, first, work))
+        if step.save_as is not None:
+            work.saved[step.save_as] = value
+    return {"result": value, "count": _count(value), **work.saved}
+
+
+async def _done(work: Work, place: str, step: _Step, value: Any) -> Any:
+    from application.actions.transform_work import Wrong, told
+
+    try:
+        return await step.operation(work, value, step.given)
+    except ExpressionError as error:
+        wrong = told(error)
+    except Fault as fault:
+        wrong = Wrong(fault.message, fault.hint, "limit" if fault.kind == "limit" else "transform")
+    except Wrong as error:
+        wrong = error
+    except OverflowError:
+        wrong = Wrong("a number is too large")
+    except RecursionError:
+        wrong = Wrong("the value is nested too deeply", kind="limit")
+    raise ActionError(wrong.kind, f"{place}: {wrong.message}", hint=wrong.hint) from None
+
+
+def _input(config: Mapping[str, Any], context: ActionContext) -> Any:
+    from application.actions.project_files import depth_of, read_data
+
+    if config.get("input_file") is not None:
+        if config.get("input") is not None:
+            raise ActionError("config", "input and input_file are both given: leave one out")
+        value = read_data("input_file", config["input_file"], context)
+    else:
+        value = config.get("input")
+    if depth_of(value, context.limits.json_depth) > context.limits.json_depth:
+        raise ActionError("limit", f"the input is nested more than {context.limits.json_depth} deep")
+    return value
+
+
+def _source(step: _Step, value: Any, first: Any, work: Work) -> Any:
+    if step.source is None:
+        return value
+    known = {**work.saved, "input": first}
+    if step.source not in known:
+        hint = did_you_mean(step.source, known) or f"there is: {', '.join(known)}"
+        raise ActionError("config", f"{step.name}: no operation before it saves {step.source[:80]!r}", hint=hint)
+    return known[step.source]
+
+
+def _steps(config: Mapping[str, Any]) -> list[_Step]:
+    given = [config[key] for key in ("operations", "transforms") if config.get(key) is not None]
+    if len(given) != 1 or not isinstance(given[0], list | tuple) or not given[0]:
+        raise ActionError("config", "operations (or transforms, its other name) must be a list of operations")
+    if len(given[0]) > _MOST:
+        raise ActionError("limit", f"there are more than {_MOST} operations")
+    steps = [_step(item, number) for number, item in enumerate(given[0], 1)]
+    saved = [step.save_as for step in steps if step.save_as is not None]
+    if len(saved) != len(set(saved)):
+        raise ActionError("config", f"two operations save as {next(name for name in saved if saved.count(name) > 1)!r}")
+    return steps
+
+
+def _step(item: Any, number: int) -> _Step:
+    from application.actions.transform_operations import OPERATIONS
+
+    place = f"operation {number}"
+    if isinstance(item, str) and item in _ALONE:
+        item = {item: True}
+    if not isinstance(item, Mapping):
+        raise ActionError("config", f"{place} must be an object such as {{filter: item.price > 10}}")
+    names = [str(name) for name in item if name not in ("save_as", "from")]
+    unknown = [name for name in names if name not in OPERATIONS]
+    if unknown:
+        hint = did_you_mean(unknown[0], [*OPERATIONS, "save_as", "from"]) or f"there is: {', '.join(OPERATIONS)}"
+        raise ActionError("config", f"{place}: there is no operation {unknown[0][:80]!r}", hint=hint)
+    if len(names) != 1:
+        raise ActionError("config", f"{place} must have one operation, not {' and '.join(names) or 'none'}")
+    source, save_as = item.get("from"), item.get("save_as")
+    if save_as is not None and (not isinstance(save_as, str) or not _NAME.fullmatch(save_as) or save_as in _TAKEN):
+        raise ActionError("config", f"{place}: save_as must be a name, and not one of {', '.join(_TAKEN)}")
+    if source is not None and not isinstance(source, str):
+        raise ActionError("config", f"{place}: from must be input or what an operation before it saves as")
+    return _Step(names[0], OPERATIONS[names[0]], item[names[0]], source, save_as)
+
+
+def _saved(config: Mapping[str, Any]) -> frozenset[str]:
+    """The names that operations save as, as far as the config is well formed."""
+    lists = [config.get(key) for key in ("operations", "transforms")]
+    items = [item for given in lists if isinstance(given, list | tuple) for item in given if isinstance(item, Mapping)]
+    return frozenset(str(item["save_as"]) for item in items if isinstance(item.get("save_as"), str))
+
+
+def _count(value: Any) -> int:
+    if value is None:
+        return 0
+    return len(value) if isinstance(value, list | tuple | Mapping) else 1
+
+
+_OPERATIONS = (
+    "One after another, each an object with one operation; save_as keeps what it comes to under a name, from: NAME (or input)"
+    " takes that instead of what the one before came to. Expressions know item (# too), index and the names kept; BY is a"
+    " field (a name or a dotted path; name? may be missing) or an expression. extract: path, or an object of paths."
+    " map: expression, or an object of them. filter: expression. join: separator; or {with: list, on: BY (or left and right),"
+    " kind: inner|left, as: name}. format: template for each item; or {template, each}, {decimals: 2}, {date: '%d.%m.%Y'}."
+    " sort: BY, {by, desc} or a list of them (null comes last). group: BY gives an object of lists. unique: true or BY."
+    " flatten: true or depth. pick, omit: names. rename: {old: new}. merge: {field: value}. count: true or expression."
+    " sum, avg, min, max: true or BY."
+)
+
+TRANSFORM = Action(
+    name="transform",
+    description="Takes a value through operations: what is selected, computed, joined, sorted or grouped is its result.",
+    keys={
+        "input": Key(one_of="source", description="Any value; usually a template such as ${users.body}."),
+        "input_file": Key(
+            ("string",),
+            one_of="source",
+            description="A JSON, YAML, CSV or JSON lines file below the project's folder, for local runs. CSV has texts.",
+        ),
+        "operations": Key(("array",), one_of="operations", description=_OPERATIONS),
+        "transforms": Key(("array",), one_of="operations", description="The same as operations."),
+    },
+    run=run,
+    result={
+        "result": "What the last operation came to. What save_as names is a field beside it.",
+        "count": "How many items or fields that has; 1 for a plain value, 0 for null.",
+    },
+    unresolved=("operations", "transforms"),
+    names=dict.fromkeys(("operations", "transforms"), ("item", "index")),
+    made=_saved,
+)
