@@ -46,7 +46,7 @@ def _interactions(config: Mapping[str, Any], context: ActionContext, version: in
         raise ActionError("config", "give interactions, from_steps or both")
     if len(given) > _MOST:
         raise ActionError("limit", f"there are more than {_MOST:,} interactions")
-    made = [writer.write(item, place) for place, item in given]
+    made = [_bounded(writer.write(item, place), place) for place, item in given]
     seen: list[tuple[str, Any]] = []
     for item in made:
         key = item["description"], item.get("providerStates")
@@ -55,6 +55,18 @@ def _interactions(config: Mapping[str, Any], context: ActionContext, version: in
             raise ActionError("config", f"two interactions are called {item['description'][:80]!r}", hint=hint)
         seen.append(key)
     return made
+
+
+def _bounded(item: dict[str, Any], place: str) -> dict[str, Any]:
+    """Lists of lists of examples grow fast."""
+    from domain.expressions.errors import Fault
+    from domain.expressions.values import weigh
+
+    try:
+        weigh(item)
+    except Fault as fault:
+        raise ActionError("limit", f"{place}: {fault.message}", hint="lower min of eachLike") from None
+    return item
 
 
 def _given(config: Mapping[str, Any], context: ActionContext) -> list[tuple[str, Mapping[str, Any]]]:

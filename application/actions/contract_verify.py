@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 _SECONDS = 30.0
 _FAILURES = 200
+_LONGEST = 1_000
 _PASSED_ON = ("auth", "verify_ssl", "cert")
 _DROPPED = ("content-length", "transfer-encoding", "connection", "host", "upgrade", "proxy-authorization")
 
@@ -60,6 +61,8 @@ class _Verifying:
 
     async def mismatches(self, interaction: Interaction) -> list[Mismatch]:
         """Where the answer differs from the contract, once the provider is in its states."""
+        import asyncio  # loaded when first used: validating needs none
+
         from application.actions.pact_answers import answer_mismatches
 
         try:
@@ -70,7 +73,8 @@ class _Verifying:
             result = await self._asked(self._request(interaction))
         except ActionError as error:
             raise ActionError(error.kind, f"{interaction.title}: {error.message}", hint=error.hint) from None
-        return answer_mismatches(interaction.response, result)
+        # A large body and many rules take their time: heartbeats and other steps go on meanwhile.
+        return await asyncio.to_thread(answer_mismatches, interaction.response, result)
 
     async def _set_up(self, state: State) -> None:
         if not self._states:
@@ -185,11 +189,19 @@ def _failure(interaction: Interaction, mismatch: Mismatch) -> dict[str, Any]:
     return {
         "interaction": interaction.title,
         "place": mismatch.place,
-        "expected": mismatch.expected,
-        "actual": mismatch.actual,
+        "expected": _short(mismatch.expected),
+        "actual": _short(mismatch.actual),
         "message": mismatch.message,
         **({"pending": True} if interaction.pending else {}),
     }
+
+
+def _short(value: Any) -> Any:
+    """The value, or the beginning of its JSON where it is long."""
+    import json
+
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return value if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
 
 
 def _lines(failures: list[dict[str, Any]]) -> list[str]:

@@ -11,7 +11,9 @@ from application.actions.pact_body import Mismatch, body_mismatches
 from application.actions.pact_contract import Body, Response, is_json
 from application.actions.pact_matchers import check, shown
 from application.actions.pact_paths import Found
+from application.actions.project_files import depth_of
 from application.engine.action import ActionError
+from domain.limits import LIMITS
 
 _PARAMETERS = ("content-type", "accept")
 _MISSING = object()
@@ -103,6 +105,7 @@ def _json_of(body: Body, result: Mapping[str, Any]) -> Any:
     if isinstance(content_type, str) and is_json(content_type) and not isinstance(value, str):
         return value
     try:
-        return json.loads(result["text"])
+        value = json.loads(result["text"])
     except (ValueError, RecursionError):
         return _MISSING
+    return value if depth_of(value, LIMITS.json_depth) <= LIMITS.json_depth else _MISSING

@@ -19,7 +19,8 @@ from application.engine.action import ActionError
 from domain.expressions.frame import kind_of
 
 _MOST = 100
-_VISITS = 1_000_000
+_VISITS = 2_000_000
+_RULES_A_VISIT = 4
 _FREE_KEYS = ("values", "eachKey", "eachValue")
 
 
@@ -43,11 +44,12 @@ def body_mismatches(expected: Any, actual: Any, rules: BodyRules, *, more_fields
 class _Walk:
     def __init__(self, rules: BodyRules, more_fields: bool, visits: list[int]) -> None:
         self._rules, self._more_fields, self._visits = rules, more_fields, visits
+        self._price = 1 + len(rules.paths) // _RULES_A_VISIT
         self.found: list[Mismatch] = []
 
     def compare(self, place: Place, expected: Any, actual: Any) -> None:
         """Note where the two differ, at this place and below."""
-        self._visits[0] -= 1
+        self._visits[0] -= self._price
         if self._visits[0] < 0:
             raise ActionError("limit", f"comparing with the contract takes more than {_VISITS:,} steps")
         if len(self.found) >= _MOST:
@@ -110,7 +112,7 @@ class _Walk:
     def _variants(self, place: Place, expected: list[Any], actual: list[Any], rules: Found) -> None:
         """Each variant must be like at least one item."""
         for matcher in rules.rules.matchers:
-            for variant in matcher.get("variants", ()):
+            for variant in _variants_of(matcher, place):
                 index = variant.get("index", 0) if isinstance(variant, Mapping) else None
                 if not isinstance(index, int) or not 0 <= index < len(expected):
                     raise contract_error(f"a variant of arrayContains at {write_path(place)} has no item in the example")
@@ -126,6 +128,13 @@ class _Walk:
 
     def _note(self, place: Place, expected: Any, actual: Any, message: str) -> None:
         self.found.append(Mismatch(f"body {write_path(place)}", expected, actual, message))
+
+
+def _variants_of(matcher: Mapping[str, Any], place: Place) -> list[Any]:
+    variants = matcher.get("variants")
+    if not isinstance(variants, list) or not variants:
+        raise contract_error(f"arrayContains at {write_path(place)} has no variants")
+    return variants
 
 
 def _inner(matcher: Mapping[str, Any]) -> RuleSet:

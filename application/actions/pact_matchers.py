@@ -63,6 +63,8 @@ def known(rules: RuleSet) -> None:
             raise contract_error(f"the matcher {kind or json.dumps(dict(matcher))[:80]!r} is not supported", hint)
         if kind == "regex":
             _pattern(matcher)
+        if kind in DATES and not isinstance(_format(matcher, kind), str | None):
+            raise contract_error(f"the format of a {kind} must be text")
 
 
 def shown(value: Any) -> str:
@@ -159,12 +161,17 @@ def _null(matcher: Mapping[str, Any], expected: Any, actual: Any, options: Optio
 
 def _time(kind: str) -> Check:
     def function(matcher: Mapping[str, Any], expected: Any, actual: Any, options: Options) -> str | None:
-        given = matcher.get("format", matcher.get(kind, matcher.get("timestamp")))
+        given = _format(matcher, kind)
         if isinstance(actual, str) and pact_dates.fits(kind, given, actual):
             return None
         return f"expected a {kind} of the form {given or pact_dates.DEFAULTS.get(kind, 'ISO 8601')}, got {shown(actual)}"
 
     return function
+
+
+def _format(matcher: Mapping[str, Any], kind: str) -> Any:
+    """Its format: version 3 also calls it by the kind."""
+    return matcher.get("format", matcher.get(kind, matcher.get("timestamp")))
 
 
 def _semver(matcher: Mapping[str, Any], expected: Any, actual: Any, options: Options) -> str | None:
@@ -205,5 +212,6 @@ CHECKS: Mapping[str, Check] = {
     "notEmpty": _not_empty,
     "statusCode": _status,
 }
+DATES = ("date", "time", "timestamp", "datetime")
 CONTAINERS = ("values", "eachKey", "eachValue", "arrayContains")
 """Matchers of lists and objects that say how their parts are compared."""

@@ -141,6 +141,13 @@ class TestGenerating:
     async def test_what_nobody_could_keep_or_read_is_refused(self, response: Any, message: str) -> None:
         assert message in (await refused(interactions=[{**ONE, "response": response}])).message
 
+    async def test_lists_in_lists_are_bounded(self) -> None:
+        body: Any = "x"
+        for _ in range(5):
+            body = {"match": "eachLike", "min": 1000, "value": body}
+        error = await refused(interactions=[{**ONE, "response": {"body": body}}])
+        assert (error.kind, error.message.startswith("interactions[0]: ")) == ("limit", True)
+
     async def test_interactions_are_told_apart(self) -> None:
         assert "two interactions are called 'a user'" in (await refused(interactions=[ONE, ONE])).message
         assert "give interactions, from_steps or both" in (await refused(interactions=[])).message
@@ -250,6 +257,22 @@ class TestVerifying:
                 "verified"
             ]
         assert [request.target for request in server.requests] == ["/v1/a%20b/%2F%3Fx"]
+
+    async def test_bodies_that_are_too_long_or_too_deep_are_never_taken_for_right(self) -> None:
+        item = {**MAKE, "response": {"status": 200, "body": {"a": {"match": "type", "value": [1]}}}}
+        contract = await generated(interactions=[item])
+        deep = '{"a": ' + "[" * 500 + "]" * 500 + "}"
+        async with http_server(always(reply(deep, 200, [("Content-Type", "application/json")]))) as server:
+            assert "expected JSON" in (await broken(server, contract)).message
+        long = json.dumps({"a": [1] * 600_000})
+        async with http_server(always(reply(long, 200, [("Content-Type", "application/json")]))) as server, bench() as steps:
+            error = await steps.error(CONTRACT_VERIFY, {"contract": contract, "provider_base_url": server.url})
+            assert error.kind == "response_too_large"
+        many = json.dumps({"a": [str(number) for number in range(90_000)]})
+        async with http_server(always(reply(many, 200, [("Content-Type", "application/json")]))) as server:
+            failed = await broken(server, contract)
+        assert failed.result is not None
+        assert len(failed.result["failures"]) == 100
 
     async def test_messages_are_not_taken_for_verified(self) -> None:
         contract = {**await generated(interactions=[MAKE]), "messages": [{"description": "an event", "contents": {}}]}
