@@ -64,6 +64,10 @@ class RemoteRun:
         """None: workers call no flows."""
         return {}
 
+    def masked(self, value: Any) -> Any:
+        """The value as it is: what workers mask is masked in the record."""
+        return value
+
     @property
     def halted(self) -> str | None:
         """`interrupted` or `time_limit` when the run was ended early."""
