@@ -104,6 +104,9 @@ class LocalRun:
         """The texts of flows that were called, by file."""
         return self._library.sources if self._library is not None else {}
 
+    masks_all = True
+    """Whether `masked` knows all secrets of the run."""
+
     def masked(self, value: Any) -> Any:
         """A value without the secrets that any flow of the run came to know."""
         if self._masker is None:

@@ -15,6 +15,9 @@ from interfaces.cli.terminal import patient, prepare_streams, silence
 
 VERBS: Mapping[str, tuple[str, str]] = {
     "run": ("run:run", "Run flows here, or on a server with --remote."),
+    "report": ("reporting:report", "Show a saved run again, or make any report of it."),
+    "replay": ("replaying:replay", "Step through a saved run; check its assertions again."),
+    "diff": ("comparing:diff", "Compare two saved runs."),
     "validate": ("validate:validate", "Check flow files and show every problem."),
     "fmt": ("formatting:fmt", "Format flow files without changing what they mean."),
     "import": ("importing:import_", "Make flows of curl commands, HAR, OpenAPI and Postman files."),

@@ -32,20 +32,39 @@ def leave_results(
     executions: Collected, sources: Mapping[str, str], options: Mapping[str, Any], runner: Any, reports: Reports
 ) -> list[ExitCode]:
     """Write every report, also after one that cannot be written, and show the results. Exit codes of what went wrong."""
-    codes = _written([(kind, path) for kind, path in reports if path != STDOUT], executions, sources)
+    from application.flow_documents import without_credentials
+
+    told: dict[str, str] = {}
+    if reports or options["save"]:
+        told = {file: runner.masked(without_credentials(text)) for file, text in sources.items()}
+    sources = {file: runner.masked(text) for file, text in sources.items()}
+    codes = _saved(executions, told, options, runner)
+    codes += _written([(kind, path) for kind, path in reports if path != STDOUT], executions, told)
     with_github = ("github", STDOUT) in reports
     with patient(sys.stdout), without_commands(with_github and options["form"] == "text"):
         _show(executions, sources, options, runner)
     if with_github:
         stream = sys.stdout if options["form"] == "text" else sys.stderr
         with patient(stream):
-            stream.writelines(part.decode() for part in github(executions, sources))
-        add_summary(executions, sources)
+            stream.writelines(part.decode() for part in github(executions, told))
+        add_summary(executions, told)
     with patient(sys.stdout):
         codes += _written(
             [(kind, STDOUT) for kind, path in reports if path == STDOUT and kind != "github"], executions, sources
         )
     return codes
+
+
+def _saved(executions: Collected, sources: Mapping[str, str], options: Mapping[str, Any], runner: Any) -> list[ExitCode]:
+    if not options["save"]:
+        return []
+    from interfaces.cli.saved_run import save_run
+
+    try:
+        save_run(Path(options["save"]), executions, sources, runner, secret_names=options["secrets"])
+    except Unavailable as refusal:
+        return [ExitCode(fail(refusal))]
+    return []
 
 
 def _written(reports: Reports, executions: Collected, sources: Mapping[str, str]) -> list[ExitCode]:

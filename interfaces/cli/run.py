@@ -48,6 +48,7 @@ _HALTS = {"interrupted": ExitCode.INTERRUPTED, "time_limit": ExitCode.TIME_LIMIT
 @click.option(
     "--report", "reports", multiple=True, metavar="KIND=PATH", help="junit, json, jsonl, html, markdown, tap, github, gitlab."
 )
+@click.option("--save", type=click.Path(dir_okay=False), help="Save the run's events, masked, such as run.tmrun.")
 @click.option("--github/--no-github", default=None, help="Annotations and step summary; on in GitHub Actions.")
 @click.option(
     "--show-response",
@@ -90,7 +91,7 @@ def run(paths: tuple[str, ...], **options: Any) -> int:
     refusal = _driven(runner, collector, view)
     if refusal is None and options["remote"] and not options["follow"]:
         return ExitCode.PASSED
-    sources = {file: runner.masked(text) for file, text in {**runner.sources, **{f.file: f.text for f in flows}}.items()}
+    sources = {**runner.sources, **{flow.file: flow.text for flow in flows}}
     executions = collector.finish()
     executions.skipped = runner.skipped
     codes: list[ExitCode] = [_exit_code(executions, runner.halted, options)]

@@ -15,6 +15,7 @@ import orjson
 
 from interfaces.cli.reports.html_data import Budget, execution_data, index_entry
 from interfaces.cli.reports.model import PASSED, Collected, Execution
+from interfaces.cli.terminal import one_line
 
 EXECUTIONS = 10_000
 """Entries of the list; failures come first."""
@@ -76,8 +77,17 @@ def _head(executions: Collected, style: str, script: str) -> dict[str, str]:
         "CSS": style,
         "COUNTS": ", ".join(said) or "nothing was run",
         "ABOUT": markup.escape(", ".join([*about, f"seed of the first {seed}" if seed else ""]).strip(", ")),
-        "NOTES": "".join(f"<p>{markup.escape(f'skipped: {name}: {why}')}</p>\n" for name, why in executions.skipped[:NOTES]),
+        "NOTES": "".join(
+            f"<p>{markup.escape(one_line(f'skipped: {name}: {why}'))}</p>\n" for name, why in executions.skipped[:NOTES]
+        ),
     }
+
+
+def _notes(executions: Collected) -> Iterator[str]:
+    for name, why in executions.skipped[:NOTES]:
+        yield one_line(f"skipped: {name}: {why}")
+    if len(executions.skipped) > NOTES:
+        yield f"and {len(executions.skipped) - NOTES} more skipped"
 
 
 def _policy(style: str, script: str) -> str:

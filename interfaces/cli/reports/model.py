@@ -213,6 +213,11 @@ class Collected(Sequence["Execution"]):
             if found is not None:
                 yield found
 
+    def close(self) -> None:
+        """Let go of what lies in a file; what was brought back already stays."""
+        if self._file is not None:
+            self._file.close()
+
     def ends(self) -> Iterator[tuple[str, str | None, str, str]]:
         """Id, verdict, file and case of each that counts, without bringing any back."""
         return ((id, *self._ends[id]) for id in self._order if id not in self._superseded)

@@ -8,6 +8,9 @@
   const state = { text: "", verdict: "", shown: PAGE, id: "", attempt: 0, step: "" };
   const BAD = ["failed", "error", "timed_out", "cancelled", "lost", "running", "tolerated"];
 
+  // Characters that are not seen, or turn the direction of text, are written out.
+  const UNSEEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u2028-\u202e\u2066-\u2069]/g;
+  const visible = (text) => text.replace(UNSEEN, (one) => "\\u" + one.charCodeAt(0).toString(16).padStart(4, "0"));
   function make(tag, props, ...children) {
     const element = document.createElement(tag);
     for (const [name, value] of Object.entries(props || {})) {
@@ -15,7 +18,7 @@
       else if (name === "cls") element.className = value;
       else element.setAttribute(name, value);
     }
-    for (const child of children.flat()) if (child !== null && child !== undefined) element.append(child);
+    for (const child of children.flat()) if (child !== null && child !== undefined) element.append(typeof child === "string" ? visible(child) : child);
     return element;
   }
   const words = (verdict) => String(verdict).replaceAll("_", " ");
