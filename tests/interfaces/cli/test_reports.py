@@ -185,3 +185,25 @@ def test_credentials_that_stand_in_a_flow_are_not_in_reports(testmesh: Testmesh,
     testmesh("run", "f.yaml", "--report", "o.html", "--report", "o.md", "--save", "o.tmrun")
     assert "hunter2-secret" not in (folder / "o.html").read_text() + (folder / "o.md").read_text()
     assert "[masked]" in (folder / "o.html").read_text()
+
+
+@pytest.mark.parametrize("theme", [0, 1])
+def test_text_of_the_page_has_the_contrast_of_wcag_aa(theme: int) -> None:
+    style = made("html").partition("<style>")[2].partition("</style>")[0]
+    colours = dict(re.findall(r"--([a-z]+): (#[0-9a-f]{6})", re.findall(r":root \{(.*?)\}", style, re.DOTALL)[theme]))
+    for text in ("text", "soft", "accent", "good", "bad", "warn"):
+        for ground in ("ground", "panel", "chosen"):
+            assert _contrast(colours[text], colours[ground]) >= 4.5, (text, ground)
+    assert _contrast(colours["text"], colours["mark"]) >= 4.5
+
+
+def _contrast(one: str, other: str) -> float:
+    """WCAG 2.2, contrast ratio of two sRGB colours."""
+    low, high = sorted(_luminance(colour) for colour in (one, other))
+    return (high + 0.05) / (low + 0.05)
+
+
+def _luminance(colour: str) -> float:
+    parts = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]

@@ -48,7 +48,7 @@
         make("span", { cls: "soft" }, took(one.ms)),
         one.why ? make("span", { cls: "why" }, one.why) : null)));
     $("list").replaceChildren(...items);
-    $("found").textContent = found.length + " of " + index.executions.length + " shown here" +
+    $("found").textContent = found.length + " of " + index.executions.length + " executions" +
       (index.left_out ? "; " + index.left_out + " more are left out of this file" : "");
     $("more").hidden = found.length <= state.shown;
     $("more").textContent = "Show " + Math.min(PAGE, found.length - state.shown) + " more";
@@ -165,7 +165,7 @@
   function excerpt(found) {
     if (!found) return null;
     return make("div", {}, make("p", { cls: "mono soft" }, found.file + ":" + found.line + ":" + found.column),
-      found.lines.length ? make("pre", {}, found.lines.map(([number, text]) => make("span", { cls: number === found.line ? "here" : "" },
+      found.lines.length ? make("pre", { cls: "source", tabindex: "0" }, found.lines.map(([number, text]) => make("span", { cls: number === found.line ? "here" : "" },
         String(number).padStart(5) + " | " + text + "\n" + (number === found.line ? "      | " + " ".repeat(found.caret) + "^\n" : "")))) : null);
   }
   function exchange(made, curl) {
@@ -202,7 +202,7 @@
 
   // Places, keys ------------------------------------------------------------------------------------------------------
   function decode(text) { try { return decodeURIComponent(text); } catch { return text; } }
-  function go(focus) {
+  function go(focus, first) {
     const [id, ...rest] = location.hash.slice(1).split("/");
     state.id = id || (index.executions.length ? index.executions[0].id : "");
     state.step = decode(rest.join("/"));
@@ -211,7 +211,7 @@
     detail();
     const step = state.step && [...document.querySelectorAll("#detail [data-path]")].find((one) => one.dataset.path === state.step);
     if (step) { step.scrollIntoView({ block: "start" }); if (focus) step.querySelector("button").focus(); }
-    else if (focus && $("title")) $("title").focus({ preventScroll: true });
+    else if (focus && !first && $("title")) $("title").focus({ preventScroll: true });
   }
   function move(by) {
     const found = matching();
@@ -228,7 +228,7 @@
   });
   $("search").addEventListener("input", (event) => { state.text = event.target.value; state.shown = PAGE; list(); });
   $("more").addEventListener("click", () => { state.shown += PAGE; list(); });
-  addEventListener("hashchange", () => go(true));
+  addEventListener("hashchange", () => go(true, false));
   filters();
-  go(location.hash.length > 1);
+  go(location.hash.length > 1, true);
 })();
