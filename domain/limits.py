@@ -50,8 +50,9 @@ class Limits:
     import_nodes: int = 1_000_000
     import_depth: int = 100
     import_files: int = 1_000
-    saved_run_bytes: int = 512 * MIB
-    """A saved run, as a file; and everything in it, once unpacked, four times that."""
+    saved_run_bytes: int = 256 * MIB
+    """A saved run, as a file; everything in it, once unpacked, may have four times that."""
+    saved_run_source_bytes: int = 256 * MIB
     saved_run_meta_bytes: int = 32 * MIB
     saved_run_events: int = 2_000_000
     saved_run_sources: int = 10_000

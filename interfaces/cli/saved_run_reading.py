@@ -103,9 +103,13 @@ class _Reader:
         return checked_meta(found)
 
     def _sources(self, names: list[str]) -> dict[str, str]:
-        texts = {}
+        texts, left = {}, LIMITS.saved_run_source_bytes
         for number, name in enumerate(names, 1):
-            texts[name] = self._whole(source_entry(number), LIMITS.document_bytes * 2).decode("utf-8", "replace")
+            body = self._whole(source_entry(number), LIMITS.document_bytes * 2)
+            left -= len(body)
+            if left < 0:
+                raise BadShape(f"its sources have more than {LIMITS.saved_run_source_bytes} bytes")
+            texts[name] = body.decode("utf-8", "replace")
         return texts
 
     def _take(self, collector: Collector, number: int, line: bytes) -> None:

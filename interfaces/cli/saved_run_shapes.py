@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 _NUMBER = (int, float)
+_LARGEST = 1_000_000_000
+_WIDEST = 1_000_000
+_DEPTH = 128
+"""Values of an event are at most half as deep where they are recorded; encoders give up at twice this."""
 
 
 class BadShape(Exception):
@@ -31,7 +35,8 @@ def checked_event(event: Any) -> dict[str, Any]:
     _need(isinstance(event, dict), "event")
     for name in ("execution", "topic", "at"):
         _need(isinstance(event.get(name), str), name)
-    _need(isinstance(event.get("version"), int), "version")
+    _need(_is_count(event.get("version")), "version")
+    _need(_is_shallow(event), "depth")
     _need(event["topic"].startswith("execution."), "topic")
     try:
         at = datetime.fromisoformat(event["at"])
@@ -50,7 +55,7 @@ def checked_event(event: Any) -> dict[str, Any]:
     if check is not None:
         check(data)
     if "attempt" in data:
-        _need(isinstance(data["attempt"], int), "attempt")
+        _need(_is_count(data["attempt"]), "attempt")
     return {**event, "at": (at if at.tzinfo else at.replace(tzinfo=UTC)).isoformat()}
 
 
@@ -65,7 +70,7 @@ def _started(data: dict[str, Any]) -> None:
     for name in ("path", "phase", "name", "action"):
         _need(isinstance(data.get(name), str), name)
     for name in ("number", "attempt"):
-        _need(isinstance(data.get(name), int), name)
+        _need(_is_count(data.get(name)), name)
 
 
 def _logs(data: dict[str, Any]) -> None:
@@ -116,7 +121,7 @@ def _error(holder: dict[str, Any]) -> None:
 
 def _place(found: Mapping[str, Any]) -> None:
     for name in ("line", "column"):
-        _need(isinstance(found.get(name), int | None), name)
+        _need(found.get(name) is None or _is_count(found[name], _WIDEST), name)
 
 
 def _try(made: Any) -> None:
@@ -135,8 +140,25 @@ def _try(made: Any) -> None:
             _need(isinstance(check.setdefault(name, []), list), name)
         _need(_texts(check["diff"]), "diff")
         for name in ("line", "column"):
-            _need(isinstance(check.setdefault(name, 0), int), name)
+            _need(_is_count(check.setdefault(name, 0), _WIDEST), name)
         _need(isinstance(check.setdefault("operator", ""), str), "operator")
+
+
+def _is_count(value: Any, largest: int = _LARGEST) -> bool:
+    return type(value) is int and 0 <= value <= largest
+
+
+def _is_shallow(value: Any) -> bool:
+    level = [value]
+    for _ in range(_DEPTH):
+        level = [inner for one in level for inner in _inside(one)]
+        if not level:
+            return True
+    return False
+
+
+def _inside(value: Any) -> Iterable[Any]:
+    return value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
 
 
 def _texts(values: Any) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -12,8 +13,11 @@ from typing import Any
 import pytest
 
 from domain.errors import Invalid
+from interfaces.cli.comparing import _Comparison
 from interfaces.cli.recheck import Recheck
+from interfaces.cli.replaying import _View
 from interfaces.cli.saved_run_reading import read_run
+from interfaces.cli.terminal import Paint
 from tests.interfaces.cli.conftest import Ran
 
 Testmesh = Callable[..., Ran]
@@ -145,7 +149,7 @@ class TestDistrust:
             for holder in _mappings(event):
                 for name in list(holder):
                     kept = holder[name]
-                    for wrong in (None, 7, "x", [1], {"a": 1}):
+                    for wrong in (None, -7, 10**15, "x", [1], {"a": 1}, _deep(200)):
                         holder[name] = wrong
                         body = "".join(json.dumps(one) + "\n" for one in events[: number + 1])
                         _read_and_use(packed(tmp_path / "wrong.tmrun", {**files, "events.jsonl": body.encode()}))
@@ -185,6 +189,10 @@ class TestDistrust:
             read_run(saved)
 
 
+def _deep(levels: int) -> Any:
+    return [_deep(levels - 1)] if levels else 1
+
+
 def _mappings(value: Any) -> list[dict[str, Any]]:
     found = [value] if isinstance(value, dict) else []
     for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
@@ -203,8 +211,12 @@ def _read_and_use(path: Path) -> None:
     for kind in KINDS:
         for _ in writer(kind)(run.executions, run.sources):
             pass
+    view = _View(run, Paint(sys.stdout, False))
+    view.list(None)
     for execution in run.executions.everything():
         list(Recheck(run).execution(execution))
+        view.moment(execution, len(execution.events))
+    list(_Comparison(run.executions, run.executions, values=True, ignore=()).lines())
 
 
 class TestReport:
