@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from interfaces.cli.errors import ExitCode
-from interfaces.cli.terminal import one_line, patient
+from interfaces.cli.terminal import counted, one_line, patient
 
 if TYPE_CHECKING:
     from interfaces.cli.reports.model import Collected, Execution, Step
@@ -21,6 +21,8 @@ SLOWER_BY, SLOWER_MS = 1.5, 100.0
 """A duration has moved markedly when it is so many times, and so many milliseconds, away."""
 _TIMES = ("time", "timings", "duration", "duration_ms", "elapsed", "elapsed_ms")
 _DATES = ("date", "age", "expires", "last-modified", "set-cookie", "x-request-id", "traceparent", "server-timing")
+_SAME_AS_BODY = ("text", "size", "sha256")
+"""Fields of an HTTP result that say again what its body says."""
 Key = tuple[str, str, str]
 
 
@@ -40,7 +42,7 @@ def diff(old: str, new: str, verdicts: bool, ignore: tuple[str, ...]) -> int:
     with patient(sys.stdout):
         for line in comparison.lines():
             print(one_line(line))
-        print(f"{comparison.compared} flows compared, {comparison.differing} differences")
+        print(f"{counted(comparison.compared, 'flow')} compared, {counted(comparison.differing, 'difference')}")
     return ExitCode.FAILED if comparison.differing else ExitCode.PASSED
 
 
@@ -95,7 +97,7 @@ class _Comparison:
         yield from _moved(where, one.duration_ms, other.duration_ms)
         if self.values:
             for name in ("outputs", "result"):
-                yield from self._values(where, name, one.outcome.get(name), other.outcome.get(name))
+                yield from self._values(where, name, _telling(one.outcome.get(name)), _telling(other.outcome.get(name)))
 
     def _values(self, where: str, name: str, old: Any, new: Any) -> Iterator[str]:
         from fnmatch import fnmatchcase
@@ -112,6 +114,13 @@ class _Comparison:
         if len(found) > VALUES_SHOWN:
             self.differing += len(found) - VALUES_SHOWN
             yield f"~ {where}: {len(found) - VALUES_SHOWN} more values of {name} differ"
+
+
+def _telling(result: Any) -> Any:
+    """A result without what its body says already."""
+    if not isinstance(result, dict) or result.get("body") is None:
+        return result
+    return {name: value for name, value in result.items() if name not in _SAME_AS_BODY}
 
 
 def _places(executions: Collected) -> dict[Key, str]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from interfaces.cli.errors import ExitCode
-from interfaces.cli.terminal import Paint, one_line, patient, printable
+from interfaces.cli.terminal import Paint, counted, one_line, patient, printable
 
 if TYPE_CHECKING:
     from interfaces.cli.reports.model import Execution
@@ -171,7 +171,7 @@ class _View:
         state = then.verdict or then.status
         steps = then.last_steps
         under_way = [step.where for step in steps if step.verdict == "running"]
-        print(printable(f"  {one_line(execution.title)}: {state}, attempt {then.attempt}, {len(steps)} steps begun"))
+        print(printable(f"  {one_line(execution.title)}: {state}, attempt {then.attempt}, {counted(len(steps), 'step')} begun"))
         if under_way:
             print(printable(f"  under way: {', '.join(map(one_line, under_way))}"))
         unrecorded = frozenset(self.saved.meta["secret_names"])
@@ -228,7 +228,7 @@ class _View:
                     print(printable(f"{word}: {one_line(where)}\n  {answer.why}"))
         total = sum(counts.values())
         told = f"{counts['equal']} equal, {counts['differs']} differ, {counts['unknown']} cannot be re-checked"
-        print(f"{total} assertions evaluated again over the record: {told}")
+        print(f"{counted(total, 'assertion')} evaluated again over the record: {told}")
         return ExitCode.FAILED if counts["differs"] else ExitCode.PASSED
 
     def _event(self, execution: Execution, at: int) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,10 +34,8 @@ def leave_results(
     """Write every report, also after one that cannot be written, and show the results. Exit codes of what went wrong."""
     from application.flow_documents import without_credentials
 
-    told: dict[str, str] = {}
-    if reports or options["save"]:
-        told = {file: runner.masked(without_credentials(text)) for file, text in sources.items()}
-    sources = {file: runner.masked(text) for file, text in sources.items()}
+    told = _Shown(sources, lambda text: str(runner.masked(without_credentials(text))))
+    sources = _Shown(sources, lambda text: str(runner.masked(text)))
     codes = _saved(executions, told, options, runner)
     codes += _written([(kind, path) for kind, path in reports if path != STDOUT], executions, told)
     with_github = ("github", STDOUT) in reports
@@ -53,6 +51,26 @@ def leave_results(
             [(kind, STDOUT) for kind, path in reports if path == STDOUT and kind != "github"], executions, sources
         )
     return codes
+
+
+class _Shown(Mapping[str, str]):
+    """Texts as they may be shown, made so when they are first looked at: most never are."""
+
+    def __init__(self, texts: Mapping[str, str], shown: Callable[[str], str]) -> None:
+        self._texts = texts
+        self._shown = shown
+        self._kept: dict[str, str] = {}
+
+    def __getitem__(self, file: str) -> str:
+        if file not in self._kept:
+            self._kept[file] = self._shown(self._texts[file])
+        return self._kept[file]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._texts)
+
+    def __len__(self) -> int:
+        return len(self._texts)
 
 
 def _saved(executions: Collected, sources: Mapping[str, str], options: Mapping[str, Any], runner: Any) -> list[ExitCode]:

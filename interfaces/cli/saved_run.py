@@ -21,6 +21,7 @@ from domain.errors import Unavailable
 from domain.limits import LIMITS
 from domain.masking import Masker
 from interfaces.cli.reports.model import Collected
+from interfaces.cli.terminal import counted
 
 FORMAT = "testmesh-run"
 VERSION = 1
@@ -91,7 +92,7 @@ def _portable(event: Mapping[str, Any], runner: Any) -> dict[str, Any]:
 
 def _left_out(shortened: int, sources: int) -> Iterator[str]:
     if shortened:
-        yield f"whole results and exchanges of {shortened} steps: they were too big for an event, excerpts are here"
+        yield f"whole results and exchanges of {counted(shortened, 'step')} that were too big for an event; excerpts are here"
     if sources:
         yield f"{sources} texts of flows"
 

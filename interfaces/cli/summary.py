@@ -10,7 +10,7 @@ from typing import Literal
 from interfaces.cli.again import again_command
 from interfaces.cli.reports.failure import Line, as_curl, exchange_lines, failure_lines
 from interfaces.cli.reports.model import Collected, Execution
-from interfaces.cli.terminal import Paint, one_line, printable
+from interfaces.cli.terminal import Paint, counted, one_line, printable
 
 _STYLES = {"title": "1", "place": "36", "caret": "31", "bad": "31", "good": "32", "quiet": "2", "hint": "36"}
 
@@ -41,7 +41,7 @@ def show_results(
             _show_failure(execution, sources, paint, again, exchange=responses == "failed")
     for name, why in skipped:
         print(printable(f"{paint.verdict('skipped')}  {one_line(name)}: {why}"))
-    print(f"{_flows(total)}: {', '.join(_counts(executions, total, under_way))} in {_wall(executions):.2f} s")
+    print(f"{counted(total, 'flow')}: {', '.join(_counts(executions, total, under_way))} in {_wall(executions):.2f} s")
 
 
 def _counts(executions: Collected, total: int, under_way: bool) -> list[str]:
@@ -49,10 +49,6 @@ def _counts(executions: Collected, total: int, under_way: bool) -> list[str]:
     if total > len(executions):
         counts["not begun"] = total - len(executions)
     return [f"{number} {verdict.replace('_', ' ')}" for verdict, number in counts.items()]
-
-
-def _flows(total: int) -> str:
-    return f"{total} flow" if total == 1 else f"{total} flows"
 
 
 def _show_steps(execution: Execution, paint: Paint, *, all: bool, exchange: bool, curl: bool) -> None:

@@ -91,4 +91,4 @@ def test_on_a_terminal_replay_goes_where_it_is_told(testmesh: Testmesh, flow: Pa
     assert text.count("requested") == 2
     assert "attempt_started" in text
     assert "there is no execution 'nowhere'" in text
-    assert "1 assertions evaluated again over the record: 1 equal" in text
+    assert "1 assertion evaluated again over the record: 1 equal" in text

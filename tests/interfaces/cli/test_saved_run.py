@@ -237,7 +237,7 @@ class TestReport:
             f"flow:\n  name: big\n  steps: [{{id: a, action: log, config: {{message: {'x' * 9000}}}}}]\n"
         )
         testmesh("run", "big.yaml", "--save", "big.tmrun")
-        assert "not in big.tmrun: whole results and exchanges of 1 steps" in testmesh("report", "big.tmrun").err
+        assert "not in big.tmrun: whole results and exchanges of 1 step that" in testmesh("report", "big.tmrun").err
 
 
 class TestReplay:
@@ -355,7 +355,7 @@ class TestDiff:
         for name in "ab":
             testmesh("run", "f.yaml", "--save", f"{name}.tmrun")
         ran = testmesh("diff", "a.tmrun", "b.tmrun")
-        assert (ran.code, ran.out) == (0, "1 flows compared, 0 differences\n")
+        assert (ran.code, ran.out) == (0, "1 flow compared, 0 differences\n")
 
     def test_flows_verdicts_steps_and_values(self, testmesh: Testmesh, folder: Path) -> None:
         step = "{{id: one, action: log, config: {{message: '{}'}}, output: {{m: $.message}}, assert: [\"message == 'x'\"]}}"
