@@ -35,11 +35,12 @@ def diff(old: str, new: str, verdicts: bool, ignore: tuple[str, ...]) -> int:
     """Compare two saved runs (see run --save). 1 when they differ; durations alone are no difference."""
     from pathlib import Path
 
+    from interfaces.cli.reports.github import in_actions, without_commands
     from interfaces.cli.saved_run_reading import read_run
 
     before, after = (read_run(Path(file)).executions for file in (old, new))
     comparison = _Comparison(before, after, values=not verdicts, ignore=ignore)
-    with patient(sys.stdout):
+    with patient(sys.stdout), without_commands(in_actions()):
         for line in comparison.lines():
             print(one_line(line))
         print(f"{counted(comparison.compared, 'flow')} compared, {counted(comparison.differing, 'difference')}")

@@ -31,11 +31,12 @@ def replay(file: str, wanted: str | None, at: int | None, step: str | None, even
     """Step through a saved run (see run --save). On a terminal it asks where to go; else it lists executions and steps."""
     from pathlib import Path
 
+    from interfaces.cli.reports.github import in_actions, without_commands
     from interfaces.cli.saved_run_reading import read_run
 
     saved = read_run(Path(file))
     view = _View(saved, Paint(sys.stdout, False if no_color else None))
-    with patient(sys.stdout):
+    with patient(sys.stdout), without_commands(in_actions()):
         if check:
             return view.check(wanted)
         chosen = _chosen(saved, wanted)

@@ -20,6 +20,7 @@ def report(file: str, reports: tuple[str, ...], verbose: bool, no_color: bool) -
     from pathlib import Path
 
     from domain.errors import Unavailable
+    from interfaces.cli.reports.github import in_actions, without_commands
     from interfaces.cli.reports.writers import parse_report, write_report
     from interfaces.cli.saved_run_reading import read_run
     from interfaces.cli.summary import show_results
@@ -29,7 +30,7 @@ def report(file: str, reports: tuple[str, ...], verbose: bool, no_color: bool) -
     for text in saved.meta["left_out"]:
         print(printable(f"not in {file}: {text}"), file=sys.stderr)
     codes = [ExitCode.PASSED]
-    with patient(sys.stdout):
+    with patient(sys.stdout), without_commands(in_actions() and all(kind != "github" for kind, _ in wanted)):
         if not wanted:
             skipped = saved.executions.skipped
             colour = False if no_color else None

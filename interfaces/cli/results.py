@@ -39,17 +39,14 @@ def leave_results(
     codes = _saved(executions, told, options, runner)
     codes += _written([(kind, path) for kind, path in reports if path != STDOUT], executions, told)
     with_github = ("github", STDOUT) in reports
-    with patient(sys.stdout), without_commands(with_github and options["form"] == "text"):
+    with patient(sys.stdout), without_commands(in_actions() and options["form"] == "text"):
         _show(executions, sources, options, runner)
+        codes += _written([(kind, path) for kind, path in reports if path == STDOUT and kind != "github"], executions, told)
     if with_github:
         stream = sys.stdout if options["form"] == "text" else sys.stderr
         with patient(stream):
             stream.writelines(part.decode() for part in github(executions, told))
         add_summary(executions, told)
-    with patient(sys.stdout):
-        codes += _written(
-            [(kind, STDOUT) for kind, path in reports if path == STDOUT and kind != "github"], executions, sources
-        )
     return codes
 
 

@@ -85,7 +85,7 @@ def _portable(event: Mapping[str, Any], runner: Any) -> dict[str, Any]:
     data = dict(event["event"])
     if event["topic"] == "execution.requested":
         data.pop("document", None)
-        data["variables"] = Masker(b"").mask(data["variables"], sensitive_keys=True)
+        data["variables"] = Masker(b"").mask(data.get("variables") or {}, sensitive_keys=True)
     data.pop("state", None)
     return {**event, "event": runner.masked(data)}
 

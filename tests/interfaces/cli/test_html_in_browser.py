@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
 import shutil
+import signal
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,8 @@ from interfaces.cli.reports.writers import writer
 from tests.interfaces.cli.recorded import HOSTILE, SOURCE, hostile_run, recorded
 
 CHROMIUM = shutil.which("chromium")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
+if CHROMIUM is None:
+    pytest.skip("chromium is not installed", allow_module_level=True)
 READY = 60.0
 FLAGS = (
     "--headless=new",
@@ -32,7 +35,6 @@ FLAGS = (
     "--remote-debugging-port=0",
     "--remote-allow-origins=*",
 )
-Send = Callable[..., Any]
 
 
 class Page:
@@ -64,9 +66,14 @@ class Page:
     async def open(self, path: Path, place: str = "") -> None:
         """Load a file and wait until it is loaded."""
         await self.send("Page.navigate", url=f"{path.as_uri()}{place}")
+        assert await self.becomes("location.protocol + document.readyState", "file:complete")
+
+    async def becomes(self, expression: str, wanted: Any) -> bool:
+        """Whether an expression comes to a value in time."""
         end = time.monotonic() + READY
-        while await self.value("document.readyState") != "complete" and time.monotonic() < end:
-            await asyncio.sleep(0.05)
+        while (found := await self.value(expression)) != wanted and time.monotonic() < end:
+            await asyncio.sleep(0.02)
+        return bool(found == wanted)
 
     def reported(self, *methods: str) -> list[dict[str, Any]]:
         """Events of these methods."""
@@ -100,7 +107,7 @@ async def page(tmp_path: Path) -> AsyncIterator[Page]:
         draining.cancel()
         await asyncio.gather(draining, return_exceptions=True)
     finally:
-        process.kill()
+        os.killpg(process.pid, signal.SIGKILL)
         await process.wait()
 
 
@@ -143,8 +150,7 @@ async def test_links_lead_to_a_step_and_keys_through_the_list(page: Page, tmp_pa
     assert await page.value("document.activeElement.getAttribute('aria-expanded')") == "true"
     for key, where in (("k", "#id-0"), ("k", "#id-1"), ("j", "#id-0")):
         await page.send("Input.dispatchKeyEvent", type="keyDown", key=key, text=key)
-        await page.value("new Promise((done) => setTimeout(done, 100))")
-        assert await page.value(chosen) == where
+        assert await page.becomes(chosen, where)
     await page.send("Input.dispatchKeyEvent", type="keyDown", key="/", text="/")
     assert await page.value("document.activeElement.id") == "search"
     is_quiet(page, path)

@@ -160,8 +160,20 @@ class TestInActions:
         assert any("::set-env" in line for line in lines[:end])
         assert all(line.startswith("::error ") for line in lines[end + 1 :])
 
+    def test_saved_runs_and_reports_on_stdout_command_nothing_either(self, testmesh: Testmesh) -> None:
+        said = [testmesh("run", "f.yaml", "--save", "r.tmrun", "--report", "junit=-").out]
+        said += [
+            testmesh(*words).out for words in (("report", "r.tmrun"), ("replay", "r.tmrun"), ("diff", "r.tmrun", "r.tmrun"))
+        ]
+        for out in said:
+            assert out.startswith("::stop-commands::")
+            token = out.splitlines()[0].removeprefix("::stop-commands::")
+            after = out.partition(f"::{token}::\n")[2]
+            assert "<testsuites" not in after
+            assert all(line.startswith("::error ") for line in after.splitlines())
+
     def test_it_can_be_turned_off(self, testmesh: Testmesh, folder: Path) -> None:
-        assert "::" not in testmesh("run", "f.yaml", "--no-github").out.replace("::set-env name=A::b", "")
+        assert "::error" not in testmesh("run", "f.yaml", "--no-github").out
         assert not (folder / "summary.md").exists()
 
     def test_json_on_stdout_stays_json(self, testmesh: Testmesh) -> None:
