@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ SLOWER_BY, SLOWER_MS = 1.5, 100.0
 """A duration has moved markedly when it is so many times, and so many milliseconds, away."""
 _TIMES = ("time", "timings", "duration", "duration_ms", "elapsed", "elapsed_ms")
 _DATES = ("date", "age", "expires", "last-modified", "set-cookie", "x-request-id", "traceparent", "server-timing")
+_TOKEN = re.compile(r"\[secret:[0-9a-f]{6}\]")
 _SAME_AS_BODY = ("text", "size", "sha256")
 """Fields of an HTTP result that say again what its body says."""
 Key = tuple[str, str, str]
@@ -107,7 +109,7 @@ class _Comparison:
 
         found = [
             difference
-            for difference in differences(old, new, name)
+            for difference in differences(_without_tokens(old), _without_tokens(new), name)
             if not _is_volatile(difference.path) and not any(fnmatchcase(difference.path, text) for text in self.ignore)
         ]
         for difference in found[:VALUES_SHOWN]:
@@ -115,6 +117,15 @@ class _Comparison:
         if len(found) > VALUES_SHOWN:
             self.differing += len(found) - VALUES_SHOWN
             yield f"~ {where}: {len(found) - VALUES_SHOWN} more values of {name} differ"
+
+
+def _without_tokens(value: Any) -> Any:
+    """The value with all masked secrets alike: their tokens are other ones in every run, and tell nothing across runs."""
+    if isinstance(value, str):
+        return _TOKEN.sub("[secret]", value)
+    if isinstance(value, dict):
+        return {_without_tokens(key): _without_tokens(item) for key, item in value.items()}
+    return [_without_tokens(item) for item in value] if isinstance(value, list) else value
 
 
 def _telling(result: Any) -> Any:

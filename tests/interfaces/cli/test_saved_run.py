@@ -357,6 +357,13 @@ class TestDiff:
         ran = testmesh("diff", "a.tmrun", "b.tmrun")
         assert (ran.code, ran.out) == (0, "1 flow compared, 0 differences\n")
 
+    def test_secrets_are_not_compared(self, testmesh: Testmesh, folder: Path) -> None:
+        step = "{id: a, action: log, config: {message: hunter2-hunter2}, output: {t: $.message}, secret_outputs: [t]}"
+        (folder / "f.yaml").write_text(f"flow:\n  name: f\n  steps: [{step}]\n")
+        for name in "ab":
+            testmesh("run", "f.yaml", "--save", f"{name}.tmrun")
+        assert testmesh("diff", "a.tmrun", "b.tmrun").code == 0
+
     def test_flows_verdicts_steps_and_values(self, testmesh: Testmesh, folder: Path) -> None:
         step = "{{id: one, action: log, config: {{message: '{}'}}, output: {{m: $.message}}, assert: [\"message == 'x'\"]}}"
         for name, text in (("a", "x"), ("b", "y")):
