@@ -247,11 +247,13 @@ class Attempt:
             "EXECUTION_ID": str(execution.id),
         }
         clock = _no_time if frozen else time.monotonic
-        # Flows of one run share its --seed; their values must differ all the same.
-        seed = f"{execution.request.seed}|{execution.request.flow_name}"
-        if execution.request.case:
-            seed += f"|{execution.request.case}"
+        seed = flow_seed(execution.request.seed, execution.request.flow_name, execution.request.case)
         return Builtins(seed, execution.attempt, started, clock, identity, self._tools.faker)
+
+
+def flow_seed(seed: str, flow_name: str, case: str) -> str:
+    """What random values are made from: flows of one run share its --seed, and their values must differ all the same."""
+    return f"{seed}|{flow_name}|{case}" if case else f"{seed}|{flow_name}"
 
 
 def _no_time() -> float:

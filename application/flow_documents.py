@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -11,18 +12,19 @@ from application.documents.build import build
 from application.documents.check import Check
 from application.documents.discovery import FlowFile, flow_files, looks_like_flow
 from application.documents.grammar import FLOW
-from application.documents.lint import lint
+from application.documents.lint import credentials, lint
 from application.documents.reader import Document, read
 from application.documents.reads import names_read, teardown_reads
 from application.documents.report import Report
 from application.documents.schema import action_schema, json_schema
 from application.documents.scope import Scope
-from application.documents.shapes import describe
+from application.documents.shapes import describe, texts
 from application.documents.source import Source, did_you_mean
 from application.engine.action import Action
 from domain.definition import Data, FlowDefinition, Path, Position
-from domain.errors import Problem
+from domain.errors import InvalidFlow, Problem
 from domain.limits import LIMITS, Limits
+from domain.masking import MASKED
 
 __all__ = [
     "FlowFile",
@@ -36,7 +38,10 @@ __all__ = [
     "place_in",
     "read_flow",
     "teardown_reads",
+    "without_credentials",
 ]
+
+_PERHAPS_CREDENTIALS = re.compile(r"passw|pwd|secret|token|key|authorization|://[^\s/:@]*:[^\s/@]+@", re.IGNORECASE)
 
 
 def read_flow(
@@ -84,6 +89,22 @@ def normalised(text: str | bytes, *, limits: Limits = LIMITS) -> bytes:
         value = value["flow"] if isinstance(value.get("flow"), dict) else value
         value = {key: item for key, item in value.items() if key != "graph"}
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def without_credentials(text: str) -> str:
+    """The text of a flow with hard-coded credentials masked, for those who only look at it."""
+    if not _PERHAPS_CREDENTIALS.search(text):
+        return text
+    try:
+        value: Any = read(text).value
+    except InvalidFlow:
+        return text
+    flow = value.get("flow") if isinstance(value, dict) else None
+    if isinstance(flow, dict):
+        for _, credential, _ in credentials(texts(flow, ())):
+            if len(credential) >= LIMITS.secret_min_chars:
+                text = text.replace(credential, MASKED)
+    return text
 
 
 def digest(text: str | bytes) -> str:

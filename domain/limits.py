@@ -59,6 +59,12 @@ class Limits:
     stream_messages: int = 1_000
     stream_message_bytes: int = MIB
     stream_bytes: int = 8 * MIB
+    saved_run_bytes: int = 256 * MIB
+    """A saved run, as a file; everything in it, once unpacked, may have four times that."""
+    saved_run_source_bytes: int = 256 * MIB
+    saved_run_meta_bytes: int = 32 * MIB
+    saved_run_events: int = 2_000_000
+    saved_run_sources: int = 10_000
 
 
 LIMITS = Limits()

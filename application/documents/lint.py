@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 from application.documents.language import is_template
@@ -24,30 +25,32 @@ def lint(report: Report) -> None:
     """Warn of hard-coded credentials, unused variables and ignored blocks."""
     flow = report.document.value
     found = texts(flow, ())
-    for path, text in found:
-        if _SKIPPED.isdisjoint(path):
-            _credential(report, path, text)
+    for path, _, what in credentials(found):
+        _warn(report, path, what)
     _unused(report, flow, found)
     if "graph" in flow:
         report.warn(("graph",), '"graph" is ignored', "it is the picture of an editor and changes nothing", key=True)
 
 
-def _credential(report: Report, path: Path, text: str) -> None:
-    if not text.strip() or _names_a_place(path):
-        return
+def credentials(found: list[tuple[Path, str]]) -> Iterator[tuple[Path, str, str]]:
+    """Hard-coded credentials among the texts of a flow: where, which text, and what it holds."""
+    for path, text in found:
+        if not _SKIPPED.isdisjoint(path) or not text.strip() or _names_a_place(path):
+            continue
+        url = _URL_PASSWORD.search(text) if "://" in text else None
+        if url and not is_template(url.group(1)):
+            yield path, url.group(1), "a password in a URL"
+        elif _SECRET_KEY.search(str(path[-1])) and not is_template(text):
+            yield path, text, "a credential in the clear"
+
+
+def _warn(report: Report, path: Path, what: str) -> None:
     name = str(path[-1])
-    url = _URL_PASSWORD.search(text) if "://" in text else None
-    if url and not is_template(url.group(1)):
-        title = f'"{name}" holds a password in a URL'
-    elif _SECRET_KEY.search(name) and not is_template(text):
-        title = f'"{name}" holds a credential in the clear'
-    else:
-        return
     at = report.place(path)
     key = report.place(path, key=True)
     start = key.column - 1 if key.line == at.line else at.column - 1
     shown = " " * start + report.document.source.line(at.line)[start : at.column - 1] + "***"
-    report.warn(path, title, f'take it from a variable: "${{{_variable(name)}}}"', at=at, shown=shown)
+    report.warn(path, f'"{name}" holds {what}', f'take it from a variable: "${{{_variable(name)}}}"', at=at, shown=shown)
 
 
 def _names_a_place(path: Path) -> bool:

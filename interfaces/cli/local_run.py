@@ -21,6 +21,7 @@ from application.memory_log import MemoryLog
 from application.payloads import MemoryPayloads
 from domain.events import Actor
 from domain.execution import Execution
+from domain.masking import Masker
 from interfaces.adapters.made_up import made_up
 from interfaces.cli.flow_library import FlowLibrary
 from interfaces.cli.jobs import Job, Jobs
@@ -98,6 +99,7 @@ class LocalRun:
         self._running: set[Attempt] = set()
         self._secrets: dict[str, set[str]] = {}
         """By the flow's file, what was secret in it: also for the flows that need it."""
+        self._masker: Masker | None = None
         self._bad = 0
         self._halted: str | None = None
 
@@ -115,6 +117,17 @@ class LocalRun:
     def sources(self) -> dict[str, str]:
         """The texts of flows that were called, by file."""
         return self._library.sources if self._library is not None else {}
+
+    masks_all = True
+    """Whether `masked` knows all secrets of the run."""
+
+    def masked(self, value: Any) -> Any:
+        """A value without the secrets that any flow of the run came to know."""
+        if self._masker is None:
+            self._masker = Masker(self._tools.mask_key)
+            for secret in set[str]().union(*self._secrets.values()):
+                self._masker.add(secret)
+        return self._masker.mask(value)
 
     @property
     def halted(self) -> str | None:

@@ -64,6 +64,13 @@ class RemoteRun:
         """None: workers call no flows."""
         return {}
 
+    masks_all = False
+    """Whether `masked` knows all secrets of the run: workers have told none."""
+
+    def masked(self, value: Any) -> Any:
+        """The value as it is: what workers mask is masked in the record."""
+        return value
+
     @property
     def halted(self) -> str | None:
         """`interrupted` or `time_limit` when the run was ended early."""

@@ -12,11 +12,9 @@ import click
 from interfaces.cli import garbage
 from interfaces.cli.errors import ExitCode, fail, of_verdicts, worst
 from interfaces.cli.options import DURATION, from_environment, unread_names
-from interfaces.cli.terminal import patient, printable, say
+from interfaces.cli.terminal import printable, say
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from domain.errors import Refusal
     from interfaces.cli.local_run import Options
     from interfaces.cli.plan import Planned
@@ -49,7 +47,19 @@ _HALTS = {"interrupted": ExitCode.INTERRUPTED, "time_limit": ExitCode.TIME_LIMIT
 @click.option("--max-duration", type=DURATION, help="End the whole run after this long, such as 10m; teardown still runs.")
 @click.option("--fail-on-flaky", is_flag=True, help="A pass on a retry counts as a failure.")
 @click.option("--update-snapshots", is_flag=True, help="Accept every snapshot() as it is now.")
-@click.option("--report", "reports", multiple=True, metavar="KIND=PATH", help="junit, json or jsonl; may be repeated.")
+@click.option(
+    "--report", "reports", multiple=True, metavar="KIND=PATH", help="junit, json, jsonl, html, markdown, tap, github, gitlab."
+)
+@click.option("--save", type=click.Path(dir_okay=False), help="Save the run's events, masked, such as run.tmrun.")
+@click.option("--github/--no-github", default=None, help="Annotations and step summary; on in GitHub Actions.")
+@click.option(
+    "--show-response",
+    "responses",
+    type=click.Choice(["always", "failed", "never"]),
+    default="failed",
+    help="Of which steps to show request and response.",
+)
+@click.option("--curl", is_flag=True, help="Show every HTTP request as a curl command.")
 @click.option("--progress", type=click.Choice(["auto", "tree", "plain", "none"]), default="auto", help="The live view.")
 @click.option("--format", "form", type=click.Choice(["text", "json", "jsonl"]), default="text", help="What stdout carries.")
 @click.option("-q", "--quiet", is_flag=True, help="Only failures and the summary.")
@@ -72,8 +82,9 @@ def run(paths: tuple[str, ...], **options: Any) -> int:
 def _run(paths: Sequence[str], options: Mapping[str, Any]) -> int:
     from interfaces.cli.plan import plan
     from interfaces.cli.reports.model import Collector
+    from interfaces.cli.results import leave_results, parse_reports
 
-    reports = _reports(options["reports"])
+    reports = parse_reports(options)
     environ = {} if options["remote"] else os.environ
     local = _local_options(options)
     flows, warnings = plan(paths, options, strict=True, environ=environ)
@@ -92,9 +103,9 @@ def _run(paths: Sequence[str], options: Mapping[str, Any]) -> int:
         return ExitCode.PASSED
     sources = {**runner.sources, **{flow.file: flow.text for flow in flows}}
     executions = collector.finish()
-    codes: list[ExitCode] = [_exit_code(executions, runner.halted, options), *_write(reports, executions, sources)]
-    with patient(sys.stdout):
-        _show(executions, sources, options, runner)
+    executions.skipped = runner.skipped
+    codes: list[ExitCode] = [_exit_code(executions, runner.halted, options)]
+    codes += leave_results(executions, sources, options, runner, reports)
     if refusal is not None:
         codes.append(ExitCode(fail(refusal)))
     if not options["remote"]:
@@ -129,14 +140,6 @@ def _remember(executions: Collected, paths: Sequence[str]) -> None:
     LastRun(find_project(paths)[1]).keep((file, verdict, case) for _, verdict, file, case in executions.ends())
 
 
-def _reports(wanted: Sequence[str]) -> list[tuple[str, Path]]:
-    if not wanted:
-        return []
-    from interfaces.cli.reports.writers import parse_report
-
-    return [parse_report(report) for report in wanted]
-
-
 def _driven(runner: Any, collector: Any, view: Any) -> Refusal | None:
     """Run to the end. What ended it before the end, if something has happened until then that must not be lost."""
     from domain.errors import Refusal
@@ -150,21 +153,6 @@ def _driven(runner: Any, collector: Any, view: Any) -> Refusal | None:
     finally:
         view.close()
     return None
-
-
-def _write(reports: Sequence[tuple[str, Path]], executions: Collected, sources: Mapping[str, str]) -> list[ExitCode]:
-    """Write every report, also after one that cannot be written."""
-    from domain.errors import Unavailable
-
-    codes = []
-    for kind, path in reports:
-        from interfaces.cli.reports.writers import write_report
-
-        try:
-            write_report(kind, path, executions, sources)
-        except Unavailable as refusal:
-            codes.append(ExitCode(fail(refusal)))
-    return codes
 
 
 def _exit_code(executions: Collected, halted: str | None, options: Mapping[str, Any]) -> ExitCode:
@@ -292,26 +280,3 @@ def _jobs(text: str) -> int:
     if not text.isdigit() or not 1 <= int(text) <= 256:
         raise Invalid(f"-j {text}: give a number from 1 to 256, or auto")
     return int(text)
-
-
-def _show(executions: Collected, sources: Mapping[str, str], options: Mapping[str, Any], runner: Any) -> None:
-    """The results on stdout: failures in full, then the counts."""
-    if options["form"] == "json":
-        from interfaces.cli.reports.writers import as_json
-
-        sys.stdout.writelines(part.decode() for part in as_json(executions, sources))
-        return
-    if options["form"] == "jsonl":
-        return
-    from interfaces.cli.again import repeated
-    from interfaces.cli.summary import show_results
-
-    show_results(
-        executions,
-        sources,
-        runner.total,
-        skipped=runner.skipped,
-        verbose=options["verbose"],
-        again=repeated(options),
-        colour=False if options["no_color"] else None,
-    )

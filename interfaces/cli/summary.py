@@ -5,11 +5,14 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 from interfaces.cli.again import again_command
-from interfaces.cli.reports.failure import failure_text
+from interfaces.cli.reports.failure import Line, as_curl, exchange_lines, failure_lines
 from interfaces.cli.reports.model import Collected, Execution
-from interfaces.cli.terminal import Paint, one_line, printable
+from interfaces.cli.terminal import Paint, counted, one_line, printable
+
+_STYLES = {"title": "1", "place": "36", "caret": "31", "bad": "31", "good": "32", "quiet": "2", "hint": "36"}
 
 
 def show_results(
@@ -22,19 +25,23 @@ def show_results(
     again: Sequence[str] = (),
     under_way: bool = False,
     colour: bool | None = None,
+    responses: Literal["always", "failed", "never"] = "failed",
+    curl: bool = False,
 ) -> None:
     """Print them. `total` executions were planned, of which some may never have begun: `skipped` says flows and why; `again`
-    are the options that the command to run one again repeats. With `under_way`, one without a verdict is still running."""
+    are the options that the command to run one again repeats. With `under_way`, one without a verdict is still running.
+    `responses` says of which steps the exchange is shown, `curl` shows every HTTP request as a curl command."""
     paint = Paint(sys.stdout, colour)
-    if verbose:
+    always = responses == "always"
+    if verbose or always or curl:
         for execution in executions:
-            _show_steps(execution, paint)
+            _show_steps(execution, paint, all=verbose, exchange=always, curl=curl)
     for execution in executions.bad():
         if not (under_way and execution.verdict is None):
-            _show_failure(execution, sources, paint, again)
+            _show_failure(execution, sources, paint, again, exchange=responses == "failed")
     for name, why in skipped:
         print(printable(f"{paint.verdict('skipped')}  {one_line(name)}: {why}"))
-    print(f"{_flows(total)}: {', '.join(_counts(executions, total, under_way))} in {_wall(executions):.2f} s")
+    print(f"{counted(total, 'flow')}: {', '.join(_counts(executions, total, under_way))} in {_wall(executions):.2f} s")
 
 
 def _counts(executions: Collected, total: int, under_way: bool) -> list[str]:
@@ -44,33 +51,46 @@ def _counts(executions: Collected, total: int, under_way: bool) -> list[str]:
     return [f"{number} {verdict.replace('_', ' ')}" for verdict, number in counts.items()]
 
 
-def _flows(total: int) -> str:
-    return f"{total} flow" if total == 1 else f"{total} flows"
-
-
-def _show_steps(execution: Execution, paint: Paint) -> None:
+def _show_steps(execution: Execution, paint: Paint, *, all: bool, exchange: bool, curl: bool) -> None:
+    """An execution's steps, or only those that have an exchange."""
     print(f"{paint.verdict(execution.verdict or execution.status)}  {one_line(execution.title)}  ({execution.seconds:.2f} s)")
     for step in execution.last_steps:
+        made = step.outcome.get("exchange")
+        if not all and not made:
+            continue
         depth = "  " * (1 + step.path.count("/"))
         took = "" if step.verdict == "running" else f"  {step.duration_ms:.0f} ms"
         said = f"{step.phase}: {one_line(step.name)}  [{step.action}]{took}"
         print(f"{depth}{paint.verdict(step.verdict)}  {said}")
-        for line in step.logs:
+        for line in step.logs if all else ():
             print(f"{depth}    [{line['level']}] {one_line(line['message'])}")
+        if exchange:
+            for shown in exchange_lines(made, curl=False):
+                _print_line(shown, paint, depth)
+        if curl and made and "url" in (made.get("request") or {}):
+            print(printable(f"{depth}  {as_curl(made['request'])}"))
 
 
-def _show_failure(execution: Execution, sources: Mapping[str, str], paint: Paint, again: Sequence[str]) -> None:
+def _show_failure(
+    execution: Execution, sources: Mapping[str, str], paint: Paint, again: Sequence[str], *, exchange: bool
+) -> None:
     heading = one_line(f"━━ {execution.verdict or 'unfinished'}: {execution.title}  {execution.file}")
     print(paint(heading, "1;31"))
     shown = False
     for step in execution.failures:
-        print(printable(failure_text(execution, step, sources)))
+        for line in failure_lines(execution, step, sources, exchange=exchange):
+            _print_line(line, paint)
         shown = True
     if execution.message and (not shown or execution.cause):
         print(printable(f"  {execution.cause or execution.verdict}: {execution.message}"))
     print(f"  execution {execution.id}, seed {execution.seed}")
     print(printable(f"  run it again: {again_command(execution, again)}"))
     print()
+
+
+def _print_line(line: Line, paint: Paint, depth: str = "") -> None:
+    text = printable(depth + line.text)
+    print(paint(text, _STYLES[line.style]) if line.style else text)
 
 
 def _wall(executions: Collected) -> float:

@@ -62,6 +62,11 @@ def one_line(text: str) -> str:
     return printable(text).replace("\n", "\\n").replace("\t", "\\t")
 
 
+def counted(number: int, noun: str) -> str:
+    """`1 flow`, `2 flows`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def cut(line: str, width: int) -> str:
     """The line within `width` columns; colours take none, wide characters take two."""
     parts = _COLOUR.split(line)

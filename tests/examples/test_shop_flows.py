@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -36,11 +37,18 @@ def test_every_flow_has_an_expected_end_and_every_expected_step_exists() -> None
 
 
 @pytest.fixture(scope="module")
-def report(shop_variables: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the run leaves its report, and itself."""
+    return tmp_path_factory.mktemp("report")
+
+
+@pytest.fixture(scope="module")
+def report(shop_variables: dict[str, str], folder: Path) -> dict[str, Any]:
     """What a run of all flows, several at once, recorded: executions by file."""
-    path = tmp_path_factory.mktemp("report") / "report.json"
+    path = folder / "report.json"
     variables = [f"--var={name}={value}" for name, value in shop_variables.items()]
-    command = [sys.executable, "-m", "interfaces.cli.main", "run", "-j", "4", "-q", f"--report=json={path}", *variables]
+    command = [sys.executable, "-m", "interfaces.cli.main", "run", "-j", "4", "-q", f"--report=json={path}"]
+    command += [f"--save={folder / 'run.tmrun'}", *variables]
     done = subprocess.run(command, cwd=SHOP, capture_output=True, text=True, timeout=RUN_SECONDS, check=False)
     assert done.returncode == EXIT_OF_THE_WORST, done.stdout + done.stderr
     return {execution["file"]: execution for execution in orjson.loads(path.read_bytes())["executions"]}
@@ -63,3 +71,12 @@ def test_the_failure_shows_where_the_order_differs(report: dict[str, Any]) -> No
 def test_the_flow_that_times_out_leaves_nothing_behind(report: dict[str, Any]) -> None:
     steps = report["flows/never_shipped.yaml"]["steps"]
     assert {step["verdict"] for step in steps if step["phase"] == "teardown"} == {"passed"}
+
+
+def test_the_assertions_of_the_saved_run_come_to_the_same_again(report: dict[str, Any], folder: Path) -> None:
+    command = [sys.executable, "-m", "interfaces.cli.main", "replay", str(folder / "run.tmrun"), "--check"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=RUN_SECONDS, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    total, equal, unknown = (int(number) for number in re.findall(r"(\d+) (?:assertions|equal|cannot)", done.stdout)[-3:])
+    assert total == equal + unknown
+    assert equal > unknown, done.stdout

@@ -5,68 +5,126 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
+from interfaces.cli.reports.difference import difference_lines
 from interfaces.cli.reports.model import Execution, Step
 
 BODY_SHOWN = 600
 VALUE_SHOWN = 200
 SOURCE_SHOWN = 160
+TRIES_SHOWN = 10
 _QUIET_HEADERS = ("accept", "accept-encoding", "connection", "content-length", "host", "user-agent")
+_TELLING_HEADERS = (
+    "content-type",
+    "location",
+    "www-authenticate",
+    "retry-after",
+    "allow",
+    "server-timing",
+    "traceparent",
+    "x-request-id",
+    "x-correlation-id",
+    "x-trace-id",
+)
+"""Headers of a response that tell why, or where to look on."""
 _METHODS: Mapping[str, tuple[str, ...]] = {"GET": (), "HEAD": ("--head",)}
+
+Style = Literal["", "title", "place", "caret", "bad", "good", "quiet", "hint"]
+
+
+class Line(NamedTuple):
+    """A line with what it is, for colours."""
+
+    text: str
+    style: Style = ""
+
+
+def summary(step: Step) -> str:
+    """One line that says why a step is bad."""
+    if step.error:
+        return str(step.error["message"])
+    failed = step.failed_assertions
+    if failed:
+        more = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
+        return f"{failed[0]['message'] or failed[0]['expression']}{more}"
+    return str(step.outcome.get("reason") or step.verdict)
 
 
 def failure_text(execution: Execution, step: Step, sources: Mapping[str, str]) -> str:
     """All about one bad step. `sources` are texts of flows by file, for the excerpt."""
-    return "\n".join(_lines(execution, step, sources))
+    return "\n".join(line.text for line in failure_lines(execution, step, sources))
 
 
-def _lines(execution: Execution, step: Step, sources: Mapping[str, str]) -> Iterator[str]:
+def failure_lines(execution: Execution, step: Step, sources: Mapping[str, str], *, exchange: bool = True) -> Iterator[Line]:
+    """The same, line by line; without the exchange if it is not wanted."""
     file = step.outcome.get("file") or execution.file
     source = sources.get(file, "")
     tries = step.outcome.get("tries") or []
-    again = f", try {len(tries)}" if len(tries) > 1 else ""
-    yield f"{execution.title} > {step.phase} > {step.where}  [{step.action}, {step.verdict}{again}]"
+    again = f", try {len(tries)} of {len(tries)}" if len(tries) > 1 else ""
+    attempt = f", attempt {step.attempt}" if step.attempt > 1 else ""
+    head = f"{execution.title} > {step.phase} > {step.where}  [{step.action}, {step.verdict}{again}{attempt}]"
+    yield Line(head, "title")
+    yield from _earlier(tries)
     if step.error:
         yield from _error(file, step, source)
     for check in step.failed_assertions:
         yield from _assertion(file, check, source)
     if tries and tries[-1].get("left_out"):
-        yield f"  {tries[-1]['left_out']} more assertions are not in the record: it would be too large for an event"
+        yield Line(f"  {tries[-1]['left_out']} more assertions are not in the record: it would be too large for an event")
     if not step.error and not step.failed_assertions and step.outcome.get("reason"):
-        yield f"  {step.outcome['reason']}"
-    yield from _exchange(step.outcome.get("exchange"))
+        yield Line(f"  {step.outcome['reason']}")
+    if exchange:
+        yield from exchange_lines(step.outcome.get("exchange"))
     for line in step.logs:
-        yield f"  log [{line['level']}] {line['message']}"
+        yield Line(f"  log [{line['level']}] {line['message']}", "quiet")
 
 
-def _error(file: str, step: Step, source: str) -> Iterator[str]:
+def _earlier(tries: list[Mapping[str, Any]]) -> Iterator[Line]:
+    """The tries before the last, a line each."""
+    before = tries[:-1]
+    for made in before[:TRIES_SHOWN]:
+        failed = [check for check in made.get("assertions") or () if not check["passed"]]
+        error = made.get("error") or {}
+        why = error.get("message") or (failed[0]["message"] or failed[0]["expression"] if failed else "")
+        said = f"  try {made['number']}: {made['verdict']} in {made['duration_ms']:.0f} ms"
+        yield Line(f"{said}: {_first(why)}" if why else said, "quiet")
+    if len(before) > TRIES_SHOWN:
+        yield Line(f"  ... {len(before) - TRIES_SHOWN} more tries", "quiet")
+
+
+def _first(text: Any) -> str:
+    line = (str(text).splitlines() or [""])[0]
+    return line if len(line) <= VALUE_SHOWN else f"{line[:VALUE_SHOWN]}..."
+
+
+def _error(file: str, step: Step, source: str) -> Iterator[Line]:
     error = step.error or {}
     if error.get("line"):
-        yield f"  {file}:{error['line']}:{error['column']}"
+        yield Line(f"  {file}:{error['line']}:{error['column']}", "place")
         yield from _excerpt(source, error["line"], error["column"])
     first, *more = str(error["message"]).splitlines() or [""]
-    yield f"  {error['kind']}: {first}"
-    yield from (f"  {line}" for line in more)
+    yield Line(f"  {error['kind']}: {first}", "bad")
+    yield from (Line(f"  {line}") for line in more)
     if error.get("hint"):
-        yield f"  = {error['hint']}"
+        yield Line(f"  = {error['hint']}", "hint")
 
 
-def _assertion(file: str, check: Mapping[str, Any], source: str) -> Iterator[str]:
-    yield f"  {file}:{check['line']}:{check['column']}"
+def _assertion(file: str, check: Mapping[str, Any], source: str) -> Iterator[Line]:
+    yield Line(f"  {file}:{check['line']}:{check['column']}", "place")
     yield from _excerpt(source, check["line"], check["column"])
-    yield f"  assertion failed: {check['message'] or check['expression']}"
+    yield Line(f"  assertion failed: {check['message'] or check['expression']}", "bad")
     if check["error"]:
-        yield f"    {check['error']}"
+        yield Line(f"    {check['error']}")
     if check["expected"] is not None or check["actual"] is not None:
         operator = check.get("operator", "")
         how = "" if operator in ("", "==") else f"{operator} "
-        yield f"    expected: {how}{_short(check['expected'])}"
-        yield f"      actual: {_short(check['actual'])}"
+        yield Line(f"    expected: {how}{_short(check['expected'])}", "good")
+        yield Line(f"      actual: {_short(check['actual'])}", "bad")
     for text, value in _values(check):
-        yield f"    {text} = {_short(value)}"
-    for line in check["diff"]:
-        yield f"    {line}"
+        yield Line(f"    {text} = {_short(value)}")
+    for line in difference_lines(check["expected"], check["actual"]) or check["diff"]:
+        yield Line(f"    {line}", {"-": "good", "+": "bad"}.get(line[:1], ""))  # type: ignore[arg-type]
 
 
 def _values(check: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -78,40 +136,50 @@ def _values(check: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
             yield str(pair[0]), pair[1]
 
 
-def _excerpt(source: str, line: int, column: int) -> Iterator[str]:
+def _excerpt(source: str, line: int, column: int) -> Iterator[Line]:
     lines = source.splitlines()
     if 0 < line <= len(lines):
         begin = max(0, column - SOURCE_SHOWN * 2 // 3) if len(lines[line - 1]) > SOURCE_SHOWN else 0
         text, left = lines[line - 1][begin : begin + SOURCE_SHOWN], "..." if begin else ""
         right = "..." if begin + SOURCE_SHOWN < len(lines[line - 1]) else ""
-        yield f"  {line:>5} | {left}{text}{right}"
-        yield f"        | {' ' * (len(left) + column - 1 - begin)}^"
+        yield Line(f"  {line:>5} | {left}{text}{right}")
+        yield Line(f"        | {' ' * (len(left) + column - 1 - begin)}^", "caret")
 
 
-def _exchange(exchange: Mapping[str, Any] | None) -> Iterator[str]:
+def exchange_lines(exchange: Mapping[str, Any] | None, *, curl: bool = True) -> Iterator[Line]:
+    """What was sent and what came back, shortened, with the curl command of an HTTP request."""
     if not exchange:
         return
     request, response = exchange.get("request") or {}, exchange.get("response") or {}
     if "url" in request:
-        yield f"  > {request.get('method', '')} {request['url']}"
+        yield Line(f"  > {request.get('method', '')} {request['url']}")
     elif request:
-        yield f"  > {_short(request)}"
+        yield Line(f"  > {_short(request)}")
     if "status" in response:
         time = f" in {response['time']:.0f} ms" if isinstance(response.get("time"), int | float) else ""
-        yield f"  < {response['status']}{time}"
+        yield Line(f"  < {response['status']}{time}")
+        yield from _headers(response.get("headers"))
         if response.get("body"):
-            yield from (f"  < {line}" for line in _body(response["body"]).splitlines())
+            yield from (Line(f"  < {line}") for line in _body(response["body"]).splitlines())
     elif response:
-        yield f"  < {_short(response, BODY_SHOWN)}"
-    if "url" in request and len(str(request.get("body") or "")) <= BODY_SHOWN:
-        yield f"  = {as_curl(request)}"
+        yield Line(f"  < {_short(response, BODY_SHOWN)}")
+    if curl and "url" in request and len(str(request.get("body") or "")) <= BODY_SHOWN:
+        yield Line(f"  = {as_curl(request)}", "hint")
+
+
+def _headers(headers: Any) -> Iterator[Line]:
+    if isinstance(headers, Mapping):
+        for name, value in headers.items():
+            if str(name).lower() in _TELLING_HEADERS:
+                yield Line(f"  < {name}: {_first(value)}", "quiet")
 
 
 def as_curl(request: Mapping[str, Any]) -> str:
     """The request as a curl command; masked values stay masked."""
     method, body = str(request.get("method", "GET")), request.get("body")
     words = ["curl", *_METHODS.get(method, ("-X", method))]
-    for name, value in (request.get("headers") or {}).items():
+    headers = request.get("headers")
+    for name, value in (headers if isinstance(headers, Mapping) else {}).items():
         if name.lower() not in _QUIET_HEADERS and not name.lower().startswith("x-testmesh-"):
             words += ["-H", f"{name}: {value}"]
     if body not in (None, ""):

@@ -30,6 +30,15 @@ class Step:
     duration_ms: float = 0.0
     outcome: Mapping[str, Any] = field(default_factory=dict)
     logs: list[Mapping[str, Any]] = field(default_factory=list)
+    begun: str = ""
+    """When it was begun, ISO 8601."""
+    shortened: bool = False
+    """Whether the record holds only an excerpt of a result that was too big for an event."""
+
+    @property
+    def started_at(self) -> datetime | None:
+        """When it was begun."""
+        return datetime.fromisoformat(self.begun) if self.begun else None
 
     @property
     def bad(self) -> bool:
@@ -141,7 +150,7 @@ class Collector:
 
     def retried(self, old: str, new: str) -> None:
         """An execution that did not pass is repeated by another: it counts no more, and a pass is one on retry."""
-        self.collected.supersede(old)
+        self.collected.supersede(old, new)
         self._repeats.add(new)
 
     def finish(self) -> Collected:
@@ -160,10 +169,12 @@ class Collected(Sequence["Execution"]):
         self._places: dict[str, int] = {}
         self._file: IO[bytes] | None = None
         self._order: list[str] = []
-        self._superseded: set[str] = set()
+        self._superseded: dict[str, str] = {}
         self._ends: dict[str, tuple[str | None, str, str]] = {}
         self.begun: datetime | None = None
         self.ended: datetime | None = None
+        self.skipped: Sequence[tuple[str, str]] = ()
+        """Names of flows that were never begun, and why."""
 
     def add(self, execution: Execution) -> None:
         """One more."""
@@ -185,9 +196,33 @@ class Collected(Sequence["Execution"]):
             return self._kept[id]
         return self._brought_back(id) if id in self._places else None
 
-    def supersede(self, id: str) -> None:
-        """This one was repeated: it counts no more."""
-        self._superseded.add(id)
+    def supersede(self, id: str, by: str) -> None:
+        """This one was repeated by another: it counts no more."""
+        self._superseded[id] = by
+
+    @property
+    def repeated(self) -> Mapping[str, str]:
+        """Ids of executions that count no more, each with the id of its repetition."""
+        return self._superseded
+
+    def superseded(self) -> Iterator[Execution]:
+        """Executions that were repeated by others."""
+        for id in self._superseded:
+            found = self.find(id)
+            if found is not None:
+                yield found
+
+    def everything(self) -> Iterator[Execution]:
+        """All, also those that count no more, in the order in which they ended."""
+        for id in self._order:
+            found = self.find(id)
+            if found is not None:
+                yield found
+
+    def close(self) -> None:
+        """Let go of what lies in a file; what was brought back already stays."""
+        if self._file is not None:
+            self._file.close()
 
     def ends(self) -> Iterator[tuple[str, str | None, str, str]]:
         """Id, verdict, file and case of each that counts, without bringing any back."""
@@ -202,7 +237,7 @@ class Collected(Sequence["Execution"]):
                     yield found
 
     def __len__(self) -> int:
-        return len(self._order) - len(self._superseded & self._ends.keys())
+        return len(self._order) - len(self._superseded.keys() & self._ends.keys())
 
     def __iter__(self) -> Iterator[Execution]:
         for id, *_ in self.ends():
@@ -255,7 +290,8 @@ class Fold:
 
     @staticmethod
     def _step_started(execution: Execution, data: Mapping[str, Any], at: str) -> None:
-        execution.steps.append(Step(data["path"], data["phase"], data["number"], data["name"], data["action"], data["attempt"]))
+        step = Step(data["path"], data["phase"], data["number"], data["name"], data["action"], data["attempt"], begun=at)
+        execution.steps.append(step)
 
     @staticmethod
     def _log_written(execution: Execution, data: Mapping[str, Any], at: str) -> None:
@@ -269,6 +305,7 @@ class Fold:
         if step is not None:
             step.outcome = data["outcome"]
             step.verdict, step.duration_ms = step.outcome["verdict"], step.outcome["duration_ms"]
+            step.shortened = data.get("payload") is not None
 
     @staticmethod
     def _teardown_finished(execution: Execution, data: Mapping[str, Any], at: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from interfaces.cli.again import again_command, repeated
+from interfaces.cli.reports.difference import difference_lines, differences
 from interfaces.cli.reports.failure import as_curl, failure_text
 from interfaces.cli.reports.model import Execution, Step
 
@@ -61,3 +62,42 @@ def test_the_command_repeats_the_options_without_secrets() -> None:
         "testmesh run --remote -e stage --env-file a.env --secret who --var 'who=[masked]' --var 'password=[masked]'"
         " --var 'u=http://[masked]@h/' --var n=1 --seed 7 f.yaml"
     )
+
+
+def test_differences_stand_below_one_another() -> None:
+    lines = text({"expected": {"a": 1, "long": [1, 2]}, "actual": {"a": 2, "long": [1]}}).splitlines()
+    begin = lines.index("    - $.a        1")
+    assert lines[begin : begin + 3] == ["    - $.a        1", "    + $.a        2", "    - $.long[1]  2"]
+
+
+def test_texts_of_many_lines_are_compared_line_by_line() -> None:
+    assert difference_lines("a\nb\nc", "a\nx\nc") == ["  a", "- b", "+ x", "  c"]
+    assert difference_lines("a", "b") == []
+
+
+def test_many_differences_are_cut_and_it_is_said() -> None:
+    lines = difference_lines(list(range(100)), list(range(100, 200)))
+    assert len(lines) == 41
+    assert lines[-1] == "  ... and more"
+
+
+def test_true_is_not_one_and_one_is_one_point_zero() -> None:
+    assert [one.path for one in differences({"a": True, "b": 1}, {"a": 1, "b": 1.0})] == ["$.a"]
+
+
+def test_earlier_tries_and_telling_headers_are_shown() -> None:
+    made = {
+        "number": 1,
+        "verdict": "error",
+        "duration_ms": 3.2,
+        "error": {"kind": "dns", "message": "no h\nmore"},
+        "assertions": [],
+    }
+    response = {"status": 503, "headers": {"Retry-After": "7", "X-Other": "x"}}
+    exchange = {"request": {"method": "GET", "url": "http://h/"}, "response": response}
+    outcome = {"verdict": "failed", "tries": [made, {**made, "number": 2}], "exchange": exchange}
+    said = failure_text(EXECUTION, Step("s", "steps", 1, "s", "log", 1, "failed", outcome=outcome), {})
+    assert "[log, failed, try 2 of 2]" in said
+    assert "  try 1: error in 3 ms: no h\n" in said
+    assert "  < Retry-After: 7\n" in said
+    assert "X-Other" not in said
