@@ -57,7 +57,7 @@ def body_rules(given: Any) -> BodyRules:
         for matcher in rules.matchers:
             if kind_of_matcher(matcher) == "eachValue":
                 paths.setdefault(path + star, rule_set({"matchers": matcher.get("rules", [])}, "eachValue"))
-    return BodyRules(tuple(paths.items()))
+    return BodyRules.of(paths)
 
 
 def rule_set(given: Any, what: str) -> RuleSet:

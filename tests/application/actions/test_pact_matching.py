@@ -300,3 +300,12 @@ def test_interactions_that_cannot_be_checked_are_errors(item: dict[str, Any], me
     with pytest.raises(ActionError) as raised:
         read_interaction({"description": "d", **item})
     assert message in raised.value.message
+
+
+def test_many_rules_over_many_items_are_looked_up_once_and_over_many_fields_bounded() -> None:
+    rules = body_rules({"$": TYPE, **{f"$[*].f{number}": {"match": "integer"} for number in range(200)}})
+    assert body_mismatches([{"id": 1}], [{"id": number} for number in range(20_000)], rules) == []
+    assert len(rules.seen) == 3
+    fields = {f"g{number}": 1 for number in range(20_000)}
+    with pytest.raises(ActionError, match="too many fields"):
+        body_mismatches([fields], [fields], rules)
