@@ -98,8 +98,8 @@ class _Verifying:
             for name, values in request.headers.items()
             if name.lower() not in _DROPPED and name.lower() not in given
         }
-        if request.body.kind == "json" and values_of(request.headers, "content-type") is None:
-            headers["Content-Type"] = "application/json"
+        if request.body.content_type and values_of(request.headers, "content-type") is None:
+            headers["Content-Type"] = request.body.content_type
         url = self._base + quote(request.path, safe="/%:@!$&'()*+,;=-._~")
         asked = {"method": request.method, "url": url, "params": dict(request.query), "headers": {**headers, **self._headers}}
         return {**asked, **_sent(interaction), "follow_redirects": False}

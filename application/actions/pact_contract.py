@@ -164,6 +164,8 @@ def _body(given: Mapping[str, Any], content_type: str, four: bool) -> Body:
         value, encoded = value["content"], value.get("encoded", False)
     if value is None:
         return Body("null", None, content_type)
+    if isinstance(encoded, str) and encoded.lower() == "json":
+        return Body("json", _json(str(value)), content_type or "application/json")
     if encoded in (True, "base64"):
         return _decoded(value, content_type)
     if not isinstance(value, str):

@@ -11,11 +11,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from application.actions.pact_errors import contract_error
+from application.engine.action import ActionError
 
 Place = tuple[str | int, ...]
 """Names and indexes from the root of a body."""
 
 _STAR = None
+_ANY = -1
+_MOST_LOOKS = 2_000_000
 _TOKEN = re.compile(r"""\.(?P<name>[^.\[\]]+)|\[(?P<index>\d{1,9})\]|\[(?P<star>\*)\]|\[(?P<q>['"])(?P<quoted>.*?)(?P=q)\]""")
 _NO_CASCADE = ("values", "eachKey", "eachValue", "arrayContains", "notEmpty")
 _PLAIN = re.compile(r"[A-Za-z_][\w-]*", re.ASCII)
@@ -50,13 +53,24 @@ class BodyRules:
     """The rules of a body by their paths."""
 
     paths: tuple[tuple[Place, RuleSet], ...] = ()
+    indexes: frozenset[int] = frozenset()
+    """The indexes that paths name: all others are alike to the rules."""
     seen: dict[Place, Found | None] = field(default_factory=dict, compare=False)
+
+    @staticmethod
+    def of(paths: Mapping[Place, RuleSet]) -> BodyRules:
+        """The rules of these paths."""
+        indexes = frozenset(token for path in paths for token in path if isinstance(token, int))
+        return BodyRules(tuple(paths.items()), indexes)
 
     def at(self, place: Place) -> Found | None:
         """The rules that stand for a place; those of the best path, or of the nearest holder that cascade."""
-        if place not in self.seen:
-            self.seen[place] = self._find(place)
-        return self.seen[place]
+        key = tuple(_ANY if isinstance(token, int) and token not in self.indexes else token for token in place)
+        if key not in self.seen:
+            if len(self.seen) * len(self.paths) > _MOST_LOOKS:
+                raise ActionError("limit", "the body has too many fields for so many matching rules")
+            self.seen[key] = self._find(key)
+        return self.seen[key]
 
     def _find(self, place: Place) -> Found | None:
         best, best_weight = None, 0

@@ -51,13 +51,15 @@ def body_rules(given: Any) -> BodyRules:
         return BodyRules()
     if not isinstance(given, Mapping):
         raise contract_error("the rules of a body are an object of paths")
-    paths: dict[Place, RuleSet] = {read_path(str(path)): rule_set(item, str(path)) for path, item in given.items()}
+    paths: dict[Place, RuleSet] = {
+        read_path(str(path)): rule_set(item, str(path)) for path, item in given.items() if not _is_none(item)
+    }
     star: Place = (None,)  # type: ignore[assignment]
     for path, rules in list(paths.items()):
         for matcher in rules.matchers:
             if kind_of_matcher(matcher) == "eachValue":
                 paths.setdefault(path + star, rule_set({"matchers": matcher.get("rules", [])}, "eachValue"))
-    return BodyRules(tuple(paths.items()))
+    return BodyRules.of(paths)
 
 
 def rule_set(given: Any, what: str) -> RuleSet:
@@ -76,7 +78,12 @@ def rule_set(given: Any, what: str) -> RuleSet:
 
 
 def _single(given: Any, what: str) -> RuleSet | None:
-    return None if not given else rule_set(given, what)
+    return None if not given or _is_none(given) else rule_set(given, what)
+
+
+def _is_none(given: Any) -> bool:
+    """Some tools write a path with an empty list of matchers: the example stands as it is."""
+    return isinstance(given, Mapping) and given.get("matchers") == []
 
 
 def _named(given: Any, what: str) -> dict[str, RuleSet]:
@@ -84,7 +91,7 @@ def _named(given: Any, what: str) -> dict[str, RuleSet]:
         return {}
     if not isinstance(given, Mapping):
         raise contract_error(f"the rules of {what} are an object of names")
-    return {_name(str(name)): rule_set(item, f"{what} {name}") for name, item in given.items()}
+    return {_name(str(name)): rule_set(item, f"{what} {name}") for name, item in given.items() if not _is_none(item)}
 
 
 def _name(text: str) -> str:

@@ -7,8 +7,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from application.actions.transform_joining import join
+from application.actions.transform_objects import merge, omit, pick, rename
 from application.actions.transform_sorting import in_order, ranks, sameness
-from application.actions.transform_work import OfItem, Work, Wrong, field_of
+from application.actions.transform_work import OfItem, Work, Wrong
 from domain.expressions import ExpressionError, Scope, extract
 from domain.expressions.frame import kind_of, need_boolean
 from domain.expressions.operators import checked, is_number
@@ -189,69 +190,6 @@ async def _flatten(work: Work, value: Any, given: Any) -> Any:
     return items
 
 
-async def _pick(work: Work, value: Any, given: Any) -> Any:
-    names = _names(work, given, "pick")
-
-    def of(item: Mapping[str, Any], index: int) -> Any:
-        kept = {name: field_of(item, [name.removesuffix("?")], name.endswith("?")) for name in names}
-        return {name.removesuffix("?"): found for name, found in kept.items() if name.removesuffix("?") in item}
-
-    return await _objects(work, value, of)
-
-
-async def _omit(work: Work, value: Any, given: Any) -> Any:
-    names = set(_names(work, given, "omit"))
-    return await _objects(work, value, lambda item, index: {name: part for name, part in item.items() if name not in names})
-
-
-async def _rename(work: Work, value: Any, given: Any) -> Any:
-    names = work.rendered(given)
-    if not isinstance(names, Mapping) or not all(isinstance(name, str) for name in names.values()):
-        raise Wrong("rename takes an object of old and new names", kind="config")
-
-    def of(item: Mapping[str, Any], index: int) -> Any:
-        for name in names:
-            if not name.endswith("?"):
-                field_of(item, [name], False)
-        new = {name.removesuffix("?"): other for name, other in names.items()}
-        made = {new.get(name, name): part for name, part in item.items()}
-        if len(made) < len(item):
-            raise Wrong("two fields would have one name", "pick or omit first")
-        return made
-
-    return await _objects(work, value, of)
-
-
-async def _merge(work: Work, value: Any, given: Any) -> Any:
-    def of(item: Mapping[str, Any], index: int) -> Any:
-        more = work.made(work.rendered(given, item, index))
-        if not isinstance(more, Mapping):
-            raise Wrong(f"merge takes an object of fields, not {kind_of(more)}", kind="config")
-        work.charge(len(item))
-        return {**item, **more}
-
-    return await _objects(work, value, of)
-
-
-async def _objects(work: Work, value: Any, function: Callable[[Mapping[str, Any], int], Any]) -> Any:
-    """What is made of an object, or of each in a list."""
-
-    def of(item: Any, index: int) -> Any:
-        if not isinstance(item, Mapping):
-            raise Wrong(f"it works on objects, not on {kind_of(item)}")
-        return function(item, index)
-
-    return of(value, 0) if isinstance(value, Mapping) else await work.mapped(value, of)
-
-
-def _names(work: Work, given: Any, what: str) -> list[str]:
-    names = work.rendered(given)
-    names = [names] if isinstance(names, str) else names
-    if not isinstance(names, list | tuple) or not names or not all(isinstance(name, str) for name in names):
-        raise Wrong(f"{what} takes the names of fields", kind="config")
-    return list(names)
-
-
 async def _count(work: Work, value: Any, given: Any) -> Any:
     return len(work.listed(value) if given is True else await _filter(work, value, given))
 
@@ -290,10 +228,10 @@ OPERATIONS: Mapping[str, Operation] = {
     "group": _group,
     "unique": _unique,
     "flatten": _flatten,
-    "pick": _pick,
-    "omit": _omit,
-    "rename": _rename,
-    "merge": _merge,
+    "pick": pick,
+    "omit": omit,
+    "rename": rename,
+    "merge": merge,
     "count": _count,
     "sum": _aggregate("sum", _sum),
     "avg": _aggregate("avg", lambda values: checked(_sum(values) / len(values))),

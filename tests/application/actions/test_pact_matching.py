@@ -92,6 +92,8 @@ def test_matchers_of_single_values(matcher: dict[str, Any], fitting: list[Any], 
         ({"$.a": TYPE}, {"a": {"b": 1}}, {"a": {}}, ["$.a.b"]),
         # A number and a fraction are of one type.
         ({"$": TYPE}, {"a": 1}, {"a": 1.5}, []),
+        # No matchers are no rule.
+        ({"$": {"matchers": []}}, {"a": 1}, {"a": 2}, ["$.a"]),
         # A nearer rule stands instead of it; equality stops the cascade.
         ({"$": TYPE, "$.b": {"match": "equality"}}, {"a": 1, "b": {"c": 1}}, {"a": 2, "b": {"c": 2}}, ["$.b.c"]),
         ({"$": TYPE, "$.b": {"match": "equality"}}, {"b": [1]}, {"b": [1, 2]}, ["$.b"]),
@@ -162,7 +164,7 @@ def test_rules_by_path(rules: Any, expected: Any, actual: Any, differ: list[str]
         ({"body": {"$.a": {"match": "regex"}}}, "needs regex"),
         ({"body": {"a": TYPE}}, "begins with $"),
         ({"body": {"$.a[": TYPE}}, "cannot be read at character 4"),
-        ({"body": {"$": {"matchers": []}}}, "has no matchers"),
+        ({"body": {"$": {"matchers": [5]}}}, "has no matchers"),
         ({"body": {"$": {"combine": "XOR", "matchers": [TYPE]}}}, "AND or OR"),
         ({"body": []}, "an object of paths"),
         ({"trailer": {}}, "matching rules for 'trailer' are not supported"),
@@ -253,6 +255,25 @@ def test_bodies_by_their_kind(response: dict[str, Any], text: str, same: bool) -
     assert (differs(response, text=text, body=text) == []) is same
 
 
+@pytest.mark.parametrize(
+    ("body", "kind", "value"),
+    [
+        ({"content": {"a": 1}, "contentType": "application/json", "encoded": False}, "json", {"a": 1}),
+        ({"content": '{"a": 1}', "contentType": "application/json", "encoded": "json"}, "json", {"a": 1}),
+        ({"content": "eyJhIjogMX0=", "contentType": "application/json", "encoded": "base64"}, "json", {"a": 1}),
+        ({"content": "aGk=", "contentType": "text/plain", "encoded": "base64"}, "text", "hi"),
+        ({"content": "/w==", "contentType": "image/png", "encoded": True}, "binary", b"\xff"),
+        ({"content": None}, "null", None),
+        ({}, "missing", None),
+    ],
+)
+def test_bodies_of_version_4(body: Any, kind: str, value: Any) -> None:
+    item = {"type": "Synchronous/HTTP", "description": "d", "request": {"body": body}, "response": {"body": body}}
+    read = read_interaction(item)
+    assert (read.response.body.kind, read.response.body.value) == (kind, value)
+    assert read.request.body == read.response.body
+
+
 def test_version_2_is_read_too() -> None:
     item = {
         "description": "d",
@@ -300,3 +321,12 @@ def test_interactions_that_cannot_be_checked_are_errors(item: dict[str, Any], me
     with pytest.raises(ActionError) as raised:
         read_interaction({"description": "d", **item})
     assert message in raised.value.message
+
+
+def test_many_rules_over_many_items_are_looked_up_once_and_over_many_fields_bounded() -> None:
+    rules = body_rules({"$": TYPE, **{f"$[*].f{number}": {"match": "integer"} for number in range(200)}})
+    assert body_mismatches([{"id": 1}], [{"id": number} for number in range(20_000)], rules) == []
+    assert len(rules.seen) == 3
+    fields = {f"g{number}": 1 for number in range(20_000)}
+    with pytest.raises(ActionError, match="too many fields"):
+        body_mismatches([fields], [fields], rules)
