@@ -1,0 +1,36 @@
+"""Every command line that the documentation shows exists, with its arguments and options."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+import pytest
+
+from interfaces.cli import main
+from tests.support.documentation import ROOT, commands, pages
+
+HAND_WRITTEN = [page for page in pages() if page.name != "cli.md"]
+
+
+def _follow(words: list[str]) -> None:
+    """Walk down to the command that the words call, and let it read the rest. Raises click's own errors."""
+    command: click.Command = main.testmesh
+    context = click.Context(main.testmesh, info_name="testmesh")
+    while isinstance(command, click.Group) and words and not words[0].startswith("-"):
+        inner = command.get_command(context, words[0])
+        assert inner is not None, f"there is no command {words[0]}"
+        command, words = inner, words[1:]
+        context = click.Context(command, parent=context, info_name=command.name)
+    command.make_parser(context).parse_args(list(words))
+
+
+@pytest.mark.parametrize("page", HAND_WRITTEN, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_the_commands_of_a_page_exist(page: Path) -> None:
+    wrong = []
+    for line, words in commands(page):
+        try:
+            _follow(words)
+        except (click.ClickException, AssertionError) as error:
+            wrong.append(f"{line}: {error.message if isinstance(error, click.ClickException) else error}")
+    assert wrong == []
