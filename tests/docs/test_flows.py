@@ -39,7 +39,7 @@ def test_a_block_is_valid(block: Block) -> None:
     known = {"known_variables": TARGETS, "strict": True} if block.whole and "file" not in block.options else {}
     outcome = pytest.raises(InvalidFlow) if "invalid" in block.expected else nullcontext()
     with outcome:
-        read_flow(as_flow(block.text), file=block.place, actions=ACTIONS, **known)
+        read_flow(block.text if block.whole else as_flow(block.text), file=block.place, actions=ACTIONS, **known)
 
 
 @pytest.mark.parametrize("file", EXAMPLES, ids=_place)

@@ -89,8 +89,6 @@ def _block(page: Path, text: str, found: re.Match[str]) -> Block:
 def as_flow(text: str) -> str:
     """A whole flow around a part of one: a list of steps, keys of a flow, or keys of a step."""
     value = yaml.safe_load(text)
-    if isinstance(value, dict) and "flow" in value:
-        return text
     if isinstance(value, list):
         return f"flow:\n  name: a part\n  steps:\n{_moved(text, 4)}"
     assert isinstance(value, dict), f"neither a flow nor a part of one: {text[:80]!r}"
