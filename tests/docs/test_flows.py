@@ -57,7 +57,7 @@ def verdicts(targets: dict[str, str], tmp_path_factory: pytest.TempPathFactory) 
     for block in (one for language in ("yaml", "csv", "json", "jsonl") for one in all_blocks(language)):
         if block in RUN or ("file" in block.options and block.options["file"] != "testmesh.yaml"):
             place = home / block.folder / block.file
-            place.parent.mkdir(exist_ok=True)
+            place.parent.mkdir(parents=True, exist_ok=True)
             place.write_text(block.text)
     report = home / "report.json"
     files = [f"examples/{file.name}" for file in EXAMPLES] + [f"{block.folder}/{block.file}" for block in RUN]
