@@ -8,7 +8,8 @@ import click
 import pytest
 
 from interfaces.cli import main
-from tests.support.documentation import ROOT, commands, pages
+from interfaces.reference.commands import all_commands
+from tests.support.documentation import DOCS, ROOT, commands, options, pages, tables
 
 HAND_WRITTEN = [page for page in pages() if page.name != "cli.md"]
 
@@ -34,3 +35,20 @@ def test_the_commands_of_a_page_exist(page: Path) -> None:
         except (click.ClickException, AssertionError) as error:
             wrong.append(f"{line}: {error.message if isinstance(error, click.ClickException) else error}")
     assert wrong == []
+
+
+OPTIONS = {name for _, command in all_commands() for one in command.params for name in (*one.opts, *one.secondary_opts)}
+OURS = [page for page in HAND_WRITTEN if page.parent == DOCS]
+CHEAT_SHEETS = sorted((DOCS / "coming-from").glob("*.md"))
+
+
+@pytest.mark.parametrize("page", OURS, ids=lambda page: page.name)
+def test_the_options_that_a_page_names_exist(page: Path) -> None:
+    assert options(page.read_text()) - OPTIONS == set()
+
+
+@pytest.mark.parametrize("page", CHEAT_SHEETS, ids=lambda page: page.name)
+def test_our_side_of_a_cheat_sheet_names_options_that_exist(page: Path) -> None:
+    rows = list(tables(page, page.stem, "here", bare=False))
+    assert len(rows) > 10
+    assert {option for _, row in rows for option in options(row["here"])} - OPTIONS == set()

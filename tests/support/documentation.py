@@ -20,6 +20,7 @@ _ROW = re.compile(r"^\|(?P<cells>.*)\|\s*$")
 _SPLIT = re.compile(r"(?<!\\)\|")
 _COMMAND = re.compile(r"^(?:    |\$ |)(testmesh(?: .*)?)$", re.MULTILINE)
 _INLINE = re.compile(r"`(testmesh [^`\n]+)`")
+_OPTION = re.compile(r"(?<=`)--[a-z][a-z-]*")
 _SHELL_ENDS = ("|", ">", ">>", "<", "&&", ";", "&", "2>")
 
 
@@ -108,8 +109,8 @@ def _moved(text: str, by: int) -> str:
     return "".join(f"{' ' * by}{line}\n" for line in text.splitlines())
 
 
-def tables(page: Path, *head: str) -> Iterator[tuple[int, dict[str, str]]]:
-    """The rows, with their lines, of every table whose head is this; code marks around whole cells are taken off."""
+def tables(page: Path, *head: str, bare: bool = True) -> Iterator[tuple[int, dict[str, str]]]:
+    """The rows, with their lines, of every table whose head is this; `bare` takes code marks around whole cells off."""
     inside = False
     for number, line in enumerate(page.read_text().splitlines(), 1):
         found = _ROW.match(line)
@@ -119,7 +120,7 @@ def tables(page: Path, *head: str) -> Iterator[tuple[int, dict[str, str]]]:
         elif not found:
             inside = False
         elif inside and not set("".join(cells)) <= set("-: "):
-            yield number, dict(zip(head, map(_bare, cells), strict=True))
+            yield number, dict(zip(head, map(_bare, cells) if bare else cells, strict=True))
 
 
 def _bare(cell: str) -> str:
@@ -135,6 +136,11 @@ def commands(page: Path) -> Iterator[tuple[str, list[str]]]:
         words = shlex.split(line, comments=True)
         end = next((number for number, word in enumerate(words) if word in _SHELL_ENDS), len(words))
         yield line, words[1:end]
+
+
+def options(text: str) -> set[str]:
+    """The options that a text names in code."""
+    return set(_OPTION.findall(text))
 
 
 def variables_of(targets: dict[str, str]) -> list[str]:
