@@ -8,18 +8,19 @@ from pathlib import Path
 
 from application.actions.registry import all_actions
 from application.engine.action import Action, Key
-from interfaces.reference.markdown import block, code, join, table
+from interfaces.reference.markdown import block, code, join, prose, table
 
 _EXTRA = re.compile(r"[Nn]eeds the extra `?([a-z0-9_-]+)`?")
 _INTRODUCTION = """\
 An action is called by its name or one of its aliases. A config key that it does not have is an error, with the nearest one that
-it has. Every value may be a template."""
+it has. Every value may be a template. A duration is `500ms`, `2s`, `1m30s` or a number of seconds; steps are as in a flow;
+an expression is [one](../expressions.md). Examples run against the shop of `examples/shop`."""
 
 
 def action_pages(examples: Path) -> Mapping[str, str]:
     """The pages by path; an action's example is the flow `<name>.yaml` among the examples."""
     actions = all_actions()
-    found = {f"actions/{action.name}.md": _page(action, examples / f"{action.name}.yaml") for action in actions}
+    found = {f"actions/{action.name}.md": page_of(action, examples / f"{action.name}.yaml") for action in actions}
     return {**found, "actions/README.md": _overview(actions)}
 
 
@@ -33,14 +34,15 @@ def extras_of(action: Action) -> Mapping[str, str]:
 
 def _overview(actions: tuple[Action, ...]) -> str:
     rows = [
-        (f"[{code(action.name)}]({action.name}.md)", ", ".join(map(code, action.aliases)), action.description)
+        (f"[{code(action.name)}]({action.name}.md)", ", ".join(map(code, action.aliases)), prose(action.description))
         for action in actions
     ]
     return join(["# Actions", _INTRODUCTION, table(("action", "aliases", "what it does"), rows)])
 
 
-def _page(action: Action, example: Path) -> str:
-    return join([f"# {code(action.name)}", action.description, *_sections(action, example), "[All actions](README.md)"])
+def page_of(action: Action, example: Path) -> str:
+    """The page of one action; `example` is where its example may be."""
+    return join([f"# {code(action.name)}", prose(action.description), *_sections(action, example), "[All actions](README.md)"])
 
 
 def _sections(action: Action, example: Path) -> Iterator[str]:
@@ -52,7 +54,7 @@ def _sections(action: Action, example: Path) -> Iterator[str]:
     yield "## Config"
     yield table(("key", "type", "", "meaning"), [_key(name, key, action) for name, key in action.keys.items()]) or "None."
     yield "## Result"
-    fields = table(("field", "meaning"), [(code(name), text) for name, text in action.result.items()])
+    fields = table(("field", "meaning"), [(code(name), prose(text)) for name, text in action.result.items()])
     yield fields or "Nothing that is listed."
     yield from _own_names(action)
     if example.is_file():
@@ -64,7 +66,7 @@ def _key(name: str, key: Key, action: Action) -> tuple[str, str, str, str]:
     meaning = key.description
     if key.choices and not all(choice in meaning for choice in key.choices):
         meaning = f"{meaning} One of: {', '.join(map(code, key.choices))}.".strip()
-    return code(name), " or ".join(key.types), _need(name, key, action), meaning
+    return code(name), " or ".join(key.types), _need(name, key, action), prose(meaning)
 
 
 def _need(name: str, key: Key, action: Action) -> str:

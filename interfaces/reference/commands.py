@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,7 +10,7 @@ import click
 
 from interfaces.cli.errors import ExitCode
 from interfaces.cli.main import VERBS, testmesh
-from interfaces.reference.markdown import block, code, join, table
+from interfaces.reference.markdown import block, code, join, prose, table
 
 _INTRODUCTION = """\
 Every verb of the program `testmesh`, as `testmesh VERB --help` shows it. An environment variable stands for its option where
@@ -55,7 +56,7 @@ def _below(path: str, command: click.Command) -> Iterator[tuple[str, click.Comma
 def _command(path: str, command: click.Command) -> Iterator[str]:
     context = click.Context(command, info_name=path)
     yield f"{'#' * (path.count(' ') + 1)} {path}"
-    yield (command.help or "").replace("\b\n", "")
+    yield prose(inspect.cleandoc(command.help or "").replace("\b\n", ""))
     yield block(" ".join([path, *command.collect_usage_pieces(context)]), "text")
     options = [one for one in command.params if isinstance(one, click.Option) and not one.hidden]
     yield table(("option", "value", "default", "environment", "meaning"), [_option(one, context) for one in options])
@@ -64,7 +65,13 @@ def _command(path: str, command: click.Command) -> Iterator[str]:
 def _option(option: click.Option, context: click.Context) -> tuple[str, str, str, str, str]:
     spelled = ", ".join(map(code, (*option.opts, *option.secondary_opts)))
     variable = option.envvar if isinstance(option.envvar, str) else ", ".join(option.envvar or ())
-    return spelled, _value(option, context), _default(option, context), code(variable) if variable else "", option.help or ""
+    return (
+        spelled,
+        _value(option, context),
+        _default(option, context),
+        code(variable) if variable else "",
+        prose(option.help or ""),
+    )
 
 
 def _value(option: click.Option, context: click.Context) -> str:

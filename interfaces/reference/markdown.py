@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
+
+_CODE = re.compile(r"(`[^`]*`)")
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A table; nothing for no rows."""
     lines = [_row(row) for row in rows]
     return "\n".join([_row(head), _row(["---"] * len(head)), *lines, ""]) if lines else ""
+
+
+def prose(text: str) -> str:
+    """Plain text as Markdown that shows it as it is; what stands in backquotes stays."""
+    parts = _CODE.split(text)
+    return "".join(part if number % 2 else re.sub(r"([<*])", r"\\\1", part) for number, part in enumerate(parts))
 
 
 def code(text: str) -> str:
