@@ -12,6 +12,7 @@ from tests.support.servers import (
     valkey_server,
     valkey_url,
 )
+from tests.support.shop import shop, shop_command, shop_database, shop_folder, shop_variables
 
 __all__ = [
     "database_url",
@@ -20,6 +21,11 @@ __all__ = [
     "postgres_server",
     "postgres_url",
     "servers_root",
+    "shop",
+    "shop_command",
+    "shop_database",
+    "shop_folder",
+    "shop_variables",
     "valkey_server",
     "valkey_url",
 ]

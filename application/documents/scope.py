@@ -124,6 +124,7 @@ class Scope:
             return _Read(path, text, template_names(text))
         own = name in action.unresolved
         expression = "expression" in key.types and not ("string" in key.types and is_template(text))
+        expression = expression or ("assertions" in key.types and path[-1] != "message")
         names = expression_names(text) if expression else template_names(text)
         known = frozenset(action.names.get(name, ())) | result
         later = name in action.after_bodies

@@ -16,7 +16,18 @@ from domain.limits import LIMITS, Limits
 __all__ = ["Action", "ActionContext", "ActionError", "ActionFailed", "Key", "Run", "ValueType"]
 
 ValueType = Literal[
-    "any", "string", "number", "integer", "boolean", "object", "array", "duration", "steps", "branches", "expression"
+    "any",
+    "string",
+    "number",
+    "integer",
+    "boolean",
+    "object",
+    "array",
+    "duration",
+    "steps",
+    "branches",
+    "expression",
+    "assertions",
 ]
 
 

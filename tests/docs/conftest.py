@@ -8,10 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.examples.conftest import shop, shop_command, shop_database, shop_variables
 from tests.support.grpc_server import grpc_server
-
-__all__ = ["shop", "shop_command", "shop_database", "shop_variables"]
 
 TARGETS = (
     *("users_url", "products_url", "orders_url", "notifications_url"),
