@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 KIB = 1024
@@ -68,3 +69,45 @@ class Limits:
 
 
 LIMITS = Limits()
+
+MEANINGS: Mapping[str, str] = {
+    "document_bytes": "A flow document, a file of variables.",
+    "document_depth": "Nesting of a document.",
+    "document_nodes": "Values in a document, those that aliases repeat included.",
+    "string_bytes": "A single text in a document, and a text with templates.",
+    "steps": "Steps of a flow, nested ones included.",
+    "loop_iterations": "Iterations of a loop.",
+    "recorded_iterations": "Iterations of a loop that are recorded step by step; of the rest only failures are.",
+    "parallel": "Branches or items of one step at the same time.",
+    "flow_depth": "Flows that call flows.",
+    "run_seconds": "How long an execution may take when its flow does not say.",
+    "push_bytes": "All documents of one push.",
+    "push_documents": "Documents of one push.",
+    "expression_bytes": "The text of an expression.",
+    "expression_nodes": "Parts of an expression.",
+    "expression_depth": "Nesting of an expression.",
+    "comprehension_depth": "Predicates inside predicates: `filter` inside `map`.",
+    "expression_steps": "Work of one evaluation.",
+    "value_bytes": "A value that an expression makes.",
+    "request_body_bytes": "A request to the server, a message to Kafka, the text of a `.proto`.",
+    "json_depth": "Nesting of JSON in requests to the server, in answers and messages: deeper JSON stays text or is refused.",
+    "response_kept_bytes": "What is kept of an answer's body.",
+    "response_read_bytes": "What is read of an answer.",
+    "decompression_ratio": "How much larger than on the wire a body may become.",
+    "response_header_bytes": "Headers of an answer.",
+    "event_bytes": "What an event holds itself; larger parts are stored beside it.",
+    "events_per_execution": "Events of one execution.",
+    "excerpt_bytes": "What is shown of a body or value.",
+    "page": "Items on a page of lists.",
+    "secret_min_chars": "The shortest secret that can be masked.",
+    "url_bytes": "A URL.",
+    "rows": "Rows that a query keeps, messages of one step.",
+    "data_rows": "Rows of data of a flow.",
+    "data_bytes": "A file of rows.",
+    "import_bytes": "A file to import.",
+    "import_yaml_bytes": "The same, when it is YAML.",
+    "import_nodes": "Values in a file to import.",
+    "import_depth": "Nesting of a file to import.",
+    "import_files": "Flows made by one import.",
+}
+"""What each limit bounds, for the reference."""

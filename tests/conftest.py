@@ -13,6 +13,7 @@ from tests.support.servers import (
     valkey_server,
     valkey_url,
 )
+from tests.support.shop import shop, shop_command, shop_database, shop_folder, shop_variables
 
 __all__ = [
     "database_url",
@@ -23,6 +24,11 @@ __all__ = [
     "postgres_server",
     "postgres_url",
     "servers_root",
+    "shop",
+    "shop_command",
+    "shop_database",
+    "shop_folder",
+    "shop_variables",
     "valkey_server",
     "valkey_url",
 ]

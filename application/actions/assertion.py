@@ -122,7 +122,9 @@ ASSERT = Action(
     description="Checks expressions over variables, outputs and results of earlier steps.",
     keys={
         "assertions": Key(
-            ("array",), required=True, description="Expressions, or objects with an expression and a message for its failure."
+            ("assertions",),
+            required=True,
+            description="Expressions, or objects with an expression and a message for its failure.",
         ),
         "data": Key(("object",), description="More names for the expressions."),
     },

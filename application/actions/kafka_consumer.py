@@ -230,7 +230,8 @@ KAFKA_SUBSCRIBE = Action(
     name="kafka_subscribe",
     aliases=("kafka.subscribe",),
     description="Begins to listen to a topic of Kafka, so that later kafka_consumer steps see all that is sent from now on."
-    " It belongs before the step that makes a service send. It has taken its position in every partition when it passes.",
+    " It belongs before the step that makes a service send. It has taken its position in every partition when it passes."
+    " Needs the extra kafka.",
     keys={
         "name": Key(("string",), required=True, description="What kafka_consumer steps give as subscription."),
         "brokers": Key(("string", "array"), required=True, description=BROKERS),

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
+from application.documents.grammar import ASSERTIONS
 from application.documents.language import is_template
 from application.documents.records import Branches, Either, Record, Steps
 from application.documents.records import Key as RecordKey
@@ -37,6 +38,7 @@ _SHAPES: dict[str, Shape] = {
     "number": Number(),
     "duration": Duration(),
     "expression": Expression(),
+    "assertions": ASSERTIONS,
     "string": Text(),
     "object": Mapped(),
     "array": Listed(),

@@ -126,6 +126,7 @@ class Scope:
             return _Read(path, text, template_names(text)) if is_template(text) else None
         own = name in action.unresolved
         expression = "expression" in key.types and not ("string" in key.types and is_template(text))
+        expression = expression or ("assertions" in key.types and path[-1] != "message")
         names = expression_names(text) if expression else template_names(text)
         if not names:
             return None

@@ -19,7 +19,18 @@ if TYPE_CHECKING:  # whoever validates a flow needs neither asyncio nor addresse
 __all__ = ["Action", "ActionContext", "ActionError", "ActionFailed", "KeptNames", "Key", "Run", "ValueType"]
 
 ValueType = Literal[
-    "any", "string", "number", "integer", "boolean", "object", "array", "duration", "steps", "branches", "expression"
+    "any",
+    "string",
+    "number",
+    "integer",
+    "boolean",
+    "object",
+    "array",
+    "duration",
+    "steps",
+    "branches",
+    "expression",
+    "assertions",
 ]
 
 

@@ -123,6 +123,7 @@ class Compiler:
     def _index(self, node: s.Index) -> Code:
         item, key, text, place = self.compile(node.object), self.compile(node.key), self.text, node.place
         optional, headers = node.optional, is_headers(node.object)
+        header = isinstance(node.object, s.Index) and is_headers(node.object.object)
 
         def index(frame: Frame) -> Any:
             try:
@@ -135,7 +136,7 @@ class Compiler:
             if holder is None and optional:
                 return None
             try:
-                value = _part(holder, wanted, headers)
+                value = _part(holder, wanted, header if isinstance(holder, str) else headers)
             except Fault as fault:
                 raise fault.at(place, text) from None
             if value is not _ABSENT:
@@ -271,7 +272,10 @@ class Compiler:
 
 
 def _part(holder: Any, key: Any, headers: bool) -> Any:
-    """The part of a value under a key; `_ABSENT` if it has none. Plain data only: attributes of objects do not exist."""
+    """The part of a value under a key; `_ABSENT` if it has none. Plain data only: attributes of objects do not exist.
+
+    `headers`: the value is an object of HTTP headers, or one of them: a text that is also the list of its single value.
+    """
     if isinstance(holder, dict):
         if isinstance(key, str | int | float) and not isinstance(key, bool):
             value = holder.get(key, _ABSENT)
@@ -292,8 +296,8 @@ def _part(holder: Any, key: Any, headers: bool) -> Any:
         if key == "length":
             return len(holder)
         if isinstance(key, int) and not isinstance(key, bool):
-            if headers or key in (0, -1):
-                return holder if headers and key in (0, -1) else (holder[key] if holder else _ABSENT)
+            if headers:
+                return holder if key in (0, -1) else _ABSENT
             return holder[key] if -len(holder) <= key < len(holder) else _ABSENT
     if isinstance(holder, Family):
         return holder.builtins.member(holder.name, str(key))

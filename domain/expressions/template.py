@@ -24,7 +24,7 @@ class Template:
     def __init__(self, text: str) -> None:
         self.text = text
         self.parts = parse_parts(text, 0, len(text), escapes=False)
-        self.whole = len(self.parts) == 1 and not isinstance(self.parts[0], s.Constant)
+        self.whole = len(self.parts) == 1
         self._codes: list[Code] | None = None
 
     def names(self) -> frozenset[str]:

@@ -12,8 +12,8 @@ import yaml
 
 from interfaces.adapters.embedded_valkey import EmbeddedValkey
 from interfaces.cli.reports.events import normalised
-from tests.examples.conftest import SHOP, shop, shop_command, shop_database, shop_variables
 from tests.support.program import Program
+from tests.support.shop import SHOP, shop, shop_command, shop_database, shop_variables
 
 pytestmark = pytest.mark.system
 __all__ = ["shop", "shop_command", "shop_database", "shop_variables"]

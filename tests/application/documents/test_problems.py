@@ -2,6 +2,9 @@
 
 import pytest
 
+from application.actions.registry import ACTIONS
+from application.flow_documents import read_flow
+from domain.errors import InvalidFlow
 from tests.application.documents.some_actions import errors, places, warnings, with_step
 
 HTTP = "action: http\nconfig: {method: GET, url: x"
@@ -204,3 +207,27 @@ def test_credentials_from_variables_are_no_reason_to_warn() -> None:
 def test_a_bare_document_is_accepted_with_a_warning() -> None:
     found = warnings("name: x\nsteps: [{action: log, config: {message: x}}]\n")
     assert places(found) == [(1, 1, 'The document has no "flow:" at its root')]
+
+
+def test_assertions_of_an_action_are_checked_like_those_of_a_step() -> None:
+    text = """
+flow:
+  name: a flow
+  steps:
+    - action: assert
+      config:
+        assertions:
+          - len(
+          - {expresion: 1 == 1}
+          - {expression: "1 ==", message: "${"}
+          - status: 200
+"""
+    with pytest.raises(InvalidFlow) as raised:
+        read_flow(text, actions=ACTIONS)
+    assert [(problem.line, problem.title) for problem in raised.value.problems] == [
+        (8, "the expression ends too early"),
+        (9, '"expresion: ..." is not an assertion'),
+        (10, "the expression ends too early"),
+        (10, "the template is never closed: } is missing"),
+        (11, '"status: ..." is not an assertion'),
+    ]

@@ -224,3 +224,20 @@ def test_a_template_in_a_text_inside_a_map_is_resolved() -> None:
     assert evaluate('[{"m": ["{{ email }} is taken"]}][0].m[0]', scope) == "ada@example.com is taken"
     assert evaluate('any([email], { # == "${email}" })', scope) is True
     assert evaluate("${ {'m': '{{'}.m }", scope) == "{{"
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("${true}", True), ("{{ 5 }}", 5), ("${null}", None), ("$${x}", "${x}"), ("${'a'}", "a")]
+)
+def test_a_literal_as_a_whole_template_keeps_its_type(text: str, value: object) -> None:
+    rendered = render(text, scope())
+    assert (type(rendered), rendered) == (type(value), value)
+
+
+def test_a_header_reads_as_text_and_as_the_list_of_its_values() -> None:
+    assert extract('headers["content-type"][0]', scope()) == "application/json"
+    assert extract("response.headers.Content-Type[-1]", scope()) == "application/json"
+    assert evaluate("headers.Content-Type startsWith 'app'", scope()) is True
+    assert evaluate("user.name[0]", scope()) == "A"
+    with pytest.raises(ExpressionError, match="has no 1"):
+        extract("headers.Content-Type[1]", scope())
