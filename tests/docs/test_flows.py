@@ -88,5 +88,7 @@ def test_a_flow_ends_as_the_page_says(block: Block, verdicts: dict[str, set[str]
 
 @pytest.mark.servers
 @pytest.mark.parametrize("file", EXAMPLES, ids=_place)
-def test_an_example_passes(file: Path, verdicts: dict[str, set[str]]) -> None:
+def test_an_example_passes(file: Path, verdicts: dict[str, set[str]], targets: dict[str, str]) -> None:
+    if "${mysql_url}" in file.read_text() and "mysql_url" not in targets:
+        pytest.skip("there is no MariaDB on this machine")
     assert verdicts[f"examples/{file.name}"] == {"passed"}

@@ -132,11 +132,11 @@ class MariaDb:
 
 def needs_mariadb() -> None:
     """Skip the test module that calls this, in one line, where there is no MariaDB."""
-    if _program() is None:
+    if mariadb_program() is None:
         pytest.skip(_MISSING, allow_module_level=True)
 
 
-def _program() -> str | None:
+def mariadb_program() -> str | None:
     program = shutil.which("mariadbd") or shutil.which("mariadbd", path="/usr/sbin")
     return program if all((_SQL / name).exists() for name in _TABLES) else None
 
@@ -144,7 +144,7 @@ def _program() -> str | None:
 @pytest.fixture(scope="session")
 def mariadb(servers_root: Path) -> Iterator[MariaDb]:
     """The session's MariaDB."""
-    program = _program()
+    program = mariadb_program()
     if program is None:
         pytest.skip(_MISSING)
     servers_root.chmod(0o711)
