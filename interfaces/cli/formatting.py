@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -13,21 +12,24 @@ from interfaces.cli.errors import ExitCode, worst
 from interfaces.cli.terminal import printable
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from application.flow_documents import FlowFile
 
 
 @click.command()
-@click.argument("paths", nargs=-1, required=True)
+@click.argument("paths", nargs=-1)
 @click.option("--check", is_flag=True, help="Write nothing; exit 1 and name the files that would change.")
 @click.option("--diff", is_flag=True, help="Write nothing; show what would change.")
 def fmt(paths: tuple[str, ...], check: bool, diff: bool) -> int:
     """Format flow files, folders, globs or - (standard input to standard output).
 
-    Order of keys and indentation become canonical; comments, quotes and blank lines stay.
+    Without PATHS: those of testmesh.yaml, or this folder. Order of keys and indentation become canonical; comments, quotes and
+    blank lines stay.
     """
-    from application.flow_documents import flow_files
+    from interfaces.cli.project import meant_files
 
-    files = flow_files(paths, Path.cwd())
+    files = meant_files(paths)
     codes = [_format(file, check, diff) for file in files]
     changed = codes.count(ExitCode.FAILED)
     refused = codes.count(ExitCode.USAGE)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from application.actions.registry import ACTIONS
-from application.flow_documents import FlowFile, flow_files, read_flow
+from application.flow_documents import FlowFile, read_flow
 from application.variables import (
     Project,
     by_precedence,
@@ -20,7 +20,7 @@ from application.variables import (
 )
 from domain.definition import Data, FlowDefinition
 from domain.errors import Invalid, InvalidFlow, NotFound, Problem, Refusal
-from interfaces.cli.project import PROJECT_FILE, find_project
+from interfaces.cli.project import PROJECT_FILE, find_project, meant_files
 
 if TYPE_CHECKING:
     from application.data_rows import Cases
@@ -79,7 +79,7 @@ class Planner:
 
     def files(self) -> tuple[FlowFile, ...]:
         """The files that the command line means."""
-        return flow_files(self._paths or [str(self.home / path) for path in self.project.flows] or ["."], Path.cwd())
+        return meant_files(self._paths)
 
     def read(self, files: Iterable[FlowFile], *, selected: bool = True) -> list[Planned]:
         """The flows in these files, with `selected` only those that the options ask for; problems are collected."""

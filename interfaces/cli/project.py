@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from application.documents.discovery import FlowFile, flow_files
 from application.variables import Project, read_project
 
 PROJECT_FILE = "testmesh.yaml"
@@ -20,6 +21,12 @@ def find_project(paths: Sequence[str] = ()) -> tuple[Project, Path]:
             if path.is_file():
                 return read_project(path.read_bytes(), file=str(path)), place
     return Project(), Path.cwd()
+
+
+def meant_files(paths: Sequence[str]) -> tuple[FlowFile, ...]:
+    """The flow files that a command line means: without paths those of testmesh.yaml, or of the working folder."""
+    project, home = find_project(paths)
+    return flow_files(list(paths) or [str(home / path) for path in project.flows] or ["."], Path.cwd())
 
 
 def in_project(file: str, home: Path) -> str:

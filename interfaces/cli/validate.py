@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -17,24 +16,24 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("paths", nargs=-1, required=True)
+@click.argument("paths", nargs=-1)
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", help="How problems are shown.")
 @click.option("--strict", is_flag=True, help="Warnings count as errors.")
 @click.option("-e", "--env", "environment", help="An environment of testmesh.yaml whose names are known.")
 def validate(paths: tuple[str, ...], form: str, strict: bool, environment: str | None) -> int:
-    """Check flow files, folders, globs or - (standard input)."""
+    """Check flow files, folders, globs or - (standard input). Without PATHS: those of testmesh.yaml, or this folder."""
     garbage.spare()
     from application.actions.registry import ACTIONS
-    from application.flow_documents import flow_files, read_flow
+    from application.flow_documents import read_flow
     from domain.errors import InvalidFlow, Problem
     from interfaces.cli.plan import known_names
-    from interfaces.cli.project import find_project
+    from interfaces.cli.project import find_project, meant_files
     from interfaces.cli.references import ProjectFlows
 
     problems: list[Problem] = []
     known = known_names(paths, {"environment": environment})
     project = ProjectFlows(find_project(paths)[1])
-    files = flow_files(paths, Path.cwd())
+    files = meant_files(paths)
     for file in files:
         try:
             definition, doubts = read_flow(file.read(), file=file.file, actions=ACTIONS, known_variables=known, strict=False)

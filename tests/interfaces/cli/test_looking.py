@@ -185,3 +185,14 @@ class TestReferences:
         (folder / "login.yaml").write_text("flow:\n  name: Login\n")
         (folder / "order.yaml").write_text(ORDER)
         assert testmesh("validate", "order.yaml", "--strict").code == 0
+
+
+@pytest.mark.parametrize("verb", ["validate", "fmt", "list"])
+def test_without_paths_the_flows_of_the_project_are_meant(testmesh: Testmesh, folder: Path, verb: str) -> None:
+    (folder / "testmesh.yaml").write_text("flows: [mine]\n")
+    (folder / "mine").mkdir()
+    for name in ("mine/a.yaml", "other.yaml"):
+        (folder / name).write_text("flow:\n  name: x\n  steps:\n    - action: log\n      config: {message: x}\n")
+    ran = testmesh(verb)
+    assert ran.code == 0
+    assert ran.err.startswith({"validate": "1 flow file,", "fmt": "0 formatted, 1 left", "list": "1 flow,"}[verb])
