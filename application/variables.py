@@ -172,6 +172,7 @@ PROJECT = Record(
         "env_file": Key(ListOf(Text(1)), description="Files of variables, KEY=VALUE a line."),
         "flows": Key(ListOf(Text(1)), description="Files, folders and globs that hold the flows."),
         "variables": Key(MapOf(Anything()), description="Variables of every flow."),
+        "secrets": Key(ListOf(Text(1)), description="Names of variables whose values are masked everywhere, as with --secret."),
         "demo": Key(Text(1), description="Local runs start the demo shop and put its address into this variable."),
     },
     what="A project file",
@@ -197,6 +198,7 @@ class Project:
     env_file: tuple[str, ...] = ()
     flows: tuple[str, ...] = ()
     variables: Mapping[str, Any] = field(default_factory=dict)
+    secrets: tuple[str, ...] = ()
     demo: str | None = None
 
 

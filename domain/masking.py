@@ -29,20 +29,18 @@ class Masker:
         self._finder: _Finder | None = None
         self.known: set[str] = set()
         """The secrets themselves."""
-        self.refused: list[str] = []
-        """Secrets too short to be masked without ruining everything."""
 
-    def add(self, secret: str) -> None:
-        """Mask this value from now on, in all its forms; short ones are refused."""
+    def add(self, secret: str) -> bool:
+        """Mask this value from now on, in all its forms. False for one so short that masking it would ruin everything."""
         if len(secret.strip()) < LIMITS.secret_min_chars:
-            self.refused.append(secret)
-            return
+            return not secret
         self.known.add(secret)
         token = f"[secret:{hmac.new(self._key, secret.encode('utf-8', 'replace'), hashlib.sha256).hexdigest()[:6]}]"
         for form in _forms(secret):
             if len(form) >= LIMITS.secret_min_chars:
                 self._tokens.setdefault(form, token)
         self._finder = None
+        return True
 
     def mask_text(self, text: str) -> str:
         """The text without secrets; the longest secret wins where one is a part of another."""

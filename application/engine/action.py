@@ -87,7 +87,7 @@ class ActionContext:
     headers: Mapping[str, str] = field(default_factory=dict)
     """Headers that HTTP steps add (X-TestMesh-Execution, -Attempt, -Step), unless the step sets them."""
     limits: Limits = LIMITS
-    secrets: Callable[[str], None] = lambda value: None
+    secrets: Callable[[str], object] = lambda value: None
     """Tell the masker about a secret that the action derives (an auth header, a password in a URL)."""
     render: Callable[[Any, Mapping[str, Any]], Any] = lambda value, names: value
     """Resolve the templates of a value now, against the current scope plus the names given; for keys that are `unresolved`."""

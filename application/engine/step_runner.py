@@ -298,8 +298,9 @@ class StepRunner:
         outputs: dict[str, Any] = {}
         for name, path in self._step.output.items():
             value = extract(path, scope)
-            if name in self._step.secret_outputs and value is not None:
-                self._around.masker.add(str(value))
+            if name in self._step.secret_outputs and value is not None and not self._around.masker.add(str(value)):
+                least = LIMITS.secret_min_chars
+                self._log("warning", f"the secret output {name} has fewer than {least} characters and cannot be masked")
             outputs[name] = value
         return outputs
 

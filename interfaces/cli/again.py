@@ -39,7 +39,7 @@ def _words(options: Mapping[str, Any]) -> Iterator[str]:
     for name in secret:
         yield from ("--secret", name)
     for assignment in options.get("variables") or ():
-        yield from ("--var", _shown(assignment, secret))
+        yield from ("--var", _shown(assignment, options.get("secret_names") or secret))
 
 
 def _shown(assignment: str, secret: Sequence[str]) -> str:

@@ -89,7 +89,11 @@ def _runner(flows: list[Planned], collector: Collector, breakpoints: set[str], o
     from interfaces.cli.commands import Commands
     from interfaces.cli.debugger import Debugger
     from interfaces.cli.local_run import LocalRun, Options
-    from interfaces.cli.project import find_project
+    from interfaces.cli.project import find_project, secret_names
+    from interfaces.cli.secret_variables import refuse_secrets
+
+    hidden = secret_names((flows[-1].file,), options["secrets"])
+    refuse_secrets(flows, hidden)
 
     def take(event: dict[str, Any]) -> None:
         collector.add(event)
@@ -99,7 +103,7 @@ def _runner(flows: list[Planned], collector: Collector, breakpoints: set[str], o
     debugger.run = runner = LocalRun(
         flows,
         take,
-        options=Options(seed=options["seed"], secret_names=frozenset(options["secrets"])),
+        options=Options(seed=options["seed"], secret_names=frozenset(hidden)),
         folder=find_project((flows[-1].file,))[1],
         environ=os.environ,
         note=lambda text: print(text, file=sys.stderr),

@@ -29,6 +29,11 @@ def meant_files(paths: Sequence[str]) -> tuple[FlowFile, ...]:
     return flow_files(list(paths) or [str(home / path) for path in project.flows] or ["."], Path.cwd())
 
 
+def secret_names(paths: Sequence[str], given: Sequence[str]) -> tuple[str, ...]:
+    """The variables whose values are masked: those given, and those that testmesh.yaml names."""
+    return tuple(dict.fromkeys((*given, *find_project(paths)[0].secrets)))
+
+
 def in_project(file: str, home: Path) -> str:
     """A file's path in its project, with forward slashes; its name alone when it lies elsewhere."""
     path = Path(file).resolve()

@@ -76,7 +76,7 @@ def _saved(executions: Collected, sources: Mapping[str, str], options: Mapping[s
     from interfaces.cli.saved_run import save_run
 
     try:
-        save_run(Path(options["save"]), executions, sources, runner, secret_names=options["secrets"])
+        save_run(Path(options["save"]), executions, sources, runner, secret_names=options["secret_names"])
     except Unavailable as refusal:
         return [ExitCode(fail(refusal))]
     return []

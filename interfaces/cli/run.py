@@ -81,14 +81,18 @@ def run(paths: tuple[str, ...], **options: Any) -> int:
 
 def _run(paths: Sequence[str], options: Mapping[str, Any]) -> int:
     from interfaces.cli.plan import plan
+    from interfaces.cli.project import secret_names
     from interfaces.cli.reports.model import Collector
     from interfaces.cli.results import leave_results, parse_reports
+    from interfaces.cli.secret_variables import refuse_secrets
 
     reports = parse_reports(options)
     environ = {} if options["remote"] else os.environ
-    local = _local_options(options)
     flows, warnings = plan(paths, options, strict=True, environ=environ)
     flows = _ordered(flows, paths, options)
+    options = {**options, "secret_names": secret_names(paths, options["secrets"])}
+    refuse_secrets(flows, options["secret_names"], remote=options["remote"])
+    local = _local_options(options)
     if not options["quiet"]:
         for warning in [*unread_names(run), *warnings]:
             print(printable(str(warning)), file=sys.stderr)
@@ -236,7 +240,7 @@ def _local_options(options: Mapping[str, Any]) -> Options:
     return Options(
         jobs=_jobs(options["jobs"]),
         seed=options["seed"],
-        secret_names=frozenset(options["secrets"]),
+        secret_names=frozenset(options["secret_names"]),
         repeat=options["repeat"],
         retries=options["retries"],
         share=_share(options["shard"]),

@@ -88,8 +88,8 @@ def test_the_longest_secret_wins_and_tokens_are_stable():
 
 
 def test_short_secrets_are_refused_and_ruin_nothing():
-    mask = masker("1")
-    assert mask.refused == ["1"]
+    mask = masker()
+    assert [mask.add(short) for short in ("1", " 1  ", "1234", "")] == [False, False, True, True]
     assert mask.mask_text("11") == "11"
 
 

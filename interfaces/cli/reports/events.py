@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 _OWN = frozenset({"originator_id", "originator_version", "timestamp", "state", "request_digest"})
@@ -23,19 +25,34 @@ def plain_event(event: Any, position: int) -> dict[str, Any]:
 
 def normalised(events: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
     """What must be equal when the same flow runs here and on a worker: each step's place, action, tries and verdict,
-    each assertion with its verdict, the attempt and the end. Times, ids and sizes vary."""
-    lines: list[tuple[Any, ...]] = []
+    each assertion with its verdict, the attempt and the end. Times, ids and sizes vary, and so does the order of what runs
+    side by side: steps of parallel branches and loops stand branch by branch, without the numbers that tell that order."""
+    lines: list[tuple[tuple[str, ...], tuple[Any, ...]]] = []
+    beside: set[str] = set()
     for event in events:
         name, data = event["topic"].split(".", 1)[1], event["event"]
+        branches = _branches(data["path"], beside) if "path" in data else ()
         if name == "step_started":
-            lines.append((name, data["attempt"], data["path"], data["phase"], data["number"], data["action"]))
+            number = None if branches else data["number"]
+            lines.append((branches, (name, data["attempt"], data["path"], data["phase"], number, data["action"])))
+            if data["action"] in ("parallel", "for_each"):
+                beside.add(data["path"])
         elif name == "step_finished":
-            lines.append((name, data["attempt"], data["path"], data["outcome"]["verdict"], *_tries(data["outcome"])))
+            outcome = data["outcome"]
+            lines.append((branches, (name, data["attempt"], data["path"], outcome["verdict"], *_tries(outcome))))
         elif name == "finished":
-            lines.append((name, data["attempt"], data["verdict"], data["cause"]))
+            lines.append((branches, (name, data["attempt"], data["verdict"], data["cause"])))
         elif name in ("attempt_started", "teardown_started", "teardown_finished"):
-            lines.append((name, data["attempt"], data.get("number"), data.get("verdict")))
-    return lines
+            lines.append((branches, (name, data["attempt"], data.get("number"), data.get("verdict"))))
+    blocks = ([*block] for _, block in groupby(lines, key=lambda line: bool(line[0])))
+    return [line for block in blocks for _, line in sorted(block, key=itemgetter(0))]
+
+
+def _branches(path: str, beside: set[str]) -> tuple[str, ...]:
+    """The branches and iterations that a step stands in, from the outside to the inside."""
+    ends = [at for at, sign in enumerate(path) if sign in "/["]
+    inside = [at for at in ends if path[:at] in beside]
+    return tuple(path[: next((end for end in ends if end > at and path[end] == "/"), len(path))] for at in inside)
 
 
 def _tries(outcome: Mapping[str, Any]) -> list[tuple[Any, ...]]:

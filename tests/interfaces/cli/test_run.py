@@ -302,3 +302,25 @@ def test_a_sqlite_file_is_found_from_the_folder_of_the_project(testmesh: Testmes
     assert f"sqlite:////etc/passwd lies outside of the project folder {home}" in ran.out
     assert (home / "data" / "shop.db").stat().st_size > 0
     assert testmesh("validate", "project/flows/shop.yaml").code == 0
+
+
+def test_secrets_that_cannot_be_kept_are_refused_before_anything_runs(testmesh: Testmesh, folder: Path) -> None:
+    (folder / "testmesh.yaml").write_text("secrets: [pin]\n")
+    (folder / "f.yaml").write_text("flow:\n  name: f\n  steps: [{action: log, config: {message: '${pin}'}}]\n")
+    short = testmesh("run", "f.yaml", "--var", "pin=123")
+    assert (short.code, short.out) == (2, "")
+    assert "pin has fewer than 4 characters" in short.err
+    assert testmesh("debug", "f.yaml", "--var", "pin=123").code == 2
+    remote = testmesh("run", "f.yaml", "--var", "pin=123456", "--remote", "--url", "http://127.0.0.1:9")
+    assert remote.code == 2
+    assert "pin is secret" in remote.err
+    kept = testmesh("run", "f.yaml", "--var", "pin=123456", "-v")
+    assert kept.code == 0
+    assert "[secret:" in kept.out
+    assert "123456" not in kept.out
+
+
+def test_a_secret_output_that_is_too_short_is_told_of(testmesh: Testmesh, folder: Path) -> None:
+    step = "{id: a, action: log, config: {message: abc}, output: {pin: message}, secret_outputs: [pin]}"
+    (folder / "f.yaml").write_text(f"flow:\n  name: f\n  steps: [{step}]\n")
+    assert "[warning] the secret output pin has fewer than 4 characters" in testmesh("run", "f.yaml", "-v").out

@@ -1,0 +1,28 @@
+"""Secret variables that cannot be kept secret are refused before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING
+
+from domain.errors import Invalid
+from domain.limits import LIMITS
+
+if TYPE_CHECKING:
+    from interfaces.cli.plan import Planned
+
+
+def refuse_secrets(flows: Sequence[Planned], names: Collection[str], *, remote: bool = False) -> None:
+    """Invalid for a value that is too short to be masked, and with `remote` for any: a server records variables as they are."""
+    for flow in flows:
+        for name in names:
+            value = flow.variables.get(name)
+            if value is None or value == "":
+                continue
+            if remote:
+                title = f"{name} is secret, and variables of a remote run are recorded as they are"
+                raise Invalid(title, remedy="leave it out, or run without --remote")
+            if len(str(value).strip()) < LIMITS.secret_min_chars:
+                least = LIMITS.secret_min_chars
+                title = f"{name} has fewer than {least} characters, and so short a secret cannot be masked"
+                raise Invalid(title, remedy="give a longer value, or do not call it a secret")
