@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from aiokafka.client import AIOKafkaClient, ConnectionGroup
@@ -127,8 +128,7 @@ class JudgedClient(AIOKafkaClient):  # type: ignore[misc]
     def abort(self) -> None:
         """End what a close in good order has left."""
         self._ended = True
-        for transport in list(self._judging.transports):
-            transport.abort()
+        abort_all(self._judging.transports)
 
     async def _ask(self, host: str, port: int) -> None:
         connection = await self._open(host, port)
@@ -205,6 +205,13 @@ class JudgedClient(AIOKafkaClient):  # type: ignore[misc]
     def _break(self, error: ActionError) -> None:
         if not self.broken.done():
             self.broken.set_result(error)
+
+
+def abort_all(transports: Iterable[Any]) -> None:
+    """End every connection at once, whatever state it is in."""
+    for transport in list(transports):
+        with suppress(AttributeError):  # of a TLS transport that was closed twice, Python 3.11 forgets what it stands on
+            transport.abort()
 
 
 async def ended(client: JudgedClient, stop: Awaitable[Any], left: Callable[[], Iterable[asyncio.Task[Any]]] = tuple) -> None:
