@@ -210,7 +210,7 @@ class JudgedClient(AIOKafkaClient):  # type: ignore[misc]
 def abort_all(transports: Iterable[Any]) -> None:
     """End every connection at once, whatever state it is in."""
     for transport in list(transports):
-        with suppress(AttributeError):  # of a TLS transport that was closed twice, Python 3.11 forgets what it stands on
+        with suppress(ValueError):  # of a TLS transport that was closed twice, Python before 3.11.5 forgets what it stands on
             transport.abort()
 
 
