@@ -16,7 +16,9 @@ from application.documents.formatting import format_flow
 from application.flow_documents import normalised, read_flow
 from domain.errors import InvalidFlow
 
-EXAMPLES = sorted((Path(__file__).parents[3] / "examples").rglob("*.yaml"))
+ROOT = Path(__file__).parents[3]
+EXAMPLES = sorted(path for folder in ("examples", "docs/examples") for path in (ROOT / folder).rglob("*.yaml"))
+FLOWS = [path for path in EXAMPLES if "\nflow:\n" in "\n" + path.read_text()]
 
 UGLY = """# head
 flow:
@@ -242,3 +244,8 @@ def test_every_definition_survives(text: str) -> None:
     made = format_flow(text)
     assert _meaning(made) == _meaning(text)
     assert format_flow(made) == made
+
+
+@pytest.mark.parametrize("path", FLOWS, ids=lambda path: path.name)
+def test_the_examples_are_in_canonical_form(path: Path) -> None:
+    assert format_flow(path.read_text()) == path.read_text()
