@@ -90,6 +90,11 @@ class Program:
         password, port = (home / "password").read_text().strip(), (home / "port").read_text().strip()
         return f"postgresql://testmesh:{password}@127.0.0.1:{port}/testmesh"
 
+    def valkey_url(self) -> str:
+        """The URL of the embedded Valkey."""
+        home = self.folder / "data" / "valkey"
+        return f"redis://:{(home / 'password').read_text().strip()}@127.0.0.1:{(home / 'port').read_text().strip()}/0"
+
     def logs(self) -> str:
         """The ends of the roles' logs."""
         return "\n".join(path.read_text()[-2000:] for path in sorted((self.folder / "data" / "logs").glob("*.log")))

@@ -1,0 +1,117 @@
+"""What a flow learns on a worker and calls a secret stands nowhere: not in the database, in Valkey, a log or any file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+import pytest
+import redis
+from psycopg import sql
+
+from tests.interfaces.cli.test_secrets_nowhere import forms
+from tests.support.program import Program
+
+pytestmark = pytest.mark.system
+TOKEN = "learned on a w0rker/+&<4711>"
+PASSWORD = "computed=pass w0rd?"
+CANARY = "everybody may know 4711"
+FLOW = """\
+flow:
+  name: learns secrets
+  env: {number: 4711, pass: pass}
+  setup:
+    - id: echo
+      action: mock_server_start
+      config:
+        endpoints:
+          - {path: /login, response: {json: {token: "learned on a w0rker/+&<${number}>"}}}
+          - path: /*
+            method: ANY
+            response: {json: {headers: "${request.headers}", query: "${request.query}", body: "${request.body}"}}
+  steps:
+    - id: login
+      action: http_request
+      config: {method: GET, url: "${echo.base_url}/login"}
+      output: {token: $.token}
+      secret_outputs: [token]
+    - {id: said, action: log, config: {message: "${token}, and everybody may know ${number}"}}
+    - id: named
+      name: "as ${token}"
+      action: http_request
+      config:
+        method: POST
+        url: "${echo.base_url}/a"
+        params: {t: "${token}"}
+        headers: {X-Plain: "${token}"}
+        auth: {type: basic, username: ada, password: "computed=${pass} w0rd?"}
+        json: {deep: ["${token}", {"${token}": 1}], much: "${repeat(token, 20000)}"}
+      assert: ["body.body.deep[0] == 'other'", "body.query.t matches '^x'"]
+      on_error: {action: continue}
+    - id: looped
+      action: for_each
+      config:
+        items: ["${token}"]
+        fail_fast: false
+        steps: [{id: inside, action: assert, config: {assertions: ["item == '${number}'"]}}]
+      on_error: {action: continue}
+    - {id: last, action: assert, config: {assertions: ["token == 'x'"]}}
+  teardown:
+    - {id: bye, action: log, config: {message: "bye ${token}"}}
+"""
+
+
+def rows(url: str) -> Iterator[tuple[str, bytes]]:
+    """Every row of every table as text; bytes of a column as they are, too."""
+    with psycopg.connect(url) as connection:
+        tables = connection.execute(
+            "SELECT schemaname, tablename FROM pg_tables WHERE schemaname NOT IN ('pg_catalog', 'information_schema')"
+        ).fetchall()
+        assert len(tables) > 10
+        for schema, table in tables:
+            query = sql.SQL("SELECT * FROM {}").format(sql.Identifier(schema, table))
+            for row in connection.execute(query).fetchall():
+                parts = (bytes(part) if isinstance(part, bytes) else str(part).encode() for part in row)
+                yield f"{schema}.{table}", b" ".join(parts)
+
+
+def values(url: str) -> Iterator[tuple[str, bytes]]:
+    """Every entry of every key."""
+    with redis.Redis.from_url(url) as client:
+        readers: dict[bytes, Any] = {
+            b"stream": client.xrange,
+            b"hash": client.hgetall,
+            b"set": client.smembers,
+            b"string": client.get,
+            b"zset": lambda key: client.zrange(key, 0, -1),
+            b"list": lambda key: client.lrange(key, 0, -1),
+        }
+        for key in client.scan_iter():
+            yield f"key {key!r}", repr(readers[client.type(key)](key)).encode()
+
+
+def files(program: Program) -> Iterator[tuple[str, bytes]]:
+    """Every file of the system, those in which the database keeps its pages and its log included."""
+    for path in program.folder.rglob("*"):
+        if path.is_file() and not path.is_symlink():
+            yield str(path.relative_to(program.folder)), path.read_bytes()
+
+
+def places(program: Program, secret: str) -> set[str]:
+    """Where a secret stands, in any form."""
+    shapes = [shape.encode() for shape in forms(secret).values()]
+    everything = [*rows(program.database_url()), *values(program.valkey_url()), *files(program)]
+    return {place for place, text in everything if any(shape in text for shape in shapes)}
+
+
+def test_secrets_that_a_worker_learns_stand_nowhere(program: Program) -> None:
+    (program.folder / "learns.yaml").write_text(FLOW)
+    done = program.run("run", "--remote", "learns.yaml", "-v", "--curl", "--show-response", "always", "--report", "html=r.html")
+    assert done.returncode == 1, done.stdout + done.stderr
+    (program.folder / "stdout").write_text(done.stdout + done.stderr)
+    assert CANARY in done.stdout
+    assert {"stdout", "r.html"} < places(program, CANARY)
+    assert any(place.startswith("executions.") for place in places(program, CANARY))
+    assert places(program, TOKEN) == set()
+    assert places(program, PASSWORD) == set()
