@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from interfaces.cli.options import VARIABLE_OPTIONS, with_options_of
-from interfaces.cli.run import run
+from interfaces.cli.running.run import run
 from interfaces.cli.terminal import one_line, printable
 
 if TYPE_CHECKING:
     from application.variables import Explanation, Layer, Variables
-    from interfaces.cli.plan import Planned, Planner
+    from interfaces.cli.planning.plan import Planned, Planner
 
 _format = click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", help="What stdout carries.")
 _show_secrets = click.option("--show-secrets", is_flag=True, help="Show passwords, tokens and the like as they are.")
@@ -82,7 +82,7 @@ def _row(found: Explanation, show_secrets: bool) -> dict[str, Any]:
 def _variables(path: str | None, options: dict[str, Any], weakest: Sequence[Layer] = ()) -> Variables:
     """What the sources give, the strongest first."""
     from application.variables import by_precedence, resolve
-    from interfaces.cli.plan import Planner
+    from interfaces.cli.planning.plan import Planner
 
     planner = Planner((path,) if path else (), options, strict=False, environ=None)
     layers = by_precedence(planner.sources())
@@ -116,7 +116,7 @@ def _labelled(layers: Sequence[Layer], planner: Planner, options: dict[str, Any]
 
 def _shown(name: str, value: Any, show_secrets: bool) -> Any:
     """The value; masked when its name or form says that it is a secret."""
-    from interfaces.cli.again import without_secrets
+    from interfaces.cli.running.again import without_secrets
 
     return value if show_secrets else without_secrets(name, value)
 

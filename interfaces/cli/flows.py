@@ -30,7 +30,7 @@ def flows() -> None:
 def push(paths: tuple[str, ...], project: str | None, prune: bool, url: str | None, form: str) -> int:
     """Register or revise flows. Nothing is stored unless every file is valid."""
     from interfaces.cli.client import connect_client
-    from interfaces.cli.plan import plan
+    from interfaces.cli.planning.plan import plan
     from interfaces.cli.project import find_project, in_project
 
     described, home = find_project(paths)

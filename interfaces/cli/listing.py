@@ -13,7 +13,7 @@ from interfaces.cli.terminal import printable
 
 if TYPE_CHECKING:
     from domain.definition import FlowDefinition, Step
-    from interfaces.cli.plan import Planned
+    from interfaces.cli.planning.plan import Planned
 
 COLUMNS = {
     "file": "FILE",
@@ -34,7 +34,7 @@ COLUMNS = {
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", help="What stdout carries.")
 def list_(paths: tuple[str, ...], steps: bool, form: str, **options: Any) -> int:
     """List the flows of files, folders and globs. Without PATHS: those of testmesh.yaml, or this folder."""
-    from interfaces.cli.plan import Planner
+    from interfaces.cli.planning.plan import Planner
     from interfaces.cli.tables import show_json, show_table
 
     planner = Planner(paths, options, strict=False, environ=None)

@@ -67,7 +67,7 @@ def get(execution: str, url: str | None, form: str) -> int:
 def _show(client: Any, id: str) -> None:
     """The execution from its events, in the words of `testmesh run`."""
     from interfaces.cli.reports.model import Collector
-    from interfaces.cli.summary import show_results
+    from interfaces.cli.running.summary import show_results
 
     row = client.get(client.room("/executions", id))
     collector = Collector()
@@ -94,9 +94,9 @@ def follow(execution: str, url: str | None, quiet: bool) -> int:
     import asyncio
 
     from interfaces.cli.client import connect_client
-    from interfaces.cli.progress import live_view
     from interfaces.cli.reports.model import Collector
-    from interfaces.cli.summary import show_results
+    from interfaces.cli.running.progress import live_view
+    from interfaces.cli.running.summary import show_results
 
     collector = Collector()
     view = live_view("auto", 1, quiet=quiet)

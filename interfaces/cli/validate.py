@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from interfaces.cli import garbage
 from interfaces.cli.errors import ExitCode
+from interfaces.cli.running import garbage
 from interfaces.cli.terminal import printable
 
 if TYPE_CHECKING:
@@ -26,9 +26,9 @@ def validate(paths: tuple[str, ...], form: str, strict: bool, environment: str |
     from application.actions.registry import ACTIONS
     from application.flow_documents import read_flow
     from domain.errors import InvalidFlow, Problem
-    from interfaces.cli.plan import known_names
+    from interfaces.cli.planning.plan import known_names
+    from interfaces.cli.planning.references import ProjectFlows
     from interfaces.cli.project import find_project, meant_files
-    from interfaces.cli.references import ProjectFlows
 
     problems: list[Problem] = []
     known = known_names(paths, {"environment": environment})

@@ -7,10 +7,10 @@ from typing import Any
 
 import orjson
 
-from interfaces.cli.again import again_command
 from interfaces.cli.reports.difference import difference_lines, shown
 from interfaces.cli.reports.failure import as_curl, summary
 from interfaces.cli.reports.model import Execution, Step
+from interfaces.cli.running.again import again_command
 from interfaces.cli.terminal import one_line, printable
 
 EXECUTION_BYTES = 2 * 1024 * 1024

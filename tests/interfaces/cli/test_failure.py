@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from interfaces.cli.again import again_command, repeated
 from interfaces.cli.reports.difference import difference_lines, differences
 from interfaces.cli.reports.failure import as_curl, failure_text
 from interfaces.cli.reports.model import Execution, Step
+from interfaces.cli.running.again import again_command, repeated
 
 EXECUTION = Execution("1", name="f", file="f.yaml", seed="7")
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from domain.errors import Invalid
-from interfaces.cli.tag_expression import parse_tags
+from interfaces.cli.planning.tag_expression import parse_tags
 from tests.interfaces.cli.conftest import Ran
 
 Testmesh = Callable[..., Ran]

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from domain.errors import Invalid
-from interfaces.cli.comparing import _Comparison
-from interfaces.cli.recheck import Recheck
-from interfaces.cli.replaying import _View
-from interfaces.cli.saved_run_reading import read_run
+from interfaces.cli.saved.comparing import _Comparison
+from interfaces.cli.saved.recheck import Recheck
+from interfaces.cli.saved.replaying import _View
+from interfaces.cli.saved.saved_run_reading import read_run
 from interfaces.cli.terminal import Paint
 from tests.interfaces.cli.conftest import Ran
 
@@ -80,7 +80,7 @@ class TestFile:
         assert files["sources/1.yaml"].decode() == FLOW
 
     def test_the_same_run_is_the_same_bytes(self, saved: Path, tmp_path: Path) -> None:
-        from interfaces.cli.saved_run import save_run
+        from interfaces.cli.saved.saved_run import save_run
 
         class Runner:
             masks_all = True
@@ -163,7 +163,7 @@ class TestDistrust:
         assert "cannot be read" in testmesh("replay", "none.tmrun").err
 
     def test_a_bomb_is_not_unpacked(self, saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("interfaces.cli.saved_run_reading._WHOLE", 1_000_000)
+        monkeypatch.setattr("interfaces.cli.saved.saved_run_reading._WHOLE", 1_000_000)
         files = entries(saved)
         files["events.jsonl"] = files["events.jsonl"] + b" " * 1000 + b"\n" * 2_000_000
         with pytest.raises(Invalid):

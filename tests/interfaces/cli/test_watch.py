@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from interfaces.cli.run import run
-from interfaces.cli.watch import spelled
-from interfaces.cli.watched import Watched
+from interfaces.cli.running.run import run
+from interfaces.cli.watching.watch import spelled
+from interfaces.cli.watching.watched import Watched
 from tests.interfaces.cli.conftest import Ran
 from tests.interfaces.cli.test_terminal import PROGRAM, environ
 

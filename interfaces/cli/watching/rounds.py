@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from interfaces.cli.changes import Changes
 from interfaces.cli.errors import ExitCode
 from interfaces.cli.terminal import Paint, one_line, say
-from interfaces.cli.watched import Watched
+from interfaces.cli.watching.changes import Changes
+from interfaces.cli.watching.watched import Watched
 
 _CLEAR = "\x1b[2J\x1b[3J\x1b[H"
 _SHOWN = 5

@@ -12,13 +12,13 @@ import click
 
 from interfaces.cli.errors import ExitCode, of_verdicts
 from interfaces.cli.options import VARIABLE_OPTIONS, with_options_of
-from interfaces.cli.run import run
+from interfaces.cli.running.run import run
 from interfaces.cli.terminal import patient, printable
 
 if TYPE_CHECKING:
-    from interfaces.cli.local_run import LocalRun
-    from interfaces.cli.plan import Planned
+    from interfaces.cli.planning.plan import Planned
     from interfaces.cli.reports.model import Collector
+    from interfaces.cli.running.local_run import LocalRun
 
 
 @with_options_of(run, {*VARIABLE_OPTIONS, "data", "secrets", "seed"})
@@ -43,7 +43,7 @@ def debug(flow: str, breakpoints: tuple[str, ...], case: str | None, **options: 
 
 
 def _debug(flow: str, breakpoints: tuple[str, ...], case: str | None, options: dict[str, Any]) -> int:
-    from interfaces.cli.plan import plan
+    from interfaces.cli.planning.plan import plan
     from interfaces.cli.reports.model import Collector
 
     flows, warnings = plan((flow,), options, strict=True, environ=os.environ)
@@ -86,11 +86,11 @@ def _line_of(flow: str) -> list[str]:
 
 def _runner(flows: list[Planned], collector: Collector, breakpoints: set[str], options: dict[str, Any]) -> LocalRun:
     """The run, which has ended."""
-    from interfaces.cli.commands import Commands
-    from interfaces.cli.debugger import Debugger
-    from interfaces.cli.local_run import LocalRun, Options
+    from interfaces.cli.debugging.commands import Commands
+    from interfaces.cli.debugging.debugger import Debugger
     from interfaces.cli.project import find_project, secret_names
-    from interfaces.cli.secret_variables import refuse_secrets
+    from interfaces.cli.running.local_run import LocalRun, Options
+    from interfaces.cli.running.secret_variables import refuse_secrets
 
     hidden = secret_names((flows[-1].file,), options["secrets"])
     refuse_secrets(flows, hidden)
@@ -122,7 +122,7 @@ def _at_steps(flow: Planned, breakpoints: set[str]) -> set[str]:
     from application.documents.source import did_you_mean
     from domain.errors import NotFound
     from interfaces.cli.listing import steps_of
-    from interfaces.cli.references import calls
+    from interfaces.cli.planning.references import calls
 
     steps = list(steps_of(flow.definition))
     names = {name for step in steps for name in (step["id"], step["id"].rpartition("/")[2])}
@@ -140,8 +140,8 @@ def _at_steps(flow: Planned, breakpoints: set[str]) -> set[str]:
 
 
 def _show(executions: Any, runner: LocalRun, flows: list[Planned], options: dict[str, Any]) -> None:
-    from interfaces.cli.again import repeated
-    from interfaces.cli.summary import show_results
+    from interfaces.cli.running.again import repeated
+    from interfaces.cli.running.summary import show_results
 
     sources = {**runner.sources, **{flow.file: flow.text for flow in flows}}
     print()

@@ -11,8 +11,8 @@ from application.documents.language import strings
 from application.flow_documents import FlowFile, flow_files, read_flow
 from domain.definition import FlowDefinition, Step
 from domain.errors import InvalidFlow, NotFound, Refusal
+from interfaces.cli.planning.references import ProjectFlows, calls
 from interfaces.cli.project import PROJECT_FILE, find_project
-from interfaces.cli.references import ProjectFlows, calls
 
 _LONGEST_NAME = 400
 

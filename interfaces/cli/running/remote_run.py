@@ -10,9 +10,9 @@ from typing import Any
 from application.flow_documents import digest
 from domain.errors import Conflict, Refusal
 from interfaces.cli.client import Client, connect_client
-from interfaces.cli.jobs import Job, jobs_of
-from interfaces.cli.plan import Planned
+from interfaces.cli.planning.plan import Planned
 from interfaces.cli.project import find_project, in_project
+from interfaces.cli.running.jobs import Job, jobs_of
 
 TICK_SECONDS = 0.1
 

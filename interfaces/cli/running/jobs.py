@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from interfaces.cli.plan import Planned
+from interfaces.cli.planning.plan import Planned
 
 
 @dataclass(frozen=True, slots=True)

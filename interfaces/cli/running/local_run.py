@@ -23,11 +23,11 @@ from domain.events import Actor
 from domain.execution import Execution
 from domain.masking import Masker
 from interfaces.adapters.made_up import made_up
-from interfaces.cli.flow_library import FlowLibrary
-from interfaces.cli.jobs import Job, Jobs
-from interfaces.cli.plan import Planned
+from interfaces.cli.planning.plan import Planned
 from interfaces.cli.reports.events import plain_event
-from interfaces.cli.snapshots import SnapshotFiles
+from interfaces.cli.running.flow_library import FlowLibrary
+from interfaces.cli.running.jobs import Job, Jobs
+from interfaces.cli.running.snapshots import SnapshotFiles
 
 POLL_SECONDS = 0.05
 PASSED = ("passed", "passed_on_retry")

@@ -73,7 +73,7 @@ class _Shown(Mapping[str, str]):
 def _saved(executions: Collected, sources: Mapping[str, str], options: Mapping[str, Any], runner: Any) -> list[ExitCode]:
     if not options["save"]:
         return []
-    from interfaces.cli.saved_run import save_run
+    from interfaces.cli.saved.saved_run import save_run
 
     try:
         save_run(Path(options["save"]), executions, sources, runner, secret_names=options["secret_names"])
@@ -101,8 +101,8 @@ def _show(executions: Collected, sources: Mapping[str, str], options: Mapping[st
         return
     if options["form"] == "jsonl":
         return
-    from interfaces.cli.again import repeated
-    from interfaces.cli.summary import show_results
+    from interfaces.cli.running.again import repeated
+    from interfaces.cli.running.summary import show_results
 
     show_results(
         executions,

@@ -22,8 +22,8 @@ def report(file: str, reports: tuple[str, ...], verbose: bool, no_color: bool) -
     from domain.errors import Unavailable
     from interfaces.cli.reports.github import in_actions, without_commands
     from interfaces.cli.reports.writers import parse_report, write_report
-    from interfaces.cli.saved_run_reading import read_run
-    from interfaces.cli.summary import show_results
+    from interfaces.cli.running.summary import show_results
+    from interfaces.cli.saved.saved_run_reading import read_run
 
     wanted = [parse_report(text) for text in reports]
     saved = read_run(Path(file))

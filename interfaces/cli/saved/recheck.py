@@ -17,9 +17,9 @@ from domain.expressions import Explanation, ExpressionError, Scope, explain, par
 from domain.expressions import syntax as s
 from domain.expressions.evaluator import Expression
 from domain.masking import MASKED
-from interfaces.cli.recorded_names import Definitions, names_before, starting_names
 from interfaces.cli.reports.model import Execution, Step
-from interfaces.cli.saved_run_reading import SavedRun
+from interfaces.cli.saved.recorded_names import Definitions, names_before, starting_names
+from interfaces.cli.saved.saved_run_reading import SavedRun
 
 State = Literal["equal", "differs", "unknown"]
 _TOKEN = re.compile(r"\[secret:[0-9a-f]{6}\]")

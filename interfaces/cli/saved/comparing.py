@@ -38,7 +38,7 @@ def diff(old: str, new: str, verdicts: bool, ignore: tuple[str, ...]) -> int:
     from pathlib import Path
 
     from interfaces.cli.reports.github import in_actions, without_commands
-    from interfaces.cli.saved_run_reading import read_run
+    from interfaces.cli.saved.saved_run_reading import read_run
 
     before, after = (read_run(Path(file)).executions for file in (old, new))
     comparison = _Comparison(before, after, values=not verdicts, ignore=ignore)

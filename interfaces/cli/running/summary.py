@@ -7,9 +7,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from interfaces.cli.again import again_command
 from interfaces.cli.reports.failure import Line, as_curl, exchange_lines, failure_lines
 from interfaces.cli.reports.model import Collected, Execution
+from interfaces.cli.running.again import again_command
 from interfaces.cli.terminal import Paint, counted, one_line, printable
 
 _STYLES = {"title": "1", "place": "36", "caret": "31", "bad": "31", "good": "32", "quiet": "2", "hint": "36"}

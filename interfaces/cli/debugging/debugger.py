@@ -14,7 +14,7 @@ from application.documents.source import Source
 from application.engine.observer import Halt
 from domain.expressions import ExpressionError
 from domain.outcome import StepOutcome, as_record
-from interfaces.cli.commands import Commands
+from interfaces.cli.debugging.commands import Commands
 from interfaces.cli.reports.failure import failure_text
 from interfaces.cli.reports.model import Execution, Step
 from interfaces.cli.terminal import Paint, cut, one_line, printable, say, size_of

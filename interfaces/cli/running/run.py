@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from interfaces.cli import garbage
 from interfaces.cli.errors import ExitCode, fail, of_verdicts, worst
 from interfaces.cli.options import DURATION, from_environment, unread_names
+from interfaces.cli.running import garbage
 from interfaces.cli.terminal import printable, say
 
 if TYPE_CHECKING:
     from domain.errors import Refusal
-    from interfaces.cli.local_run import Options
-    from interfaces.cli.plan import Planned
+    from interfaces.cli.planning.plan import Planned
     from interfaces.cli.reports.model import Collected
+    from interfaces.cli.running.local_run import Options
 
 _HALTS = {"interrupted": ExitCode.INTERRUPTED, "time_limit": ExitCode.TIME_LIMIT}
 
@@ -80,11 +80,11 @@ def run(paths: tuple[str, ...], **options: Any) -> int:
 
 
 def _run(paths: Sequence[str], options: Mapping[str, Any]) -> int:
-    from interfaces.cli.plan import plan
+    from interfaces.cli.planning.plan import plan
     from interfaces.cli.project import secret_names
     from interfaces.cli.reports.model import Collector
-    from interfaces.cli.results import leave_results, parse_reports
-    from interfaces.cli.secret_variables import refuse_secrets
+    from interfaces.cli.running.results import leave_results, parse_reports
+    from interfaces.cli.running.secret_variables import refuse_secrets
 
     reports = parse_reports(options)
     environ = {} if options["remote"] else os.environ
@@ -124,8 +124,8 @@ def _ordered(flows: list[Planned], paths: Sequence[str], options: Mapping[str, A
     if options["cases"]:
         flows = [replace(flow, only=frozenset(options["cases"])) for flow in flows if flow.cases is not None]
     if options["last_failed"]:
-        from interfaces.cli.last_run import LastRun
         from interfaces.cli.project import find_project
+        from interfaces.cli.running.last_run import LastRun
 
         flows = LastRun(find_project(paths)[1]).only_failed(flows)
     if options["shuffle"] is not None:
@@ -138,8 +138,8 @@ def _ordered(flows: list[Planned], paths: Sequence[str], options: Mapping[str, A
 
 
 def _remember(executions: Collected, paths: Sequence[str]) -> None:
-    from interfaces.cli.last_run import LastRun
     from interfaces.cli.project import find_project
+    from interfaces.cli.running.last_run import LastRun
 
     LastRun(find_project(paths)[1]).keep((file, verdict, case) for _, verdict, file, case in executions.ends())
 
@@ -170,8 +170,8 @@ def _exit_code(executions: Collected, halted: str | None, options: Mapping[str, 
 
 
 def _local(flows: Sequence[Planned], paths: Sequence[str], options: Mapping[str, Any], local: Options, collector: Any) -> Any:
-    from interfaces.cli.local_run import LocalRun
     from interfaces.cli.project import find_project
+    from interfaces.cli.running.local_run import LocalRun
 
     view = _view(options)
 
@@ -205,7 +205,7 @@ def _mock_bind(text: str) -> str:
 
 def _remote(flows: Sequence[Planned], paths: Sequence[str], options: Mapping[str, Any], local: Options, collector: Any) -> Any:
     from domain.errors import Invalid
-    from interfaces.cli.remote_run import RemoteRun
+    from interfaces.cli.running.remote_run import RemoteRun
 
     if options["secrets"]:
         raise Invalid("--secret works in local runs alone: variables of a remote run are recorded as they are")
@@ -229,13 +229,13 @@ def _remote(flows: Sequence[Planned], paths: Sequence[str], options: Mapping[str
 
 
 def _view(options: Mapping[str, Any]) -> Any:
-    from interfaces.cli.progress import live_view
+    from interfaces.cli.running.progress import live_view
 
     return live_view(options["progress"], 0, colour=False if options["no_color"] else None, quiet=options["quiet"])
 
 
 def _local_options(options: Mapping[str, Any]) -> Options:
-    from interfaces.cli.local_run import Options
+    from interfaces.cli.running.local_run import Options
 
     return Options(
         jobs=_jobs(options["jobs"]),

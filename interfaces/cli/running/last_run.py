@@ -10,7 +10,7 @@ from pathlib import Path
 
 import orjson
 
-from interfaces.cli.plan import Planned
+from interfaces.cli.planning.plan import Planned
 from interfaces.cli.project import in_project
 
 Case = tuple[str, str]

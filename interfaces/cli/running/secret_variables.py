@@ -9,7 +9,7 @@ from domain.errors import Invalid
 from domain.limits import LIMITS
 
 if TYPE_CHECKING:
-    from interfaces.cli.plan import Planned
+    from interfaces.cli.planning.plan import Planned
 
 
 def refuse_secrets(flows: Sequence[Planned], names: Collection[str], *, remote: bool = False) -> None:

@@ -54,7 +54,7 @@ def plan(
     planner = Planner(paths, options, strict=strict, environ=environ)
     planned = planner.read(planner.files())
     if any(flow.definition.needs for flow in planned):
-        from interfaces.cli.needs import with_needs
+        from interfaces.cli.planning.needs import with_needs
 
         planned = with_needs(planned, planner)
     planner.finish()
@@ -100,7 +100,7 @@ class Planner:
         if selected and not self._wanted(definition):
             return None
         if file.line is not None:
-            from interfaces.cli.narrowing import narrowed
+            from interfaces.cli.planning.narrowing import narrowed
 
             definition = narrowed(definition, file.line)
         try:
@@ -216,7 +216,7 @@ def _wanted(options: Mapping[str, Any]) -> Callable[[FlowDefinition], bool]:
     text = (options.get("text") or "").lower()
     tags = options.get("tags")
     if tags:
-        from interfaces.cli.tag_expression import parse_tags
+        from interfaces.cli.planning.tag_expression import parse_tags
 
         matches = parse_tags(tags)
         return lambda flow: matches(flow.tags) and (text in flow.name.lower() or text in flow.file.lower())

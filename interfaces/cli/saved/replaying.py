@@ -14,7 +14,7 @@ from interfaces.cli.terminal import Paint, counted, one_line, patient, printable
 
 if TYPE_CHECKING:
     from interfaces.cli.reports.model import Execution
-    from interfaces.cli.saved_run_reading import SavedRun
+    from interfaces.cli.saved.saved_run_reading import SavedRun
 
 HELP = "n next, p previous, a number to go there, l list, e other execution, c check, q quit"
 
@@ -32,7 +32,7 @@ def replay(file: str, wanted: str | None, at: int | None, step: str | None, even
     from pathlib import Path
 
     from interfaces.cli.reports.github import in_actions, without_commands
-    from interfaces.cli.saved_run_reading import read_run
+    from interfaces.cli.saved.saved_run_reading import read_run
 
     saved = read_run(Path(file))
     view = _View(saved, Paint(sys.stdout, False if no_color else None))
@@ -123,7 +123,7 @@ class _View:
     """Prints parts of a saved run."""
 
     def __init__(self, saved: SavedRun, paint: Paint) -> None:
-        from interfaces.cli.recorded_names import Definitions
+        from interfaces.cli.saved.recorded_names import Definitions
 
         self.saved = saved
         self._paint = paint
@@ -158,10 +158,10 @@ class _View:
     def moment(self, execution: Execution, at: int) -> None:
         """The execution after its event `at`: where it stood, and what could be named then."""
         from domain.errors import Invalid
-        from interfaces.cli.recorded_names import names_before, starting_names
         from interfaces.cli.reports.difference import shown
         from interfaces.cli.reports.model import Execution as Model
         from interfaces.cli.reports.model import Fold
+        from interfaces.cli.saved.recorded_names import names_before, starting_names
 
         if at > len(execution.events):
             raise Invalid(f"{execution.title} has {len(execution.events)} events, and no event {at}")
@@ -215,7 +215,7 @@ class _View:
 
     def check(self, wanted: str | None) -> int:
         """Assertions again, those told that are not equal; the exit code."""
-        from interfaces.cli.recheck import Recheck
+        from interfaces.cli.saved.recheck import Recheck
 
         recheck = Recheck(self.saved)
         executions = self.saved.executions.everything() if wanted is None else [_chosen(self.saved, wanted)]

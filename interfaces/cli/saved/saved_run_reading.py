@@ -15,8 +15,8 @@ import orjson
 from domain.errors import Invalid, NotFound
 from domain.limits import LIMITS
 from interfaces.cli.reports.model import Collected, Collector
-from interfaces.cli.saved_run import EVENTS, FORMAT, META, VERSION, source_entry
-from interfaces.cli.saved_run_shapes import BadShape, checked_event, checked_meta
+from interfaces.cli.saved.saved_run import EVENTS, FORMAT, META, VERSION, source_entry
+from interfaces.cli.saved.saved_run_shapes import BadShape, checked_event, checked_meta
 
 _LINE = 16 * LIMITS.event_bytes
 _DIRECTORY_BYTES = 4 * 1024 * 1024

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from interfaces.cli.options import with_options_of
-from interfaces.cli.run import run
+from interfaces.cli.running.run import run
 
 _REMOTE = {"remote", "follow", "idempotency_key", "timeout", "url", "paths", "last_failed"}
 _PASSED_ON = {option.name for option in run.params} - _REMOTE
@@ -29,7 +29,7 @@ def watch(paths: tuple[str, ...], **options: Any) -> int:
 
     from application.flow_documents import flow_files
     from domain.errors import Invalid
-    from interfaces.cli.watching import Watching
+    from interfaces.cli.watching.rounds import Watching
 
     if "-" in paths:
         raise Invalid("standard input does not change, so it cannot be watched", remedy="give files or folders")

@@ -9,7 +9,7 @@ from pathlib import Path
 from application.documents.source import did_you_mean
 from application.flow_documents import FlowFile, flow_files
 from domain.errors import NotFound
-from interfaces.cli.plan import Planned, Planner
+from interfaces.cli.planning.plan import Planned, Planner
 
 
 def with_needs(planned: Sequence[Planned], planner: Planner) -> list[Planned]:

@@ -1,0 +1,1 @@
+"""`testmesh debug`: a flow step by step at a prompt."""

@@ -1,0 +1,1 @@
+"""Saved runs: written, read with distrust, reported again, replayed, re-checked, compared."""

@@ -1,0 +1,1 @@
+"""`testmesh watch`: flows run again when something that they depend on changes."""
