@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from domain.limits import LIMITS
-from domain.outcome import StepOutcome, as_record
+from domain.outcome import AssertionOutcome, StepOutcome, Try, as_record
 
 _AS_IT_IS = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
 ROUNDS = ((2000, 50), (500, 20), (100, 5), (40, 2))
@@ -34,7 +34,7 @@ def plain_outcome(outcome: StepOutcome) -> dict[str, Any]:
     return {
         "verdict": outcome.verdict,
         "duration_ms": outcome.duration_ms,
-        "tries": _plain(as_record(outcome.tries)),
+        "tries": _plain_tries(outcome.tries),
         "outputs": plain(outcome.outputs),
         "result": plain(outcome.result),
         "error": _plain(as_record(outcome.error)),
@@ -42,6 +42,23 @@ def plain_outcome(outcome: StepOutcome) -> dict[str, Any]:
         "exchange": plain(outcome.exchange),
         "file": _plain(outcome.file),
     }
+
+
+def _plain_tries(tries: Sequence[Try]) -> Any:
+    """Tries by field. None is null there too: of what may hold NaN, the values of assertions, there is little to look at."""
+    try:
+        text = orjson.dumps(tries, option=orjson.OPT_PASSTHROUGH_DATETIME)
+    except TypeError:
+        return _plain(as_record(tries))
+    if b"\\u0000" in text or not all(_has_finite_values(check) for made in tries for check in made.assertions):
+        return _plain(as_record(tries))
+    return orjson.loads(text)
+
+
+def _has_finite_values(check: AssertionOutcome) -> bool:
+    if check.expected is None and check.actual is None and not check.values:
+        return True
+    return _is_finite((check.expected, check.actual, check.values))
 
 
 def _is_finite(value: Any) -> bool:

@@ -37,29 +37,50 @@ class Body:
 async def read_body(response: Response, limits: Limits) -> Body:
     """The body of an answer. ActionError `response_too_large` beyond a limit, `protocol` for an encoding that is broken."""
     body = Body()
-    async with aclosing(decoded(response, limits, body)) as parts:
-        async for part in parts:
-            body.digest.update(part)
-            room = limits.response_kept_bytes - len(body.kept)
-            if room > 0:
-                body.kept += part[:room]
+    reading = _Reading(response, limits, body)
+    async with aclosing(response.pieces) as pieces:
+        async for piece in pieces:
+            for part in reading.feed(piece):
+                body.digest.update(part)
+                room = limits.response_kept_bytes - len(body.kept)
+                if room > 0:
+                    body.kept += part[:room]
+    reading.end()
     return body
 
 
 async def decoded(response: Response, limits: Limits, body: Body) -> AsyncGenerator[bytes, None]:
     """The parts of an answer as they come, decompressed and counted in `body`. Errors as of `read_body`."""
-    check_headers(response, limits)
-    decoder = decoder_of(response.header(b"content-encoding"))
+    reading = _Reading(response, limits, body)
     async with aclosing(response.pieces) as pieces:
         async for piece in pieces:
-            body.read += len(piece)
-            if body.read > limits.response_read_bytes:
-                raise too_large(f"the answer is larger than {limits.response_read_bytes} bytes")
-            for part in decoder.feed(piece):
-                _count(body, part, limits)
+            for part in reading.feed(piece):
                 yield part
-    if body.read and not decoder.complete:
-        raise ActionError("protocol", "the compressed answer ended early")
+    reading.end()
+
+
+class _Reading:
+    """Counts and decompresses what comes."""
+
+    def __init__(self, response: Response, limits: Limits, body: Body) -> None:
+        check_headers(response, limits)
+        self._limits = limits
+        self._body = body
+        self._decoder = decoder_of(response.header(b"content-encoding"))
+
+    def feed(self, piece: bytes) -> Iterator[bytes]:
+        """The parts that a piece of the wire comes to."""
+        self._body.read += len(piece)
+        if self._body.read > self._limits.response_read_bytes:
+            raise too_large(f"the answer is larger than {self._limits.response_read_bytes} bytes")
+        for part in self._decoder.feed(piece):
+            _count(self._body, part, self._limits)
+            yield part
+
+    def end(self) -> None:
+        """The answer is here; ActionError if its encoding is not at an end."""
+        if self._body.read and not self._decoder.complete:
+            raise ActionError("protocol", "the compressed answer ended early")
 
 
 def check_headers(response: Response, limits: Limits) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -11,7 +11,7 @@ from application.engine.bodies import Bodies, BodyResult
 from application.engine.calls import Call, Called, checked_inputs, outputs_of, starting_values
 from application.engine.errors import ActionError
 from application.engine.lane import Lane
-from application.engine.observer import Halt
+from application.engine.observer import Halt, Observer
 from application.engine.once import Shared
 from application.engine.progress import Progress
 from application.engine.scope import Names
@@ -173,7 +173,10 @@ class Executor:
             started = lane.progress.step_started(step, path, phase, self._number, runner.title(), durable=durable)
             if started is not None:
                 await _whole(started)
-            outcome = await self._run_step(step, runner, wanted, phase, lane, around)
+            if around.observer is None:
+                outcome = _as_seen(await _first_run(step, runner, around), lane)
+            else:
+                outcome = await self._looked_at(around.observer, step, runner, wanted, phase, lane, around)
         except asyncio.CancelledError:
             if self._stop not in ("lost", "drain"):
                 await self._finished(path, phase, runner.ended or self._stopped(runner, phase, lane), {}, runner, lane)
@@ -187,15 +190,13 @@ class Executor:
             await self._error_steps(step, phase, path, names, outcome, lane, around)
         return outcome, runner
 
-    async def _run_step(
-        self, step: Step, runner: StepRunner, wanted: bool, phase: Phase, lane: Lane, around: Surroundings
+    async def _looked_at(
+        self, observer: Observer, step: Step, runner: StepRunner, wanted: bool, phase: Phase, lane: Lane, around: Surroundings
     ) -> StepOutcome:
         """The step's outcome, after as many runs as an observer wants. CancelledError passes through."""
-        if around.observer is None:
-            return _as_seen(await _first_run(step, runner, around), lane)
         runner.begin()
         runner.ended = _as_seen(await _first_run(step, runner, around), lane) if wanted else LEFT_OUT
-        while await around.observer.after(_halt(runner, phase, around), runner.ended):
+        while await observer.after(_halt(runner, phase, around), runner.ended):
             runner.begin()
             runner.ended = _as_seen(await runner.run(), lane)
         return runner.ended
@@ -324,10 +325,8 @@ def _as_seen(outcome: StepOutcome, lane: Lane) -> StepOutcome:
     return outcome
 
 
-async def _first_run(step: Step, runner: StepRunner, around: Surroundings) -> StepOutcome:
-    if step.once is None or around.once is None:
-        return await runner.run()
-    return await _once(step.once, runner, around)
+def _first_run(step: Step, runner: StepRunner, around: Surroundings) -> Awaitable[StepOutcome]:
+    return runner.run() if step.once is None or around.once is None else _once(step.once, runner, around)
 
 
 def _halt(runner: StepRunner, phase: Phase, around: Surroundings) -> Halt:

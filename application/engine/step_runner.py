@@ -266,14 +266,19 @@ class StepRunner:
         return {key: value if key in action.unresolved else render(value, scope) for key, value in raw.items()}
 
     def _context(self, number: int) -> ActionContext:
-        # One scope for all, so that two uses of a random built-in give two values.
-        scope = self._names.scope(self._path, number)
+        found: list[Scope] = []
+
+        def scope() -> Scope:
+            # One for all, so that two uses of a random built-in give two values.
+            if not found:
+                found.append(self._names.scope(self._path, number))
+            return found[0]
 
         def look(text: str, names: Mapping[str, Any]) -> Any:
-            return evaluate(bare_condition(text), scope.child(names))
+            return evaluate(bare_condition(text), scope().child(names))
 
         def resolve(value: Any, names: Mapping[str, Any]) -> Any:
-            return render(value, scope.child(names))
+            return render(value, scope().child(names))
 
         return ActionContext(
             egress=self._around.egress,
@@ -367,17 +372,18 @@ class StepRunner:
 
     def _shown(self, result: Mapping[str, Any]) -> dict[str, Any]:
         """The result as it is recorded: secrets masked, headers and cookies that carry credentials masked by name."""
-        shown: dict[str, Any] = {name: self._requests(value) for name, value in self._mask(dict(result)).items()}
+        shown: dict[str, Any] = self._mask(dict(result))
+        for name, value in shown.items():
+            if isinstance(value, list) and value and _has_headers(value[0]):
+                shown[name] = self._requests(value)
         if isinstance(result.get("headers"), Mapping):
             shown["headers"] = self._around.masker.mask_headers(result["headers"])
         if isinstance(result.get("cookies"), Mapping):
             shown["cookies"] = dict.fromkeys(result["cookies"], MASKED)
         return shown
 
-    def _requests(self, value: Any) -> Any:
-        """Of a list of recorded requests, their headers too."""
-        if not isinstance(value, list) or not value or not _has_headers(value[0]):
-            return value
+    def _requests(self, value: list[Any]) -> list[Any]:
+        """Recorded requests, their headers masked by name too."""
         mask = self._around.masker.mask_headers
         return [{**item, "headers": mask(item["headers"])} if _has_headers(item) else item for item in value]
 
