@@ -125,7 +125,8 @@ def _sent(interaction: Interaction) -> dict[str, Any]:
 
 
 def _contract(config: Mapping[str, Any], context: ActionContext) -> Any:
-    from application.actions.project_files import depth_of, parse_json, read_data
+    from application.actions.json_values import depth_of
+    from application.actions.project_files import parse_json, read_data
 
     given = [key for key in ("contract", "contract_file") if config.get(key) is not None]
     if len(given) != 1:

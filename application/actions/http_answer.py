@@ -12,6 +12,7 @@ import orjson
 
 from application.actions.http_headers import readable, shown
 from application.actions.http_messages import Request
+from application.actions.json_values import depth_of, no_constant
 
 if TYPE_CHECKING:
     from application.actions.http_client import Answer
@@ -98,34 +99,16 @@ def parsed(content_type: str, content: bytes, text: str, depth: int) -> Any:
         value = _load(content, text)
     except (ValueError, RecursionError):
         return text
-    return value if _is_flat(content, depth) or not _deeper(value, depth) else text
+    return value if _is_flat(content, depth) or depth_of(value, depth) <= depth else text
 
 
 def _load(content: bytes, text: str) -> Any:
     """orjson, except where it would turn a long integer into a float."""
     if _LONG_NUMBER.search(content):
-        return json.loads(text, parse_constant=_no_constant)
+        return json.loads(text, parse_constant=no_constant)
     return orjson.loads(content if text.isascii() else text)
-
-
-def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not JSON")
 
 
 def _is_flat(content: bytes, depth: int) -> bool:
     """Too few brackets for too much depth: true for most answers, and cheap."""
     return content.count(b"[") + content.count(b"{") <= depth
-
-
-def _deeper(value: Any, depth: int) -> bool:
-    level = [value]
-    for _ in range(depth + 1):
-        level = [
-            item
-            for holder in level
-            if isinstance(holder, dict | list)
-            for item in (holder.values() if isinstance(holder, dict) else holder)
-        ]
-        if not level:
-            return False
-    return True

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from application.actions.json_values import depth_of, no_constant
 from application.engine.action import ActionError
 from domain.expressions.errors import Fault, did_you_mean
 from domain.expressions.values import to_text
@@ -149,31 +150,13 @@ def _parsed(value: bytes | None, depth: int) -> Any:
     if not isinstance(text, str):
         return text
     try:
-        parsed = json.loads(text, parse_constant=_no_constant, parse_int=_integer)
+        parsed = json.loads(text, parse_constant=no_constant, parse_int=_integer)
     except (ValueError, RecursionError):
         return text
-    return text if _deeper(parsed, depth) else parsed
-
-
-def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not JSON")
+    return parsed if depth_of(parsed, depth) <= depth else text
 
 
 def _integer(digits: str) -> int:
     if len(digits) > _MOST_DIGITS:
         raise ValueError("too many digits")
     return int(digits)
-
-
-def _deeper(value: Any, depth: int) -> bool:
-    level = [value]
-    for _ in range(depth + 1):
-        level = [
-            inner
-            for outer in level
-            if isinstance(outer, dict | list)
-            for inner in (outer.values() if isinstance(outer, dict) else outer)
-        ]
-        if not level:
-            return False
-    return True

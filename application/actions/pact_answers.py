@@ -7,11 +7,11 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from application.actions.json_values import depth_of
 from application.actions.pact_body import Mismatch, body_mismatches
 from application.actions.pact_contract import Body, Response, is_json
 from application.actions.pact_matchers import check, shown
 from application.actions.pact_paths import Found
-from application.actions.project_files import depth_of
 from application.engine.action import ActionError
 from domain.limits import LIMITS
 

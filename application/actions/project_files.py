@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from application.actions.json_values import depth_of, no_constant
 from application.engine.action import ActionContext, ActionError
 from domain.limits import Limits
 
@@ -99,7 +100,7 @@ def write_json(key: str, value: Any, content: Any, context: ActionContext) -> st
 def parse_json(text: str, what: str, limits: Limits) -> Any:
     """The value of a JSON text. ActionError `config` says where it is broken or that it is nested too deeply."""
     try:
-        value = json.loads(text, parse_constant=_no_constant)
+        value = json.loads(text, parse_constant=no_constant)
     except json.JSONDecodeError as error:
         raise ActionError("config", f"{what} is not JSON: line {error.lineno}, column {error.colno}: {error.msg}") from None
     except ValueError as error:
@@ -109,22 +110,6 @@ def parse_json(text: str, what: str, limits: Limits) -> Any:
     if depth_of(value, limits.json_depth) > limits.json_depth:
         raise ActionError("limit", f"{what} is nested more than {limits.json_depth} deep")
     return value
-
-
-def depth_of(value: Any, most: int) -> int:
-    """How deep lists and objects are nested, counted to one more than `most`."""
-    level, depth = [value], 0
-    while depth <= most:
-        holders = [item for item in level if isinstance(item, dict | list | tuple) and item]
-        if not holders:
-            return depth
-        level = [part for holder in holders for part in (holder.values() if isinstance(holder, dict) else holder)]
-        depth += 1
-    return depth
-
-
-def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not JSON")
 
 
 def _document(path: Path, kind: str, limits: Limits) -> Any:

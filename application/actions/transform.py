@@ -64,7 +64,8 @@ async def _done(work: Work, place: str, step: _Step, value: Any) -> Any:
 
 
 def _input(config: Mapping[str, Any], context: ActionContext) -> Any:
-    from application.actions.project_files import depth_of, read_data
+    from application.actions.json_values import depth_of
+    from application.actions.project_files import read_data
 
     if config.get("input_file") is not None:
         if config.get("input") is not None:

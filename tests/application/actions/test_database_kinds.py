@@ -160,7 +160,7 @@ def test_what_a_mysql_connection_leaves_out_has_defaults() -> None:
         ("mysql://ann:%ff@db/shop", "not a URL of MySQL"),
         ("mysql:ann@db", "not a URL of MySQL"),
         ("mysql://ann@db/shop?unix_socket=/run/mysqld/mysqld.sock", "a Unix socket"),
-        ("mysql://ann@db/shop?read_default_file=/root/.my.cnf", "reads a file"),
+        ("mysql://ann@db/shop?read_default_file=/etc/my.cnf", "reads a file"),
         ("mysql://ann@db/shop?ssl_ca=/etc/passwd", "reads a file"),
         ("mysql://ann@db/shop?local_infile=1", "LOAD DATA LOCAL"),
         ("mysql://ann@db/shop?init_command=DROP", "a step of its own"),
