@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import http.client
 import logging
 import os
 import sys
 import time
-import urllib.error
-import urllib.request
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -47,11 +46,11 @@ def run_up(settings: Settings, *, workers: int = 1, foreground_logs: bool = Fals
     supervisor: Supervisor | None = None
     try:
         prepared = prepare(settings, root, servers)
-        announce(prepared.settings)
+        key = announce(prepared.settings)
         logs = None if foreground_logs else root / "logs"
         supervisor = Supervisor(roles(workers, settings), prepared.servers, environment(prepared.settings), logs)
         supervisor.start()
-        _wait_until_ready(prepared.settings, stop)
+        _wait_until_ready(prepared.settings, stop, key)
         where = f"; logs in {logs}" if logs else ""
         print(f"ready: http://{prepared.settings.host}:{prepared.settings.port}{where}", file=sys.stderr, flush=True)
         supervisor.watch(stop)
@@ -94,19 +93,20 @@ def prepare(settings: Settings, root: Path, servers: list[Server]) -> Prepared:
     return Prepared(settings, tuple(servers))
 
 
-def announce(settings: Settings) -> None:
-    """First contact: a workspace, an owner and one key, which is printed once."""
+def announce(settings: Settings) -> str | None:
+    """First contact: a workspace, an owner and one key, which is printed once. The key, None later."""
     platform = Platform(settings)
     try:
         key = platform.identity.first_contact()
     finally:
         platform.close()
     if key is None:
-        return
+        return None
     url = f"http://{settings.host}:{settings.port}"
     path = credentials.save(url, key.text)
     print(f"workspace `default` with owner `owner` is new; its API key, shown once:\n\n  {key.text}\n", file=sys.stderr)
     print(f"it is kept for this user in {path}", file=sys.stderr, flush=True)
+    return key.text
 
 
 def roles(workers: int, settings: Settings) -> list[Role]:
@@ -137,13 +137,23 @@ def environment(settings: Settings) -> dict[str, str]:
     return {**os.environ, **values}
 
 
-def _wait_until_ready(settings: Settings, stop: Stop) -> None:
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+def _wait_until_ready(settings: Settings, stop: Stop, key: str | None) -> None:
+    """Until the API answers, and knows the key that was shown just now, which the projector must have seen."""
+    asked = [("/ready", "")] + ([("/api/v1/whoami", f"Bearer {key}")] if key is not None else [])
     end = time.monotonic() + READY_SECONDS
-    while not stop.wait(0.1):
-        try:
-            with urllib.request.urlopen(f"http://{host}:{settings.port}/ready", timeout=2):
-                return
-        except (urllib.error.URLError, OSError):
-            if time.monotonic() > end:
-                raise Unavailable("the server does not become ready; see its log") from None
+    while asked and not stop.wait(0.1):
+        if _answers(settings, *asked[0]):
+            asked.pop(0)
+        elif time.monotonic() > end:
+            raise Unavailable("the server does not become ready; see its log")
+
+
+def _answers(settings: Settings, path: str, authorization: str) -> bool:
+    connection = http.client.HTTPConnection(settings.host, settings.port, timeout=2)
+    try:
+        connection.request("GET", path, headers={"Authorization": authorization} if authorization else {})
+        return connection.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
