@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from domain.errors import Invalid
 from domain.limits import LIMITS
@@ -13,16 +13,27 @@ if TYPE_CHECKING:
 
 
 def refuse_secrets(flows: Sequence[Planned], names: Collection[str], *, remote: bool = False) -> None:
-    """Invalid for a value that is too short to be masked, and with `remote` for any: a server records variables as they are."""
-    for flow in flows:
-        for name in names:
-            value = flow.variables.get(name)
-            if value is None or value == "":
-                continue
-            if remote:
-                title = f"{name} is secret, and variables of a remote run are recorded as they are"
-                raise Invalid(title, remedy="leave it out, or run without --remote")
-            if len(str(value).strip()) < LIMITS.secret_min_chars:
-                least = LIMITS.secret_min_chars
-                title = f"{name} has fewer than {least} characters, and so short a secret cannot be masked"
-                raise Invalid(title, remedy="give a longer value, or do not call it a secret")
+    """Invalid for a value that is too short to be masked, and with `remote` for any: a server records variables as they are.
+    Values in rows of data count as well."""
+    for flow in flows if names else ():
+        for given in _given(flow):
+            for name in names:
+                _check(name, given.get(name), remote)
+
+
+def _given(flow: Planned) -> Iterator[Mapping[str, Any]]:
+    yield flow.variables
+    for case in flow.cases or ():
+        yield case.values
+
+
+def _check(name: str, value: Any, remote: bool) -> None:
+    if value is None or value == "":
+        return
+    if remote:
+        title = f"{name} is secret, and variables of a remote run are recorded as they are"
+        raise Invalid(title, remedy="leave it out, or run without --remote")
+    if len(str(value).strip()) < LIMITS.secret_min_chars:
+        least = LIMITS.secret_min_chars
+        title = f"{name} has fewer than {least} characters, and so short a secret cannot be masked"
+        raise Invalid(title, remedy="give a longer value, or do not call it a secret")

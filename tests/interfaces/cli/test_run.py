@@ -324,3 +324,17 @@ def test_a_secret_output_that_is_too_short_is_told_of(testmesh: Testmesh, folder
     step = "{id: a, action: log, config: {message: abc}, output: {pin: message}, secret_outputs: [pin]}"
     (folder / "f.yaml").write_text(f"flow:\n  name: f\n  steps: [{step}]\n")
     assert "[warning] the secret output pin has fewer than 4 characters" in testmesh("run", "f.yaml", "-v").out
+
+
+def test_secrets_in_rows_of_data_are_kept_or_refused_too(testmesh: Testmesh, folder: Path) -> None:
+    (folder / "testmesh.yaml").write_text("secrets: [pin]\n")
+    flow = (
+        "flow:\n  name: f\n  data: [{pin: long-enough}, {pin: '%s'}]\n  steps: [{action: log, config: {message: '${pin}'}}]\n"
+    )
+    (folder / "f.yaml").write_text(flow % "123")
+    assert "pin has fewer than 4 characters" in testmesh("run", "f.yaml").err
+    (folder / "f.yaml").write_text(flow % "also-long")
+    assert "pin is secret" in testmesh("run", "f.yaml", "--remote", "--url", "http://127.0.0.1:9").err
+    kept = testmesh("run", "f.yaml", "-v")
+    assert kept.code == 0
+    assert [word for word in ("long-enough", "also-long") if word in kept.out + kept.err] == []
