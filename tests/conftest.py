@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from tests.support.kafka_broker import kafka_port
 from tests.support.mariadb import mariadb, mysql_url
 from tests.support.servers import (
@@ -14,6 +16,9 @@ from tests.support.servers import (
     valkey_url,
 )
 from tests.support.shop import shop, shop_command, shop_database, shop_folder, shop_variables
+from tests.support.surroundings import forget_surroundings
+
+forget_surroundings(os.environ)
 
 __all__ = [
     "database_url",

@@ -47,9 +47,14 @@ class Reader:
         program, *words = shlex.split(line)
         assert program == "testmesh"
         command = [sys.executable, "-m", "interfaces.cli.main", *words]
-        environ = {name: value for name, value in os.environ.items() if not name.startswith("TESTMESH_")}
         done = subprocess.run(
-            command, cwd=self._folder, env={**environ, "NO_COLOR": "1"}, capture_output=True, text=True, timeout=60, check=False
+            command,
+            cwd=self._folder,
+            env=dict(os.environ, NO_COLOR="1"),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
         )
         self._code = done.returncode
         return done.stdout
