@@ -7,7 +7,7 @@ import logging
 import random
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from domain.errors import Refusal, Unavailable
 from domain.execution import Execution
 from domain.expressions import Builtins, ExpressionError
 from domain.masking import Masker
+from domain.values import dataclass
 
 logger = logging.getLogger("testmesh.attempts")
 
@@ -199,9 +200,13 @@ class Attempt:
 
     def _begin_now(self) -> tuple[Pinned, Names] | None:
         """As `_begin`, if nothing has to be fetched and decrypted for it."""
+        if self._teardown:
+            return None
+        if self._definition is not None:
+            return self._begin()
         request = self._execution.request
         pinned = self._tools.definitions.find(self._execution.workspace, request.document, request.file)
-        return None if pinned is None or self._teardown else (pinned, self._names(pinned.definition))
+        return None if pinned is None else (pinned, self._names(pinned.definition))
 
     def _begin(self) -> tuple[Pinned, Names]:
         request = self._execution.request

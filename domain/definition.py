@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Literal, NamedTuple
+
+from domain.values import dataclass
 
 Phase = Literal["setup", "steps", "teardown"]
 Path = tuple[str | int, ...]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from domain.values import dataclass
 
 KIB = 1024
 MIB = 1024 * KIB

@@ -6,12 +6,13 @@ import difflib
 import ipaddress
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from pathlib import Path
 from typing import Any
 
 from domain.duration import parse_duration
 from domain.errors import Invalid
+from domain.values import dataclass
 
 PREFIX = "TESTMESH_"
 _OTHER_NAMES = ("URL", "API_KEY", "API_KEY_FILE", "DATA_DIR", "CONFIG", "PROJECT")

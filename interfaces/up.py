@@ -7,10 +7,11 @@ import logging
 import os
 import sys
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from domain.errors import Unavailable
+from domain.values import dataclass
 from interfaces.adapters import embedded
 from interfaces.adapters.embedded_postgres import EmbeddedPostgres
 from interfaces.adapters.embedded_valkey import EmbeddedValkey

@@ -7,10 +7,11 @@ import os
 import re
 import ssl
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+from domain.values import dataclass
 
 # Its core writes failures of connections to stderr by itself; the step tells them.
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")

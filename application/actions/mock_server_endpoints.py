@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from application.actions.config_values import known_keys, read_expression
@@ -13,6 +12,7 @@ from application.actions.mock_server_paths import PathPattern, read_path
 from application.actions.mock_server_state import Changes, read_changes
 from application.engine.action import ActionError
 from domain.limits import Limits
+from domain.values import dataclass
 
 _KEYS = (
     *("path", "method", "methods", "match", "response", "responses", "state", "when_state", "times", "priority"),

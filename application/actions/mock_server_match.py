@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from application.actions.config_values import known_keys, read_expression, untrue
 from application.actions.partial import missing, missing_text
 from application.engine.action import ActionError
 from domain.expressions.errors import did_you_mean
+from domain.values import dataclass
 
 _MATCH = ("query", "headers", "body", "expression")
 _METHODS = frozenset(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "ANY", "*"])

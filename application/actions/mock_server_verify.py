@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from application.actions.config_values import is_mistake, known_keys
@@ -15,6 +14,7 @@ from application.actions.mock_server_paths import PathPattern, canonical, read_p
 from application.actions.partial import as_json
 from application.engine.action import Action, ActionContext, ActionError, ActionFailed, Key
 from domain.expressions import ExpressionError
+from domain.values import dataclass
 
 if TYPE_CHECKING:
     from application.actions.mock_server_records import Records

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from application.engine.action import Action, ActionContext, ActionError, Key
 from domain.expressions.errors import ExpressionError, Fault, did_you_mean
+from domain.values import dataclass
 
 if TYPE_CHECKING:
     from application.actions.transform_operations import Operation

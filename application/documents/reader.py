@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 import yaml
@@ -15,6 +15,7 @@ from application.documents.source import Source
 from domain.definition import Path, Position
 from domain.errors import Problem
 from domain.limits import LIMITS, Limits
+from domain.values import dataclass
 
 PROBLEMS = 100
 """How many problems of one document are reported."""

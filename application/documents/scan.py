@@ -6,7 +6,7 @@ Counted with aliases expanded: nodes, bytes of text, depth. Sources: project lim
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, NamedTuple
 
 import yaml
@@ -18,6 +18,7 @@ from application.documents.source import Source
 from domain.definition import Position
 from domain.errors import InvalidFlow
 from domain.limits import LIMITS, Limits
+from domain.values import dataclass
 
 _CORE = "tag:yaml.org,2002:"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from application.documents.grammar import CHECKS, RETRY_KINDS
 from application.documents.language import expression_names, has_default, is_template, template_names
@@ -13,6 +13,7 @@ from application.documents.shapes import texts
 from application.documents.source import nearest
 from application.engine.action import Action
 from domain.definition import Data, FlowDefinition, Path, Step
+from domain.values import dataclass
 
 _BUILT_INS = (
     "UUID RANDOM_ID TIMESTAMP TIMESTAMP_MS ISO_TIMESTAMP DATE TIME DATETIME YEAR MONTH DAY HOUR MINUTE SECOND TODAY "

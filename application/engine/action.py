@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from application.engine.errors import ActionError, ActionFailed
 from domain.limits import LIMITS, Limits
+from domain.values import dataclass
 
 if TYPE_CHECKING:  # whoever validates a flow needs neither asyncio nor addresses
     from pathlib import Path
