@@ -87,7 +87,11 @@ class Peer:
         left = max(0.001, call.seconds - (asyncio.get_running_loop().time() - begun))
         made = getattr(channel, kind)(call.path)(given, metadata=call.metadata, timeout=left)
         try:
-            return await _outcome(made, call, context.limits)
+            outcome = await _outcome(made, call, context.limits)
+            if outcome.code is grpc.StatusCode.UNAVAILABLE and channel.get_state() is not grpc.ChannelConnectivity.READY:
+                lost = _AROUND.sub("", outcome.details)[:300]
+                raise ActionError("connection_error", f"the connection to {self._target.label} was lost: {lost}")
+            return outcome
         finally:
             if not made.done():
                 made.cancel()
