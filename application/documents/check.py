@@ -109,6 +109,10 @@ class Check:
         if isinstance(config, dict):
             place = (*path, "config") if "config" in step else (*path, "action")
             config_record(action).check(config, place, self)
+            for below, message, hint in action.faults(config):
+                self.error((*place, *below), message, hint)
+            for below, text in action.expressions(config):
+                self.expression((*place, *below), text)
 
     def _on_error(self, step: dict[str, Any], path: Path) -> None:
         block = step.get("on_error")
