@@ -18,7 +18,7 @@ from application.engine.calls import FlowFinder, starting_values
 from application.engine.egress import EgressPolicy, ExecutionPolicy
 from application.engine.executor import Executor, Stop
 from application.engine.observer import Observer
-from application.engine.once import Once
+from application.engine.once import OnceRuns
 from application.engine.scope import Names
 from application.engine.snapshots import Snapshots, snapshot_functions
 from application.engine.step_runner import Surroundings, close_all
@@ -54,7 +54,7 @@ class Tools:
     """Made-up data by the name of a provider and a seed."""
     flows: FlowFinder | None = None
     """The flows that may be called: in local runs alone."""
-    once: Once | None = None
+    once: OnceRuns | None = None
     """What flows of this run do a single time together: in local runs alone."""
     observer: Observer | None = None
     """Who is asked before and after each step: a debugger, in local runs alone."""

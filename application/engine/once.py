@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import field, replace
-from typing import Any
+from typing import Any, Protocol
 
 from domain.outcome import StepOutcome
 from domain.values import dataclass
@@ -23,6 +23,22 @@ class Shared:
     def again(self) -> StepOutcome:
         """The outcome for a flow that shares it."""
         return replace(self.outcome, duration_ms=0.0, tries=self.outcome.tries[-1:], reason=f"once: it ran in {self.flow}")
+
+
+class OnceRuns(Protocol):
+    """Knows which of these steps have run, here or in other processes of the run."""
+
+    async def claim(self, name: str) -> Shared | None:
+        """What the step came to; None when the caller has to run it, and then to tell `finish` or `give_up`."""
+        ...
+
+    def finish(self, name: str, shared: Shared) -> None:
+        """Share it with all that wait and will come."""
+        ...
+
+    def give_up(self, name: str) -> None:
+        """It did not come to its end here."""
+        ...
 
 
 @dataclass(slots=True)

@@ -17,7 +17,7 @@ from application.engine.checks import check
 from application.engine.egress import ExecutionPolicy
 from application.engine.errors import BodyFailed
 from application.engine.observer import Observer
-from application.engine.once import Once
+from application.engine.once import OnceRuns
 from application.engine.retry import may_retry, pause
 from application.engine.scope import Names, bare_condition
 from domain.definition import FlowDefinition, Retry, Step
@@ -53,7 +53,7 @@ class Surroundings:
     """How many calls deep this flow runs."""
     exchanges: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     """What the last run of each step sent, received and came to, by its id."""
-    once: Once | None = None
+    once: OnceRuns | None = None
     """None where every flow runs on its own: a step with `once` is then like any other."""
     observer: Observer | None = None
     """Who is asked before and after each step; None: nobody."""

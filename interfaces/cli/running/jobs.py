@@ -26,6 +26,10 @@ class _Flow:
 
     planned: Planned
     jobs: Iterator[Job]
+    bound: bool = False
+    """Whether one taker gets all its jobs, because what they accept is kept by file."""
+    home: int | None = None
+    """That taker."""
     running: int = 0
     given_out: bool = False
     passed: bool = True
@@ -48,9 +52,10 @@ class Jobs:
         self._count = 0
         self._share = share
         self._total = self._counted(flows, rounds)
-        self._flows = {flow.file: _Flow(flow, self._jobs_of(flow, rounds)) for flow in flows}
+        self._flows = {flow.file: _Flow(flow, self._jobs_of(flow, rounds), _keeps_by_file(flow)) for flow in flows}
         self._waiting = list(self._flows.values())
         self._locks: set[str] = set()
+        self._left: set[int] = set()
         self._changed = asyncio.Condition()
 
     @property
@@ -63,14 +68,27 @@ class Jobs:
         """Flows that were not begun, and why."""
         return [(flow.planned, flow.skipped) for flow in self._flows.values() if flow.skipped]
 
-    async def next(self) -> Job | None:
-        """The next job that may begin, waited for; None when there is none left."""
+    async def next(self, taker: int = 0) -> Job | None:
+        """The next job that may begin with this taker, waited for; None when there is none left."""
         async with self._changed:
             while True:
-                job = self._choose()
+                if taker in self._left:
+                    return None
+                before = len(self._waiting)
+                job = self._choose(taker)
+                if len(self._waiting) < before:
+                    self._changed.notify_all()
                 if job is not None or not self._waiting:
                     return job
                 await self._changed.wait()
+
+    async def leave(self, taker: int) -> None:
+        """This taker takes no more: others get what was bound to it."""
+        async with self._changed:
+            self._left.add(taker)
+            for flow in self._flows.values():
+                flow.home = None if flow.home == taker else flow.home
+            self._changed.notify_all()
 
     async def done(self, job: Job, *, passed: bool, outputs: Mapping[str, Any]) -> None:
         """A job has ended."""
@@ -100,9 +118,9 @@ class Jobs:
                     found[name] = dict(needed.outputs)
         return found
 
-    def _choose(self) -> Job | None:
+    def _choose(self, taker: int) -> Job | None:
         for flow in list(self._waiting):
-            if self._blocked(flow):
+            if self._blocked(flow) or (flow.bound and flow.home not in (None, taker)):
                 continue
             job = next(flow.jobs, None)
             if job is None:
@@ -110,6 +128,7 @@ class Jobs:
                 self._waiting.remove(flow)
                 continue
             flow.running += 1
+            flow.home = taker
             self._locks |= set(flow.planned.definition.lock)
             return job
         return None
@@ -143,6 +162,11 @@ class Jobs:
                 self._count += 1
                 if flow.file in self._needed or self._count % parts == part % parts:
                     yield job
+
+
+def _keeps_by_file(flow: Planned) -> bool:
+    """Whether several jobs of the flow may accept snapshots, which lie in one file."""
+    return "snapshot" in flow.text or "run_flow" in flow.text
 
 
 def jobs_of(flow: Planned, number: int = 0) -> Iterator[Job]:

@@ -1,4 +1,4 @@
-"""Local runs: the engine of the workers, over logs in memory, in this process."""
+"""Local runs: which flow runs when, and when to stop; the flows themselves run in this process, or in one a core."""
 
 from __future__ import annotations
 
@@ -6,33 +6,19 @@ import asyncio
 import secrets
 import signal
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from application.actions.registry import ACTIONS
-from application.attempts import Attempt, Tools
-from application.claims import begin_local
-from application.engine.egress import LocalPolicy
 from application.engine.observer import Observer
 from application.engine.once import Once
-from application.executions import Executions, RunRequest
-from application.memory_log import MemoryLog
-from application.payloads import MemoryPayloads
-from domain.events import Actor
-from domain.execution import Execution
+from domain.errors import Unavailable
 from domain.masking import Masker
 from domain.values import dataclass
-from interfaces.adapters.made_up import made_up
 from interfaces.cli.planning.plan import Planned
-from interfaces.cli.reports.events import plain_event
-from interfaces.cli.running.flow_library import FlowLibrary
+from interfaces.cli.running.flow_runner import POLL_SECONDS, Ended, FlowRunner, Order, Runner, Setting
 from interfaces.cli.running.jobs import Job, Jobs
-from interfaces.cli.running.snapshots import SnapshotFiles
+from interfaces.cli.running.processes import ChildRunner, forked, number_of_processes
 
-POLL_SECONDS = 0.05
-PASSED = ("passed", "passed_on_retry")
-BY = Actor("user:local")
 _WHY = {"interrupted": "the run was interrupted", "time_limit": "the time was up", "fail_fast": "a flow had failed"}
 
 
@@ -74,35 +60,32 @@ class LocalRun:
         `observer` is asked before and after each step of the flow in the file `observed`."""
 
         self._on_event = on_event
-        self._snapshots = SnapshotFiles(update=options.update_snapshots, accept_new=options.accept_new_snapshots)
-        self._library = FlowLibrary(folder) if folder is not None else None
         self._options = options
         self._retried = retried
         self._tick = tick
         self._note = note
-        self._observer, self._observed = observer, observed
-        self._log = MemoryLog("executions")
-        self._tools = Tools(
-            self._log,
-            MemoryPayloads(),
-            ACTIONS,
-            LocalPolicy(),
-            secrets.token_bytes(32),
-            dict(environ or {}),
+        self._once = Once()
+        self._mask_key = secrets.token_bytes(32)
+        self._setting = Setting(
+            {flow.file: flow for flow in flows},
+            self._mask_key,
             folder=folder,
-            once=Once(),
-            flows=self._library,
-            snapshots=self._snapshots,
-            faker=made_up,
+            environ=dict(environ or {}),
             mock_bind=mock_bind,
+            update_snapshots=options.update_snapshots,
+            accept_new_snapshots=options.accept_new_snapshots,
+            observer=observer,
+            observed=observed,
         )
         self.jobs = Jobs(flows, rounds=options.repeat, share=options.share)
-        self._running: set[Attempt] = set()
+        self._runners: list[Runner] = []
+        self._position = 0
         self._secrets: dict[str, set[str]] = {}
         """By the flow's file, what was secret in it: also for the flows that need it."""
         self._masker: Masker | None = None
         self._bad = 0
         self._halted: str | None = None
+        self._lost: Unavailable | None = None
 
     @property
     def total(self) -> int:
@@ -117,7 +100,7 @@ class LocalRun:
     @property
     def sources(self) -> dict[str, str]:
         """The texts of flows that were called, by file."""
-        return self._library.sources if self._library is not None else {}
+        return {file: text for runner in self._runners for file, text in runner.sources.items()}
 
     masks_all = True
     """Whether `masked` knows all secrets of the run."""
@@ -125,7 +108,7 @@ class LocalRun:
     def masked(self, value: Any) -> Any:
         """A value without the secrets that any flow of the run came to know."""
         if self._masker is None:
-            self._masker = Masker(self._tools.mask_key)
+            self._masker = Masker(self._mask_key)
             for secret in set[str]().union(*self._secrets.values()):
                 self._masker.add(secret)
         return self._masker.mask(value)
@@ -136,81 +119,82 @@ class LocalRun:
         return self._halted
 
     def run(self) -> None:
-        """Run them all; returns when every begun flow has ended, teardown included."""
-        asyncio.run(self._run())
+        """Run them all; returns when every begun flow has ended, teardown included. Unavailable when a process was lost, or
+        something could not be kept."""
+        alone = self._setting.observer is not None
+        others = 0 if alone else number_of_processes(self._options.jobs, self.total) - 1
+        children = forked(self._setting, others)
+        asyncio.run(self._run([ChildRunner(child, self._once, self._take) for child in children]))
 
-    async def _run(self) -> None:
+    async def _run(self, others: Sequence[ChildRunner]) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._interrupt)
         limit = loop.call_later(self._options.max_seconds, self._halt, "time_limit") if self._options.max_seconds else None
-        follower = asyncio.create_task(self._follow())
+        for runner in others:
+            await runner.begin()
+        self._runners = [FlowRunner(self._setting, self._once, self._take), *others]
+        ticking = asyncio.create_task(self._ticking())
+        takers = [number % len(self._runners) for number in range(self._options.jobs)]
         try:
-            await asyncio.gather(*(self._work() for _ in range(self._options.jobs)))
+            await asyncio.gather(*(self._work(taker) for taker in takers))
         finally:
             if limit is not None:
                 limit.cancel()
-            follower.cancel()
-            await asyncio.gather(follower, return_exceptions=True)
-            await self._tools.close()
-            self._drain()
-            self._snapshots.write()
+            ticking.cancel()
+            await asyncio.gather(ticking, return_exceptions=True)
+            closed = await asyncio.gather(*(runner.close() for runner in self._runners), return_exceptions=True)
+        for error in (self._lost, *closed):
+            if isinstance(error, BaseException):
+                raise error
 
-    async def _work(self) -> None:
-        while (job := await self.jobs.next()) is not None:
-            attempt = await self._settled(job)
-            passed = attempt is not None and attempt.verdict in PASSED
-            await self.jobs.done(job, passed=passed, outputs=attempt.outputs if attempt is not None else {})
+    async def _work(self, taker: int) -> None:
+        while (job := await self.jobs.next(taker)) is not None:
+            ended = await self._settled(job, taker)
+            passed, outputs = (ended.passed, ended.outputs) if ended is not None else (False, {})
+            await self.jobs.done(job, passed=passed, outputs=outputs)
 
-    async def _settled(self, job: Job) -> Attempt | None:
-        """The job's last attempt: a flow that does not pass is run again as often as was asked for."""
+    async def _settled(self, job: Job, taker: int) -> Ended | None:
+        """How the job's last execution ended: a flow that does not pass is run again as often as was asked for."""
         before: str | None = None
-        attempt: Attempt | None = None
+        ended: Ended | None = None
         for number in range(self._options.retries + 1):
             if self._halted:
-                return attempt
-            attempt = await self._one(job, number, before)
-            if attempt.verdict in PASSED:
-                return attempt
-            before = str(attempt.execution_id)
+                return ended
+            try:
+                ended = await self._one(job, number, before, self._runners[taker])
+            except Unavailable as lost:
+                self._lost = lost
+                if self._runners[taker].lost:
+                    await self.jobs.leave(taker)
+                return None
+            if ended.passed:
+                return ended
+            before = ended.id
         self._bad += 1
         if self._options.max_failures and self._bad >= self._options.max_failures:
             self._halt("fail_fast")
-        return attempt
+        return ended
 
-    async def _one(self, job: Job, number: int, before: str | None) -> Attempt:
-        payloads = MemoryPayloads()
+    async def _one(self, job: Job, number: int, before: str | None, runner: Runner) -> Ended:
         names = self._options.secret_names
-        hidden = {name: value for name, value in job.variables.items() if name in names}
-        shown = {name: value for name, value in job.variables.items() if name not in names}
-        unrecorded = {"needs": self.jobs.needed_outputs(job.flow)} if job.flow.needs else {}
-        wanted = RunRequest(
-            "local",
-            job.flow.definition,
-            job.flow.text,
-            variables=shown,
-            trigger="local",
-            seed=self._seed(number),
-            case=job.case,
+        order = Order(
+            job.flow.file,
+            job.case,
+            self._seed(number),
+            variables={name: value for name, value in job.variables.items() if name not in names},
+            hidden={name: value for name, value in job.variables.items() if name in names},
+            needed=self.jobs.needed_outputs(job.flow) if job.flow.needs else None,
+            secrets=frozenset(secret for file in job.flow.needs for secret in self._secrets.get(file, ())),
         )
-        id, _ = Executions(self._log, payloads).request(BY, wanted)
-        if before is not None:
-            self._retried(before, str(id))
-        execution = self._log.load(Execution, id)
-        begin_local(self._log, execution, "local")
-        observer = self._observer if job.flow.file == self._observed else None
-        tools = replace(self._tools, payloads=payloads, observer=observer)
-        attempt = Attempt(tools, execution, "local", secrets=hidden, unrecorded=unrecorded, definition=job.flow.definition)
-        for file in job.flow.needs:
-            attempt.hide(self._secrets.get(file, ()))
-        self._running.add(attempt)
-        try:
-            await attempt.run()
-        finally:
-            self._running.discard(attempt)
-            self._log.forget(id)
-            self._secrets.setdefault(job.flow.file, set()).update(attempt.hidden)
-        return attempt
+
+        def begun(id: str) -> None:
+            if before is not None:
+                self._retried(before, id)
+
+        ended = await runner.run(order, begun)
+        self._secrets.setdefault(job.flow.file, set()).update(ended.secrets)
+        return ended
 
     def _seed(self, number: int) -> str | None:
         """That of the options, another for every repetition: what a failed try has made may still be there."""
@@ -227,20 +211,21 @@ class LocalRun:
             signal.signal(signal.SIGINT, signal.SIG_DFL)
             signal.raise_signal(signal.SIGINT)
         self._halt("interrupted")
-        self._note(f"interrupted: tearing down {len(self._running)} under way; Ctrl-C again ends at once, without teardown")
+        under_way = sum(runner.running for runner in self._runners)
+        self._note(f"interrupted: tearing down {under_way} under way; Ctrl-C again ends at once, without teardown")
 
     def _halt(self, why: str) -> None:
         self._halted = why
         self.jobs.stop(_WHY[why])
-        for attempt in self._running:
-            attempt.stop("cancelled")
+        for runner in self._runners:
+            runner.stop()
 
-    async def _follow(self) -> None:
+    async def _ticking(self) -> None:
         while True:
-            self._drain()
             self._tick()
             await asyncio.sleep(POLL_SECONDS)
 
-    def _drain(self) -> None:
-        for recorded in self._log.take():
-            self._on_event(plain_event(recorded.event, recorded.position))
+    def _take(self, events: Sequence[dict[str, Any]]) -> None:
+        for event in events:
+            self._position += 1
+            self._on_event({**event, "feed_id": self._position})

@@ -35,14 +35,16 @@ _HALTS = {"interrupted": ExitCode.INTERRUPTED, "time_limit": ExitCode.TIME_LIMIT
 @click.option("--tags", help="Only flows with these tags: 'smoke and not slow', or commas for either.")
 @click.option("--case", "cases", multiple=True, metavar="KEY", help="Only this row of data; may be repeated.")
 @click.option("-k", "text", help="Only flows whose name or file contains this.")
-@click.option("-j", "--jobs", default="1", help="How many flows run at once; `auto` for one a core.")
+@click.option(
+    "-j", "--jobs", default="1", help="How many flows run at once, in at most one process a core; `auto` for one flow a core."
+)
 @click.option("--shard", metavar="I/N", help="Only every N-th flow, beginning with the I-th, for N machines.")
 @click.option("--last-failed", is_flag=True, help="Only what did not pass last time in this project.")
 @click.option("--shuffle", is_flag=False, flag_value="", metavar="[=SEED]", help="In an order by chance; a seed repeats it.")
 @click.option("--seed", help="Reproduce the random values of a run.")
 @click.option("--repeat", type=click.IntRange(1, 10_000), default=1, help="Run everything so often.")
 @click.option("--retries", type=click.IntRange(0, 10), default=0, help="Run a flow that does not pass so often again.")
-@click.option("--fail-fast", is_flag=True, help="Begin no more flows after the first that does not pass.")
+@click.option("--fail-fast", is_flag=True, help="End the run at the first flow that does not pass; teardown still runs.")
 @click.option("--max-failures", type=click.IntRange(0), default=0, help="The same after so many.")
 @click.option("--max-duration", type=DURATION, help="End the whole run after this long, such as 10m; teardown still runs.")
 @click.option("--fail-on-flaky", is_flag=True, help="A pass on a retry counts as a failure.")
@@ -163,6 +165,8 @@ def _exit_code(executions: Collected, halted: str | None, options: Mapping[str, 
     verdicts = [verdict or "error" for _, verdict, _, _ in executions.ends()]
     if options["fail_on_flaky"]:
         verdicts = ["failed" if verdict == "passed_on_retry" else verdict for verdict in verdicts]
+    if halted == "fail_fast":
+        verdicts = [verdict for verdict in verdicts if verdict != "cancelled"]  # by us: that is no error
     codes = [of_verdicts(verdicts)]
     if halted in _HALTS:
         codes.append(_HALTS[halted])
@@ -280,7 +284,7 @@ def _jobs(text: str) -> int:
     from domain.errors import Invalid
 
     if text == "auto":
-        return os.cpu_count() or 1
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if not text.isdigit() or not 1 <= int(text) <= 256:
         raise Invalid(f"-j {text}: give a number from 1 to 256, or auto")
     return int(text)
