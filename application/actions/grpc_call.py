@@ -74,7 +74,7 @@ async def _schema(
 
 def _messages(config: Mapping[str, Any], method: Method, context: ActionContext) -> Sequence[Any]:
     """What goes out: exactly one message unless the client streams."""
-    given = [name for name in ("message", "request", "messages") if config.get(name) is not None]
+    given = [name for name in ("message", "messages") if config.get(name) is not None]
     if len(given) > 1:
         raise ActionError("config", f"{given[0]} and {given[1]} are given: leave one out")
     value = config[given[0]] if given else {}
@@ -159,10 +159,10 @@ GRPC_CALL = Action(
         "method": Key(("string",), required=True),
         "message": Key(
             ("object", "array", "string"),
+            aliases=("request",),
             description="The request in protobuf's JSON form: fields by either of their names, bytes as base64, enums by name."
             " A list for a client that streams. Left out, it is empty.",
         ),
-        "request": Key(("object", "array", "string"), description="The same as message."),
         "messages": Key(("array",), description="The messages of a client that streams."),
         "metadata": Key(("object",), description="Names and values; a list repeats a name; names with -bin take base64."),
         "tls": Key(
@@ -178,7 +178,11 @@ GRPC_CALL = Action(
             " server is asked (reflection v1, then v1alpha).",
         ),
         "proto_file": Key(("string", "array"), description="Paths in the project folder, in local runs only."),
-        "max_messages": Key(("integer",), description="Ends the stream of a server after so many; the status is OK then."),
+        "max_messages": Key(
+            ("integer",),
+            aliases=("max_receive",),
+            description="Ends the stream of a server after so many; the status is OK then.",
+        ),
     },
     run=run,
     result={

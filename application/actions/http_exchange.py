@@ -88,7 +88,7 @@ def _ask(config: Mapping[str, Any], context: ActionContext, way: _Way) -> Ask:
         headers.append(("Content-Type", body.content_type))
     return Ask(
         _method(config),
-        with_query(bare(url), config.get("params"), config.get("query")),
+        with_query(bare(url), config.get("params")),
         headers,
         body.content,
         _cookies(config),

@@ -63,8 +63,11 @@ HTTP_REQUEST = Action(
         "method": Key(("string",), required=True, description="GET, POST, PUT, PATCH, DELETE, HEAD, OPTIONS or another."),
         "url": Key(("string",), required=True, description="http:// or https://; user:password@ becomes basic auth."),
         "headers": Key(("object",), description="Names and values; a list repeats a header, null leaves a default one out."),
-        "params": Key(("object",), description="Added to the query of the URL; a list repeats a name, null is left out."),
-        "query": Key(("object",), description="The same as params."),
+        "params": Key(
+            ("object",),
+            aliases=("query",),
+            description="Added to the query of the URL; a list repeats a name, null is left out.",
+        ),
         "body": Key(description="Text goes as it is; any other value as JSON."),
         "json": Key(description="Any value, as JSON."),
         "form": Key(("object", "string"), description="Names and values, as application/x-www-form-urlencoded."),

@@ -80,12 +80,10 @@ class _Matching:
     """Whether a message is one that the step waits for."""
 
     def __init__(self, config: Mapping[str, Any], context: ActionContext) -> None:
-        given = [config[name] for name in ("match", "filter") if config.get(name) is not None]
-        if len(given) > 1:
-            raise ActionError("config", "match and filter are the same key: give one of them")
-        if given and (not isinstance(given[0], str) or not given[0].strip()):
+        given = config.get("match")
+        if given is not None and (not isinstance(given, str) or not given.strip()):
             raise ActionError("config", "match must be an expression, as in value.id == 7")
-        self.expression: str | None = given[0] if given else None
+        self.expression: str | None = given
         self._evaluate: Callable[[str, Mapping[str, Any]], Any] = context.evaluate
         self.reason = ""
 
@@ -263,8 +261,7 @@ KAFKA_CONSUMER = Action(
         "topic": Key(("string",), description="Needed beside brokers."),
         **_PLACE,
         "count": Key(("integer",), description="How many messages to wait for, 1 by default."),
-        "match": Key(("expression",), description=_MATCH),
-        "filter": Key(("expression",), description="The same as match."),
+        "match": Key(("expression",), aliases=("filter",), description=_MATCH),
         "timeout": Key(("duration",), description="How long to wait for all of them; 30s by default."),
         "allow_empty": Key(("boolean",), description="Whether fewer messages, or none, are fine when the time is up (false)."),
     },
@@ -275,6 +272,6 @@ KAFKA_CONSUMER = Action(
         "count": "How many there are.",
         "first": "The first message, null when there is none.",
     },
-    unresolved=("match", "filter"),
-    names=dict.fromkeys(("match", "filter"), ("message", "key", "value", "headers")),
+    unresolved=("match",),
+    names={"match": ("message", "key", "value", "headers")},
 )

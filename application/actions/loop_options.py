@@ -28,10 +28,9 @@ def read_number(config: Mapping[str, Any], name: str, default: int, most: int) -
     return number
 
 
-def read_seconds(config: Mapping[str, Any], names: tuple[str, ...], default: float) -> float:
-    """The seconds of the first of these keys that is given."""
-    name = next((name for name in names if name in config), None)
-    if name is None:
+def read_seconds(config: Mapping[str, Any], name: str, default: float) -> float:
+    """A duration in seconds."""
+    if name not in config:
         return default
     try:
         return parse_duration(config[name])

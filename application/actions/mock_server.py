@@ -129,10 +129,7 @@ def _state(config: Mapping[str, Any]) -> dict[str, Any]:
 def _endpoints(config: Mapping[str, Any], context: ActionContext) -> list[Endpoint]:
     from application.actions.mock_server_endpoints import read_endpoints
 
-    given = [config[key] for key in ("endpoints", "routes") if config.get(key) is not None]
-    if len(given) > 1:
-        raise ActionError("config", "endpoints and routes are the same; keep one")
-    return read_endpoints(given[0] if given else None, lambda value: context.render(value, {}), context.limits)
+    return read_endpoints(config.get("endpoints"), lambda value: context.render(value, {}), context.limits)
 
 
 def _page(server: MockServer) -> list[dict[str, Any]]:
@@ -145,6 +142,7 @@ _WHICH = {
 }
 _ENDPOINTS = Key(
     ("array", "object"),
+    aliases=("routes",),
     description="Each has path (`/users/:id`, `/users/{id}`, `/files/*`), method (one, a list or ANY), match (an expression"
     " over `request`, or query, headers, body and expression), response (status, headers, body, json, text or base64, delay) or"
     " responses (one after the other, the last one stays), state (set, increment, append, remove: made before the response),"
@@ -168,13 +166,12 @@ MOCK_SERVER_START = Action(
         "name": Key(("string",), description="How other steps call it; `default` by default."),
         "port": Key(("integer",), description="0, a free one, by default."),
         "endpoints": _ENDPOINTS,
-        "routes": Key(("array", "object"), description="The same as endpoints."),
         "state": Key(("object",), description="Names and values with which the state begins."),
     },
     run=start,
     result={**_INFO, "requests": "Empty; mock_server_verify and mock_server_stop give what came."},
-    unresolved=("endpoints", "routes"),
-    names={"endpoints": _OWN_NAMES, "routes": _OWN_NAMES},
+    unresolved=("endpoints",),
+    names={"endpoints": _OWN_NAMES},
 )
 MOCK_SERVER_UPDATE = Action(
     name="mock_server_update",
@@ -184,16 +181,16 @@ MOCK_SERVER_UPDATE = Action(
         **_WHICH,
         "endpoints": Key(
             ("array", "object"),
+            aliases=("routes",),
             description="As in mock_server_start. Each takes the place of those with its id, or its method and path; all come"
             " before the others of their priority.",
         ),
-        "routes": Key(("array", "object"), description="The same as endpoints."),
         "state": Key(("object",), description="Names and values that are set."),
     },
     run=update,
     result={**_INFO, "state": "The state now.", "requests": "What was received, the first 200."},
-    unresolved=("endpoints", "routes"),
-    names={"endpoints": _OWN_NAMES, "routes": _OWN_NAMES},
+    unresolved=("endpoints",),
+    names={"endpoints": _OWN_NAMES},
 )
 MOCK_SERVER_RESET_STATE = Action(
     name="mock_server_reset_state",

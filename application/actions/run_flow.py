@@ -12,13 +12,11 @@ from application.engine.errors import BodyFailed
 
 async def run(config: Mapping[str, Any], context: ActionContext) -> Mapping[str, Any]:
     """Run the flow to its end, teardown included; its outputs are the result."""
-    reference, inputs = config["flow"], config.get("inputs", config.get("input")) or {}
+    reference, inputs = config["flow"], config.get("inputs") or {}
     if not isinstance(reference, str) or not reference.strip():
         raise ActionError("config", "flow must be the path, name or id of a flow")
     if not isinstance(inputs, Mapping):
         raise ActionError("config", "inputs must be an object of names and values")
-    if "input" in config and "inputs" in config:
-        raise ActionError("config", "input and inputs mean the same; keep one")
     if context.call is None:
         raise ActionError(
             "config", "flows are not called on workers in this version", hint="run it with `testmesh run`, or copy the steps"
@@ -36,8 +34,7 @@ RUN_FLOW = Action(
     description="Runs another flow: its setup, steps and teardown, which runs whatever happens. It has names of its own.",
     keys={
         "flow": Key(("string",), required=True, description="Its path (from this file, or from the project), name or id."),
-        "inputs": Key(("object",), description="Values for the inputs that the flow declares."),
-        "input": Key(("object",), description="The same as inputs."),
+        "inputs": Key(("object",), aliases=("input",), description="Values for the inputs that the flow declares."),
         "inherit_env": Key(
             ("boolean",), description="Whether it sees the variables of this flow (not its outputs); true by default."
         ),

@@ -89,12 +89,12 @@ def _source(step: _Step, value: Any, first: Any, work: Work) -> Any:
 
 
 def _steps(config: Mapping[str, Any]) -> list[_Step]:
-    given = [config[key] for key in ("operations", "transforms") if config.get(key) is not None]
-    if len(given) != 1 or not isinstance(given[0], list | tuple) or not given[0]:
-        raise ActionError("config", "operations (or transforms, its other name) must be a list of operations")
-    if len(given[0]) > _MOST:
+    given = config.get("operations")
+    if not isinstance(given, list | tuple) or not given:
+        raise ActionError("config", "operations must be a list of operations")
+    if len(given) > _MOST:
         raise ActionError("limit", f"there are more than {_MOST} operations")
-    steps = [_step(item, number) for number, item in enumerate(given[0], 1)]
+    steps = [_step(item, number) for number, item in enumerate(given, 1)]
     saved = [step.save_as for step in steps if step.save_as is not None]
     if len(saved) != len(set(saved)):
         raise ActionError("config", f"two operations save as {next(name for name in saved if saved.count(name) > 1)!r}")
@@ -126,8 +126,8 @@ def _step(item: Any, number: int) -> _Step:
 
 def _saved(config: Mapping[str, Any]) -> frozenset[str]:
     """The names that operations save as, as far as the config is well formed."""
-    lists = [config.get(key) for key in ("operations", "transforms")]
-    items = [item for given in lists if isinstance(given, list | tuple) for item in given if isinstance(item, Mapping)]
+    given = config.get("operations")
+    items = [item for item in given if isinstance(item, Mapping)] if isinstance(given, list | tuple) else []
     return frozenset(str(item["save_as"]) for item in items if isinstance(item.get("save_as"), str))
 
 
@@ -158,15 +158,14 @@ TRANSFORM = Action(
             one_of="source",
             description="A JSON, YAML, CSV or JSON lines file below the project's folder, for local runs. CSV has texts.",
         ),
-        "operations": Key(("array",), one_of="operations", description=_OPERATIONS),
-        "transforms": Key(("array",), one_of="operations", description="The same as operations."),
+        "operations": Key(("array",), required=True, aliases=("transforms",), description=_OPERATIONS),
     },
     run=run,
     result={
         "result": "What the last operation came to. What save_as names is a field beside it.",
         "count": "How many items or fields that has; 1 for a plain value, 0 for null.",
     },
-    unresolved=("operations", "transforms"),
-    names=dict.fromkeys(("operations", "transforms"), ("item", "index")),
+    unresolved=("operations",),
+    names={"operations": ("item", "index")},
     made=_saved,
 )

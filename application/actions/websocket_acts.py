@@ -8,8 +8,10 @@ from typing import Any
 from application.actions.config_values import known_keys, read_expression
 from application.engine.action import ActionError
 
-ACTIONS = ("connect", "send", "receive", "close")
-CONNECT = ("url", "headers", "params", "query", "auth", "cookies", "subprotocols", "verify_ssl", "cert", "proxy", "ping")
+ACTIONS = ("connect", "send", "receive", "wait_for", "close")
+RECEIVING = ("receive", "wait_for")
+_SAME = {"type": "action", "query": "params", "protocols": "subprotocols"}
+CONNECT = ("url", "headers", "params", "auth", "cookies", "subprotocols", "verify_ssl", "cert", "proxy", "ping")
 _ACT = ("action", *CONNECT, "message", "base64", "expect", "expect_close", "count", "timeout", "code", "reason")
 _RECEIVES = ("expect", "expect_close", "count")
 
@@ -34,15 +36,27 @@ def read_acts(config: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 def _listed(value: Any) -> Iterator[Mapping[str, Any]]:
     if not isinstance(value, list | tuple) or not value:
-        raise ActionError("config", "actions is a list of objects with action: connect, send, receive or close")
+        raise ActionError("config", f"actions is a list of objects with action: {', '.join(ACTIONS)}")
     for number, item in enumerate(value, 1):
         act = {"action": item} if isinstance(item, str) else item
         if not isinstance(act, Mapping):
             raise ActionError("config", f"action {number} must be an object with action")
+        act = _plain(act, f"action {number}")
         known_keys(act, _ACT, f"action {number}")
         if act.get("action") is None:
             raise ActionError("config", f"action {number} does not say which action it is: {', '.join(ACTIONS)}")
         yield act
+
+
+def _plain(act: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """The act with every key by its first name."""
+    plain: dict[str, Any] = {}
+    for key, value in act.items():
+        name = _SAME.get(str(key), str(key))
+        if name in plain:
+            raise ActionError("config", f"{where} has two names of {name}; keep one")
+        plain[name] = value
+    return plain
 
 
 def _implied(config: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
@@ -64,6 +78,8 @@ def _check(act: Mapping[str, Any]) -> None:
     kind = act["action"]
     if kind not in ACTIONS:
         raise ActionError("config", f"there is no action {str(kind)[:40]!r}", hint=f"one of {', '.join(ACTIONS)}")
+    if kind == "wait_for" and act.get("message") is None:
+        raise ActionError("config", "wait_for needs message: the message that is waited for, or a part of it")
     if kind == "send" and ("message" in act) == ("base64" in act):
         raise ActionError("config", "send needs message, or base64 for a binary message")
     expect = act.get("expect")

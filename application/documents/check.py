@@ -111,15 +111,17 @@ class Check:
 
     def _on_error(self, step: dict[str, Any], path: Path) -> None:
         block = step.get("on_error")
-        if isinstance(block, dict) and "error_steps" in block and "error_steps" in step:
-            self.error((*path, "error_steps"), '"error_steps" is given twice', "keep the one below on_error", key=True)
-        chosen: dict[Path, Any] = {(): block}
+        inside = {"error_steps": block} if isinstance(block, list) else block if isinstance(block, dict) else {}
+        for name in ("error_steps", "on_timeout"):
+            if name in inside and name in step:
+                self.error((*path, name), f'"{name}" is given twice', "keep the one below on_error", key=True)
+        chosen: dict[Path, Any] = {("on_error",): block, ("on_timeout",): step.get("on_timeout")}
         if isinstance(block, dict):
-            chosen = {(name,): block.get(name) for name in ("action", "on_timeout")}
+            chosen |= {("on_error", name): block.get(name) for name in ("action", "on_timeout")}
         for below, action in chosen.items():
             if action == "retry" and "retry" not in step and not self.default_retry:
                 title = '"on_error: retry" needs a retry block'
-                self.error((*path, "on_error", *below), title, "add retry: {max_attempts: 3, delay: 1s} to the step")
+                self.error((*path, *below), title, "add retry: {max_attempts: 3, delay: 1s} to the step")
 
     def _secret_outputs(self, step: dict[str, Any], path: Path) -> None:
         names, output = step.get("secret_outputs"), step.get("output", {})

@@ -16,8 +16,8 @@ from domain.definition import Data, FlowDefinition, Path, Step
 
 _BUILT_INS = (
     "UUID RANDOM_ID TIMESTAMP TIMESTAMP_MS ISO_TIMESTAMP DATE TIME DATETIME YEAR MONTH DAY HOUR MINUTE SECOND TODAY "
-    "RANDOM_INT RANDOM_STRING FLOW_ID FLOW_NAME EXECUTION_ID FAKER uuid timestamp random_int random flow execution "
-    "attempt error env inputs input vars variables response result output outputs steps needs"
+    "RANDOM_INT RANDOM_STRING TIMESTAMP_UNIX FLOW_ID FLOW_NAME FLOW_STATUS EXECUTION_ID FAKER uuid timestamp random_int random "
+    "flow execution attempt error failed_step env inputs input vars variables response result output outputs steps needs"
 )
 BUILT_INS = frozenset(_BUILT_INS.split())
 
@@ -53,9 +53,8 @@ class Scope:
         self.known |= BUILT_INS | set(definition.env) | set(definition.inputs) | self._columns(definition)
         for path, text in texts(dict(definition.env), ("env",)):
             self._check(_Read(path, text, template_names(text)))
-        phases = (definition.setup, definition.steps, definition.teardown)
-        self.later = {name for steps in phases for step in walk(steps) for name in defines(step)}
-        for steps in phases:
+        self.later = {name for steps in definition.lists() for step in walk(steps) for name in defines(step)}
+        for steps in definition.lists():
             self._steps(steps)
 
     def _columns(self, definition: FlowDefinition) -> set[str]:
@@ -87,7 +86,7 @@ class Scope:
         left = defines(step)
         self.known |= left
         self.later -= left
-        self._steps(step.on_error.error_steps)
+        self._steps(step.on_error.steps)
 
     def _bodies(self, step: Step, action: Action | None) -> None:
         """Each body knows the names outside and its own; afterwards all that they leave behind is known."""
@@ -164,7 +163,7 @@ def walk(steps: tuple[Step, ...]) -> Iterator[Step]:
     """Every step with those nested in it."""
     for step in steps:
         yield step
-        for body in (*step.bodies.values(), step.on_error.error_steps):
+        for body in (*step.bodies.values(), step.on_error.steps):
             yield from walk(body)
 
 

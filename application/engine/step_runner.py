@@ -200,7 +200,7 @@ class StepRunner:
             if not isinstance(value, bool):
                 raise ExpressionError(f"`when` must be true or false, it is {value!r:.80}", 0, step.when, kind="type")
         except ExpressionError as error:
-            return StepOutcome("error", self._elapsed(), error=self._explained(error, (*step.path, "when")))
+            return self._tolerated(StepOutcome("error", self._elapsed(), error=self._explained(error, (*step.path, "when"))))
         return None if value else StepOutcome("skipped", 0.0, reason=f"when: {step.when}")
 
     async def _try(self, number: int) -> _Made:
@@ -342,8 +342,7 @@ class StepRunner:
 
     def _tolerated(self, outcome: StepOutcome) -> StepOutcome:
         on_error = self._step.on_error
-        timed_out = outcome.error is not None and outcome.error.kind == "timeout"
-        action = on_error.on_timeout if timed_out and on_error.on_timeout else on_error.action
+        action = on_error.on_timeout if outcome.timed_out and on_error.on_timeout else on_error.action
         if action == "continue" and outcome.verdict in ("failed", "error"):
             return replace(outcome, verdict="tolerated", reason=f"on_error: continue ({outcome.verdict})")
         return outcome

@@ -68,6 +68,8 @@ def _key(name: str, key: Key, action: Action) -> tuple[str, str, str, str]:
     meaning = key.description
     if key.choices and not all(choice in meaning for choice in key.choices):
         meaning = f"{meaning} One of: {', '.join(map(code, key.choices))}.".strip()
+    if key.aliases:
+        meaning = f"{meaning} Alias: {', '.join(map(code, key.aliases))}.".strip()
     return code(name), " or ".join(key.types), _need(name, key, action), prose(meaning)
 
 

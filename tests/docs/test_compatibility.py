@@ -20,7 +20,7 @@ VALUES = list(tables(PAGE, "name", "there", "here", "holds"))
 
 
 def test_the_tables_are_found() -> None:
-    assert (len(ACCEPTED) > 30, len(REFUSED) > 10, len(VALUES) > 4) == (True, True, True)
+    assert (len(ACCEPTED) > 30, len(REFUSED) > 0, len(VALUES) > 4) == (True, True, True)
 
 
 @pytest.mark.parametrize("named", sorted({row["test"] for _, row in ACCEPTED}))

@@ -47,7 +47,7 @@ class Recheck:
         self._masked = saved.meta["masked"] is True
         self._unrecorded = frozenset(saved.meta["secret_names"])
         flows = [flow for flow in self._definitions.all() if flow is not None]
-        self._kinds = _kinds(step for flow in flows for steps in (flow.setup, flow.steps, flow.teardown) for step in steps)
+        self._kinds = _kinds(step for flow in flows for steps in flow.lists() for step in steps)
 
     def execution(self, execution: Execution) -> Iterator[Answer]:
         """Answers of every assertion of the last try of each step; of earlier tries no result is recorded."""
@@ -176,5 +176,5 @@ def _kinds(steps: Iterable[StepDefinition]) -> dict[tuple[str, str], set[str]]:
             for check in checks:
                 found[step.id, check.expression].add(kind)
         pending.extend(inner for body in step.bodies.values() for inner in body)
-        pending.extend(step.on_error.error_steps)
+        pending.extend(step.on_error.steps)
     return found

@@ -53,8 +53,8 @@ def test_every_spelling_means_the_same_database(connection: object) -> None:
     assert "s3cret" not in repr(target)
 
 
-def test_connection_string_is_read_too_and_what_is_left_out_has_defaults() -> None:
-    target = read_connection({"connection_string": "postgresql://ann@[::1]"})[1]
+def test_what_is_left_out_of_a_connection_has_defaults() -> None:
+    target = read_connection({"connection": "postgresql://ann@[::1]"})[1]
 
     assert isinstance(target, Target)
     assert (target.host, target.port, target.database, target.sslmode) == ("::1", 5432, "ann", "prefer")

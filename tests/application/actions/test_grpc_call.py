@@ -275,7 +275,7 @@ async def test_a_proto_that_cannot_be_used_is_told_with_its_place(
         ({"message": {"courier": "a", "locker": 1}}, "oneof", None),
         ({"message": "text"}, "message must be an object", None),
         ({"message": [{}, {}]}, "takes one message, and 2 are given", None),
-        ({"message": {}, "request": {}}, "leave one out", None),
+        ({"message": {}, "messages": []}, "leave one out", None),
         ({"messages": {}}, "messages must be a list", None),
         ({"method": "Plcae"}, "shop.v1.Orders has no method 'Plcae'", 'did you mean "Place"?'),
         ({"service": "shop.v1.Ordesr"}, "there is no service 'shop.v1.Ordesr'", 'did you mean "shop.v1.Orders"?'),
