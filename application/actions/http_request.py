@@ -92,6 +92,11 @@ HTTP_REQUEST = Action(
             description="PEM text of the client's certificate and key, or an object: certificate, key, password, and ca: the"
             " authorities to trust instead of the machine's.",
         ),
+        "client_cert": Key(
+            ("string",),
+            description="Instead of cert: PEM text, or in local runs the path of a file below the project's folder.",
+        ),
+        "client_key": Key(("string",), description="Its key, in the same ways; not needed where client_cert holds both."),
         "proxy": Key(("string",), description="http://user:password@host:port; proxies of the environment are not used."),
         "http2": Key(("boolean",), description="Offers HTTP/2; on http:// it is spoken at once. Needs the extra http2."),
     },

@@ -36,3 +36,11 @@ def read_seconds(config: Mapping[str, Any], name: str, default: float) -> float:
         return parse_duration(config[name])
     except ValueError as error:
         raise ActionError("config", f"{name}: {error}") from None
+
+
+def read_fail_fast(config: Mapping[str, Any], opposite: str) -> bool:
+    """Whether the first failure ends the rest, true by default; the key `opposite` says it the other way round."""
+    fail_fast = read_truth(config, "fail_fast", not read_truth(config, opposite, False))
+    if opposite in config and fail_fast is read_truth(config, opposite, False):
+        raise ActionError("config", f"fail_fast and {opposite} say opposite things: keep one of them")
+    return fail_fast

@@ -17,16 +17,29 @@ async def run(config: Mapping[str, Any], context: ActionContext) -> Mapping[str,
         raise ActionError("config", "flow must be the path, name or id of a flow")
     if not isinstance(inputs, Mapping):
         raise ActionError("config", "inputs must be an object of names and values")
+    if config.get("input_file") is not None:
+        inputs = {**_from_file(config["input_file"], context), **inputs}
     if context.call is None:
         raise ActionError(
             "config", "flows are not called on workers in this version", hint="run it with `testmesh run`, or copy the steps"
         )
     called = await context.call(reference.strip(), inputs, read_truth(config, "inherit_env", True))
     outputs = dict(called.outputs)
-    result = {"output": outputs, "flow": {"name": called.name, "output": outputs}, "verdict": called.verdict}
+    status = "success" if called.verdict == "passed" else "failed"
+    flow = {"name": called.name, "status": status, "output": outputs}
+    result = {"output": outputs, "flow": flow, "verdict": called.verdict}
     if called.verdict != "passed":
         raise BodyFailed(called.verdict, f"{called.name}: {called.message}", result=result)
     return result
+
+
+def _from_file(path: Any, context: ActionContext) -> Mapping[str, Any]:
+    from application.actions.project_files import read_data  # with its readers: only where a file is named
+
+    inputs = read_data("input_file", path, context)
+    if not isinstance(inputs, Mapping):
+        raise ActionError("config", f"input_file: {path[:200]!r} must hold an object of names and values")
+    return inputs
 
 
 RUN_FLOW = Action(
@@ -35,6 +48,10 @@ RUN_FLOW = Action(
     keys={
         "flow": Key(("string",), required=True, description="Its path (from this file, or from the project), name or id."),
         "inputs": Key(("object",), aliases=("input",), description="Values for the inputs that the flow declares."),
+        "input_file": Key(
+            ("string",),
+            description="A JSON or YAML file below the project's folder that holds inputs, for local runs; inputs win over it.",
+        ),
         "inherit_env": Key(
             ("boolean",), description="Whether it sees the variables of this flow (not its outputs); true by default."
         ),
@@ -42,7 +59,7 @@ RUN_FLOW = Action(
     run=run,
     result={
         "output": "The outputs that the flow declares, by name.",
-        "flow": "name, and output once more.",
+        "flow": "name, status (success; failed where the step fails), and output once more.",
         "verdict": "passed; another verdict fails this step.",
     },
 )

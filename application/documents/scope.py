@@ -138,16 +138,24 @@ class Scope:
     def _check(self, read: _Read) -> None:
         for name in sorted(read.names):
             bare = name.removeprefix("$")
-            if bare in self.known or bare in read.extra or has_default(read.text, bare) or self._hyphened(read.text, bare):
+            if bare in self.known or bare in read.extra or has_default(read.text, bare):
                 continue
-            if bare in self.later:
+            if (whole := self._hyphened(read.text, bare)) is not None:
+                self._say_hyphened(read, whole)
+            elif bare in self.later:
                 self._say(read, bare, f'"{bare}" is not known yet: the step that defines it runs later', certain=True)
             elif not (read.anything or self.anything):
                 self._say(read, bare, f'Nothing defines "{bare}"', certain=self.closed)
 
-    def _hyphened(self, text: str, name: str) -> bool:
-        """Whether the name is only a part of one with a hyphen: `create-user` in `create-user.id`."""
-        return any("-" in known and name in known.split("-") and known in text for known in self.known | self.later)
+    def _hyphened(self, text: str, name: str) -> str | None:
+        """The id or output with a hyphen that the name is only a part of: `create-user` in `create-user.id`."""
+        found = (known for known in self.known | self.later if "-" in known and name in known.split("-") and known in text)
+        return next(found, None)
+
+    def _say_hyphened(self, read: _Read, whole: str) -> None:
+        at = self.report.inside(read.path, read.text, read.text.find(whole))
+        title = f'"{whole}" reads as "{whole.replace("-", " minus ")}" in an expression'
+        self.report.warn(read.path, title, f'write steps["{whole}"], or give it a name with _ for -', at=at)
 
     def _say(self, read: _Read, name: str, title: str, *, certain: bool) -> None:
         at = self.report.inside(read.path, read.text, _offset(read.text, name))

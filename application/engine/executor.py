@@ -207,7 +207,7 @@ class Executor:
         if around.depth and outcome.verdict not in ("passed", "skipped"):
             outcome = replace(outcome, file=around.definition.file)
         self._retried = self._retried or outcome.verdict == "passed_on_retry"
-        names.learn(step.id, runner.result, runner.outputs)
+        names.learn(step.id, {**runner.inside, **runner.result}, runner.outputs)
         await self._finished(path, phase, outcome, self._state(step, runner), runner, lane)
         if step.on_error.steps and outcome.verdict in ("failed", "error", "tolerated"):
             await self._error_steps(step, phase, path, names, _Ended(outcome, runner), lane, around)
@@ -322,7 +322,7 @@ class Executor:
         """The names that teardown reads of this step, as they are; the recorder keeps secrets among them sealed."""
         state: dict[str, Any] = {name: runner.outputs[name] for name in runner.outputs if name in self._reads}
         if step.id in self._reads:
-            state[step.id] = {**runner.result, **runner.outputs}
+            state[step.id] = {**runner.inside, **runner.result, **runner.outputs}
         return state
 
     def _overall(self, verdict: Verdict, teardown: str | None) -> Verdict:

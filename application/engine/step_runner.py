@@ -121,6 +121,11 @@ class StepRunner:
         """Where it stands among the steps of the attempt."""
         return self._path
 
+    @property
+    def inside(self) -> Mapping[str, Any]:
+        """What steps inside it left behind, which is known as parts of it."""
+        return self._bodies.left if self._bodies is not None else {}
+
     def begin(self) -> None:
         """Its time counts from now on, and nothing of it has happened yet."""
         self.ended = None
@@ -214,7 +219,7 @@ class StepRunner:
         try:
             async with asyncio.timeout_at(self._loop_deadline()):
                 result = await self._act(context, number)
-            scope = self._names.scope(self._path, number, result)
+            scope = self._names.scope(self._path, number, result, self.inside)
             outputs = self._extract(scope)
             checks = check(self._step, self._around.definition, replace_names(scope, outputs), self._mask)
             verdict = "passed" if all(outcome.passed for outcome in checks) else "failed"

@@ -9,6 +9,7 @@ from typing import Any
 from domain.expressions.builtins import BoundBuiltins
 
 _MISSING = object()
+_WHOLE = ("response", "result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,10 +20,22 @@ class Told:
     notes: tuple[str, ...] = ()
 
 
-class Scope:
-    """Names of one evaluation. `result` is the step's own result: its keys are names, and so are `result` and `response`."""
+class StepValue(dict[str, Any]):
+    """What a step came to, as later steps name it by its id. `response` and `result` of it mean the whole."""
 
-    __slots__ = ("builtins", "functions", "names", "result")
+    def get(self, key: Any, default: Any = None) -> Any:
+        """The part under a key."""
+        if key in self:
+            return self[key]
+        return self if key in _WHOLE else default
+
+
+class Scope:
+    """Names of one evaluation. `result` is the step's own result: its keys are names, and so are `result`, `response`,
+    `response_time` and the step's id. `own` is that id, with what steps inside the step left behind. `steps` has all names by
+    text, those too that are no identifiers."""
+
+    __slots__ = ("builtins", "functions", "names", "own", "result")
 
     def __init__(
         self,
@@ -30,15 +43,17 @@ class Scope:
         result: Mapping[str, Any] | None = None,
         builtins: BoundBuiltins | None = None,
         functions: Mapping[str, Callable[..., Any]] | None = None,
+        own: tuple[str, Mapping[str, Any]] | None = None,
     ) -> None:
         self.names = names
         self.result = result
         self.builtins = builtins
         self.functions = functions or {}
+        self.own = own
 
     def child(self, names: Mapping[str, Any]) -> Scope:
         """The same scope with more names, which hide those of the same name."""
-        return Scope({**self.names, **names}, self.result, self.builtins, self.functions)
+        return Scope({**self.names, **names}, self.result, self.builtins, self.functions, self.own)
 
     def find(self, name: str) -> tuple[bool, Any]:
         """Whether a name is known, and its value."""
@@ -47,11 +62,17 @@ class Scope:
             value = result.get(name, _MISSING)
             if value is not _MISSING:
                 return True, value
-            if name in ("result", "response"):
+            if name in _WHOLE:
                 return True, result
+            if self.own is not None and name == self.own[0]:
+                return True, StepValue({**self.own[1], **result})
+            if name == "response_time" and "time" in result:
+                return True, result["time"]
         value = self.names.get(name, _MISSING)
         if value is not _MISSING:
             return True, value
+        if name == "steps":
+            return True, dict(self.names)
         return self.builtins.find(name) if self.builtins is not None else (False, None)
 
     def root(self) -> Any:

@@ -112,13 +112,14 @@ class Recheck:
 
 def _scope(step: Step, names: Mapping[str, Any]) -> Scope:
     result = step.outcome.get("result")
-    return Scope({**names, **(step.outcome.get("outputs") or {})}, result if isinstance(result, dict) else None)
+    known = {**names, **(step.outcome.get("outputs") or {})}
+    return Scope(known, result if isinstance(result, dict) else None, own=(step.path.rpartition("/")[2], {}))
 
 
 def _unreadable(parsed: Expression, scope: Scope) -> str:
     """Why an expression has no value here that could be compared."""
     for name in sorted(parsed.names()):
-        if not scope.find(name)[0]:
+        if name == "steps" or not scope.find(name)[0]:
             return f"{name} is not in the record"
     if any(isinstance(node, s.Call) and node.function == "now" for node in s.walk(parsed.tree)):
         return "it asks for the time"

@@ -126,7 +126,7 @@ async def test_credentials_are_sent_and_told_to_the_masker() -> None:
             {"type": "basic", "username": "ann", "password": "pässword"},
             {"type": "bearer", "token": "tok-123"},
             {"type": "api_key", "key": "key-123", "header": "X-Key"},
-            {"type": "api_key", "key": "key-456", "name": "k", "in": "query"},
+            {"type": "api_key", "key": "key-456", "name": "k", "location": "query"},
         ):
             await steps.run(HTTP_REQUEST, {"method": "GET", "url": server.url, "auth": auth})
         await steps.run(HTTP_REQUEST, {"method": "GET", "url": server.url.replace("//", "//bob:p%40ss@")})

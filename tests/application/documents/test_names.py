@@ -87,3 +87,18 @@ flow:
     assert {"order", "base", "status", "code", "flag", "done", "other", "late", "made", "deep"} <= reads
     assert "timeout" not in reads
     assert "made" not in names_read(definition.steps[0])
+
+
+def test_an_id_with_a_hyphen_is_read_by_its_text() -> None:
+    text = """flow:
+  name: x
+  steps:
+    - {id: make-user, action: log, config: {message: x}}
+    - {action: log, config: {message: '${steps["make-user"].a}'}}
+    - {action: log, config: {message: "${make-user.a}"}}
+    - {action: log, config: {message: '${steps["maek-user"].a}'}}
+"""
+    bare, unknown = warnings(text)
+    assert (bare.line, bare.title) == (6, '"make-user" reads as "make minus user" in an expression')
+    assert bare.remedy == 'write steps["make-user"], or give it a name with _ for -'
+    assert (unknown.line, unknown.remedy) == (7, 'did you mean "make-user"?')

@@ -256,3 +256,20 @@ async def test_a_big_result_is_kept_whole_outside_the_event(local: Local) -> Non
     (step,) = [event for event in events if isinstance(event, Execution.StepFinished)]
     assert len(step.outcome["result"]["body"]) < 3000
     assert len(local.payloads.open("w", step.payload)) > 60_000
+
+
+async def test_a_step_is_known_by_its_id_in_every_spelling(local: Local) -> None:
+    text = flow(
+        "- {id: me, action: say, config: {message: {x: 1}}, output: {a: me.body.x, b: me.response.body.x, c: response.body.x},"
+        " assert: [me.body.x == 1]}\n"
+        "- {id: it-too, action: say, config: {message: '${me.body.x}${me.response.body.x}${me.result.body.x}${a}${b}${c}'}}\n"
+        "- {id: last, action: say, config: {message: '${steps[\"it-too\"].response.body}'}}"
+    )
+    assert finished(await local.run(text)).verdict == "passed"
+    assert local.calls.seen[1:] == ["111111", "111111"]
+
+
+async def test_the_id_of_a_step_means_this_run_of_it_while_it_lasts(local: Local) -> None:
+    text = flow("- {id: me, action: flaky, config: {works_at: 1}, until: me.attempts == 2, assert: [me.attempts == 2]}")
+    text = text.replace("until: me.attempts == 2", "until: {condition: me.attempts == 2, interval: 0}")
+    assert finished(await local.run(text)).verdict == "passed"
