@@ -27,7 +27,8 @@ KEYS: Mapping[str, Key] = {
         schemes=SCHEMES,
         description="postgresql://user:password@host:port/database, mysql:// or mariadb:// alike, sqlite:///folder/name.db"
         " (below the project folder, in local runs), sqlite::memory: (lives as long as the execution), or an object: type"
-        " (postgresql, mysql, sqlite), host, port, database, user, password, sslmode, connect_timeout (seconds),"
+        " (postgresql, mysql, sqlite), host, port, database, user, password, sslmode (or ssl: true),"
+        " connect_timeout (seconds; or timeout),"
         " application_name; of SQLite type and path. Left out, it is what the variable DATABASE_URL holds.",
     ),
     "query": Key(("string",), required=True, description="SQL; without parameters it may be several statements."),

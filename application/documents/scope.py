@@ -124,7 +124,8 @@ class Scope:
         if action is None or key is None:
             return _Read(path, text, template_names(text)) if is_template(text) else None
         own = name in action.unresolved
-        expression = "expression" in key.types and not ("string" in key.types and is_template(text))
+        inside = path.index("config") + 2 < len(path) and "object" in key.types
+        expression = not inside and "expression" in key.types and not ("string" in key.types and is_template(text))
         expression = expression or ("assertions" in key.types and path[-1] != "message")
         names = expression_names(text) if expression else template_names(text)
         if not names:

@@ -76,7 +76,9 @@ class Scope:
         return self.builtins.find(name) if self.builtins is not None else (False, None)
 
     def root(self) -> Any:
-        """What `$` means: the body of the result, or the result."""
+        """What `$` means: what is given under that name, else the body of the result, or the result."""
+        if "$" in self.names:
+            return self.names["$"]
         if self.result is None:
             return dict(self.names)
         return self.result.get("body", self.result)

@@ -183,7 +183,8 @@ async def test_inputs_come_from_a_file_and_those_of_the_step_win(tmp_path: Path)
 async def test_the_on_error_of_a_called_flow_runs_when_it_fails() -> None:
     local = local_with(
         one="flow: {name: one, steps: [{id: bad, action: fail}],"
-        " teardown: [{action: say, config: {message: '${FLOW_STATUS}'}}], on_error: [{id: told, action: say, config: {message: '${failed_step.id}'}}]}"
+        " teardown: [{action: say, config: {message: '${FLOW_STATUS}'}}],"
+        " on_error: [{id: told, action: say, config: {message: '${failed_step.id}'}}]}"
     )
     events = await local.run(flow("- {id: c, action: run_flow, config: {flow: one}}"))
     assert verdicts(events) == {
