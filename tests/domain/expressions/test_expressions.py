@@ -241,3 +241,36 @@ def test_a_header_reads_as_text_and_as_the_list_of_its_values() -> None:
     assert evaluate("user.name[0]", scope()) == "A"
     with pytest.raises(ExpressionError, match="has no 1"):
         extract("headers.Content-Type[1]", scope())
+
+
+def _built_in(text: str, **names: Any) -> Any:
+    def faker(name: str, seed: int) -> str:
+        return f"<{name}>"
+
+    builtins = Builtins("seed", 1, datetime(2030, 1, 2, tzinfo=UTC), lambda: 0.0, faker=faker).at("here")
+    return evaluate(text, Scope(names, {"time": 12.5, "body": {"prices": [1, 2, 6]}}, builtins))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "RANDOM_ID is uuid and random.id is uuid and RANDOM_ID != RANDOM_ID",
+        "len(RANDOM_STRING) == 16 and RANDOM_STRING matches '^[a-z0-9]+$'",
+        "TIMESTAMP_UNIX == TIMESTAMP and TIMESTAMP == 1893542400",
+        "[1, 2].avg() == 1.5 and avg(1, 2) == 1.5",
+        "$.prices.sum() == 9 and $.prices.avg() == 3 and $.prices.min() == 1 and $.prices.max() == 6 and $.prices.length == 3",
+        "response_time == 12.5 and response_time == response.time",
+        "FAKER.name == '<name>' and FAKER.first_name == '<first_name>' and FAKER.name.length == 6",
+        "FAKER.name.firstName == '<name.firstName>' and FAKER.name.firstName.upper() == '<NAME.FIRSTNAME>'",
+    ],
+)
+def test_names_of_the_original_hold(text: str) -> None:
+    assert _built_in(text) is True
+
+
+def test_a_variable_hides_a_family_of_built_ins() -> None:
+    assert _built_in("FAKER.name.firstName", FAKER={"name": {"firstName": "mine"}}) == "mine"
+
+
+def test_an_output_path_may_end_in_a_function() -> None:
+    assert extract("$.prices.avg()", Scope({}, {"body": {"prices": [1, 2]}})) == 1.5
