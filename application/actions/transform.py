@@ -37,7 +37,7 @@ async def run(config: Mapping[str, Any], context: ActionContext) -> Mapping[str,
 
     steps = _steps(config)
     first = value = _input(config, context)
-    work = Work(context)
+    work = Work(context, first)
     for number, step in enumerate(steps, 1):
         value = await _done(work, f"operation {number} ({step.name})", step, _source(step, value, first, work))
         if step.save_as is not None:
@@ -109,6 +109,11 @@ def _step(item: Any, number: int) -> _Step:
         item = {item: True}
     if not isinstance(item, Mapping):
         raise ActionError("config", f"{place} must be an object such as {{filter: item.price > 10}}")
+    if "type" in item:
+        from application.actions.transform_typed import typed_operation
+
+        name, operation = typed_operation(item, place)
+        return _Step(name, operation, None, None, _save_as(item, place))
     names = [str(name) for name in item if name not in ("save_as", "from")]
     unknown = [name for name in names if name not in OPERATIONS]
     if unknown:
@@ -116,19 +121,25 @@ def _step(item: Any, number: int) -> _Step:
         raise ActionError("config", f"{place}: there is no operation {unknown[0][:80]!r}", hint=hint)
     if len(names) != 1:
         raise ActionError("config", f"{place} must have one operation, not {' and '.join(names) or 'none'}")
-    source, save_as = item.get("from"), item.get("save_as")
-    if save_as is not None and (not isinstance(save_as, str) or not _NAME.fullmatch(save_as) or save_as in _TAKEN):
-        raise ActionError("config", f"{place}: save_as must be a name, and not one of {', '.join(_TAKEN)}")
+    source, save_as = item.get("from"), _save_as(item, place)
     if source is not None and not isinstance(source, str):
         raise ActionError("config", f"{place}: from must be input or what an operation before it saves as")
     return _Step(names[0], OPERATIONS[names[0]], item[names[0]], source, save_as)
 
 
+def _save_as(item: Mapping[str, Any], place: str) -> str | None:
+    name = item.get("save_as")
+    if name is not None and (not isinstance(name, str) or not _NAME.fullmatch(name) or name in _TAKEN):
+        raise ActionError("config", f"{place}: save_as must be a name, and not one of {', '.join(_TAKEN)}")
+    return name
+
+
 def _saved(config: Mapping[str, Any]) -> frozenset[str]:
-    """The names that operations save as, as far as the config is well formed."""
+    """The names that operations save as, as far as the config is well formed, and the variables that their texts know."""
     given = config.get("operations")
     items = [item for item in given if isinstance(item, Mapping)] if isinstance(given, list | tuple) else []
-    return frozenset(str(item["save_as"]) for item in items if isinstance(item.get("save_as"), str))
+    saved = {str(item["save_as"]) for item in items if isinstance(item.get("save_as"), str)}
+    return frozenset(saved.union(*(item["variables"] for item in items if isinstance(item.get("variables"), Mapping))))
 
 
 def _count(value: Any) -> int:
@@ -145,7 +156,8 @@ _OPERATIONS = (
     " kind: inner|left, as: name}. format: template for each item; or {template, each}, {decimals: 2}, {date: '%d.%m.%Y'}."
     " sort: BY, {by, desc} or a list of them (null comes last). group: BY gives an object of lists. unique: true or BY."
     " flatten: true or depth. pick, omit: names. rename: {old: new}. merge: {field: value}. count: true or expression."
-    " sum, avg, min, max: true or BY."
+    " sum, avg, min, max: true or BY. Or objects of type and save_as, each of which looks at the input and at what was saved:"
+    " extract (path), map (array, transform), filter (array, condition), join (array, separator), format (template, variables)."
 )
 
 TRANSFORM = Action(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -27,6 +28,9 @@ from domain.masking import MASKED, Masker
 from domain.outcome import AssertionOutcome, StepError, StepOutcome, Try
 
 ONCE = Retry(max_attempts=1)
+_ERROR_PATH = re.compile(r"\s*error\.\w+\s*\??\s*")
+NO_ERROR = {"message": None, "kind": None, "step": None}
+"""What outputs know as `error` when the step has not failed."""
 logger = logging.getLogger("testmesh.engine")
 
 
@@ -238,6 +242,8 @@ class StepRunner:
         except Exception as bug:
             logger.exception("action %s failed in a way that it does not know", self._step.action)
             error = self._failed("internal", f"{type(bug).__name__}: {bug}", "report this as a bug of TestMesh")
+        if error is not None:
+            outputs = self._of_error(error)
         duration = (time.monotonic() - begun) * 1000
         return _Made(Try(number, verdict, round(duration, 3), error, checks), result, outputs, context.exchange)
 
@@ -304,8 +310,17 @@ class StepRunner:
             mask=self._mask,
         )
 
+    def _of_error(self, error: StepError) -> dict[str, Any]:
+        """The outputs that are parts of the `error` of a step that could not do its work; it has no others."""
+        paths = {name: path for name, path in self._step.output.items() if _ERROR_PATH.fullmatch(path)}
+        known = {"error": {"message": error.message, "kind": error.kind, "step": self._step.id}}
+        return {name: self._mask(extract(path.rstrip("? ") + "?", Scope(known))) for name, path in paths.items()}
+
     def _extract(self, scope: Scope) -> dict[str, Any]:
+        if not self._step.output:
+            return {}
         outputs: dict[str, Any] = {}
+        scope = scope.child({"error": scope.names.get("error", NO_ERROR)})
         for name, path in self._step.output.items():
             value = extract(path, scope)
             if name in self._step.secret_outputs and value is not None and not self._around.masker.add(str(value)):

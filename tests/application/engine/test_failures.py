@@ -149,3 +149,20 @@ async def test_assertions_in_the_config_count_like_those_beside_it(local: Local)
 
 def _checks(events: list[Any]) -> list[tuple[str, bool]]:
     return [(check["expression"], check["passed"]) for check in outcomes(events)["one"]["tries"][0]["assertions"]]
+
+
+async def test_outputs_may_read_the_error_of_the_step_which_is_null_when_there_is_none(local: Local) -> None:
+    output = "output: {seen: result.seen, why: error.message, kind: error.kind}"
+    text = flow(
+        f"- {{id: bad, action: fail, on_error: continue, {output}}}\n- {say('a', '${bad.seen} ${bad.why} ${kind}')}\n"
+        f"- {{id: good, action: say, config: {{message: hi}}, output: {{why: error.message}}, assert: [error not exists]}}\n"
+        f"- {say('b', '${why is null}')}"
+    )
+    assert finished(await local.run(text)).verdict == "passed"
+    assert local.calls.seen == ["1 it does not hold failed", "hi", True]
+
+
+async def test_outputs_of_error_steps_read_the_error_that_they_deal_with(local: Local) -> None:
+    step = "{id: told, action: say, config: {message: x}, output: {why: error.message}}"
+    events = await local.run(flow(f"- {{id: bad, action: fail, error_steps: [{step}]}}"))
+    assert outcomes(events)["bad/told"]["outputs"] == {"why": "it does not hold"}
