@@ -10,32 +10,41 @@ from application.actions.config_values import known_keys, read_expression
 from application.actions.mock_server_faults import Fault, read_fault
 from application.actions.mock_server_match import Match, read_match, read_methods
 from application.actions.mock_server_paths import PathPattern, read_path
+from application.actions.mock_server_responses import (
+    NO_CHAOS,
+    RESPONSE,
+    Chaos,
+    ReadBody,
+    Response,
+    read_chaos,
+    read_responses,
+)
 from application.actions.mock_server_state import Changes, read_changes
 from application.engine.action import ActionError
 from domain.limits import Limits
 
 _KEYS = (
     *("path", "method", "methods", "match", "response", "responses", "state", "when_state", "times", "priority"),
-    *("fault", "delay", "id", "name", "description"),
+    *("fault", "delay", "chaos_rules", "id", "name", "description"),
 )
-_RESPONSE = ("status", "headers", "body", "json", "text", "base64", "delay")
-_BODIES = ("body", "json", "text", "base64")
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One endpoint; `methods` empty means any. `responses` come one after the other, and the last one stays."""
+    """One endpoint; `methods` empty means any. `responses` come one after the other, and the last one
+    stays; where they have conditions, the first whose condition holds."""
 
     id: str
     methods: frozenset[str]
     path: PathPattern
     match: Match
-    responses: tuple[Mapping[str, Any], ...]
+    responses: tuple[Response, ...]
     changes: Changes
     when_state: Any = None
     times: int | None = None
     priority: int = 0
     fault: Fault | None = None
+    chaos: Chaos = NO_CHAOS
 
     @property
     def title(self) -> str:
@@ -46,22 +55,24 @@ class Endpoint:
 Resolve = Callable[[Any], Any]
 
 
-def read_endpoints(value: Any, resolve: Resolve, limits: Limits) -> list[Endpoint]:
+def read_endpoints(
+    value: Any, resolve: Resolve, limits: Limits, read_body: ReadBody, chaos: Chaos = NO_CHAOS
+) -> list[Endpoint]:
     """The endpoints of a list, or of an object by `METHOD /path`. `resolve` gives paths, methods and numbers their values now;
-    the rest waits for requests. ActionError `config` for what is no endpoint."""
+    the rest waits for requests. `chaos` is that of endpoints without their own. ActionError `config` for others."""
     if value is None:
         return []
     items = list(_items(value))
     if len(items) > limits.mock_endpoints:
         raise ActionError("config", f"{len(items)} endpoints; a mock server has at most {limits.mock_endpoints}")
-    return [_endpoint(item, number, resolve) for number, item in enumerate(items, 1)]
+    return [_endpoint(item, number, resolve, read_body, chaos) for number, item in enumerate(items, 1)]
 
 
 def _items(value: Any) -> Iterator[Any]:
     if isinstance(value, Mapping):
         for key, item in value.items():
             method, _, path = str(key).rpartition(" ")
-            whole = isinstance(item, Mapping) and not item.keys() <= set(_RESPONSE)
+            whole = isinstance(item, Mapping) and not item.keys() <= set(RESPONSE)
             given = item if whole else {"response": {"body": item} if isinstance(item, str) else item}
             yield {"path": path, **({"method": method.strip()} if method else {}), **given}
     elif isinstance(value, list | tuple):
@@ -70,7 +81,7 @@ def _items(value: Any) -> Iterator[Any]:
         raise ActionError("config", "endpoints are written in the flow, as a list or by `METHOD /path`")
 
 
-def _endpoint(item: Any, number: int, resolve: Resolve) -> Endpoint:
+def _endpoint(item: Any, number: int, resolve: Resolve, read_body: ReadBody, chaos: Chaos) -> Endpoint:
     where = f"endpoint {number}"
     if not isinstance(item, Mapping):
         raise ActionError("config", f"{where} must be an object with path and response")
@@ -84,37 +95,14 @@ def _endpoint(item: Any, number: int, resolve: Resolve) -> Endpoint:
         methods,
         path,
         read_match(item.get("match"), where),
-        _responses(item, where),
+        read_responses(item, where, read_body),
         read_changes(item.get("state"), where),
         _state_condition(item.get("when_state"), where),
         _number(resolve(item.get("times")), "times", where, least=1),
         _number(resolve(item.get("priority", 0)), "priority", where) or 0,
         read_fault(item.get("fault"), where),
+        read_chaos(item["chaos_rules"], where, read_body) if "chaos_rules" in item else chaos,
     )
-
-
-def _responses(item: Mapping[str, Any], where: str) -> tuple[Mapping[str, Any], ...]:
-    if "response" in item and "responses" in item:
-        raise ActionError("config", f"{where} has response and responses; keep one")
-    given = item.get("responses", [item.get("response")])
-    if not isinstance(given, list | tuple) or not given:
-        raise ActionError("config", f"{where}: responses is a list with at least one response")
-    default = {"delay": item["delay"]} if item.get("delay") is not None else {}
-    return tuple(_response(one, where, default) for one in given)
-
-
-def _response(value: Any, where: str, default: Mapping[str, Any]) -> Mapping[str, Any]:
-    if value is None:
-        return default
-    if isinstance(value, int) and not isinstance(value, bool):
-        return {**default, "status": value}
-    if not isinstance(value, Mapping):
-        raise ActionError("config", f"{where}: a response is an object of {', '.join(_RESPONSE)}, or a status")
-    known_keys(value, _RESPONSE, f"{where}: response")
-    given = [name for name in _BODIES if name in value]
-    if len(given) > 1:
-        raise ActionError("config", f"{where}: {' and '.join(given)} are both a body; keep one")
-    return {**default, **value}
 
 
 def _state_condition(value: Any, where: str) -> Any:

@@ -17,7 +17,8 @@ from domain.definition import Data, FlowDefinition, Path, Step
 _BUILT_INS = (
     "UUID RANDOM_ID TIMESTAMP TIMESTAMP_MS ISO_TIMESTAMP DATE TIME DATETIME YEAR MONTH DAY HOUR MINUTE SECOND TODAY "
     "RANDOM_INT RANDOM_STRING TIMESTAMP_UNIX FLOW_ID FLOW_NAME FLOW_STATUS EXECUTION_ID FAKER uuid timestamp random_int random "
-    "flow execution attempt error failed_step env inputs input vars variables response result output outputs steps needs"
+    "flow execution attempt error failed_step env inputs input vars variables request response result output "
+    "outputs steps needs"
 )
 BUILT_INS = frozenset(_BUILT_INS.split())
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from domain.expressions import Builtins, Scope, StepValue, evaluate, render
+from domain.expressions import Builtins, Own, Scope, StepValue, evaluate, render
 
 Functions = Callable[[str], Mapping[str, Callable[..., Any]]]
 """The functions that expressions may call beside those of the language, by the path of the step that they stand in."""
@@ -21,16 +21,11 @@ class Names:
         self.learned: dict[str, Any] = {}
         """Of the values, those that steps have left behind here."""
 
-    def scope(
-        self,
-        path: str,
-        number: int = 1,
-        result: Mapping[str, Any] | None = None,
-        inside: Mapping[str, Any] | None = None,
-    ) -> Scope:
-        """A scope for one evaluation; `number` is the try, `result` the step's own, `inside` what steps inside it left."""
+    def scope(self, path: str, number: int = 1, result: Mapping[str, Any] | None = None, own: Own | None = None) -> Scope:
+        """A scope for one evaluation; `number` is the try, `result` the result of the step at the path, which is `own`."""
         builtins = self._builtins.at(path, 0, number)
-        own = None if result is None else (path.rpartition("/")[2], inside or {})
+        if own is None and result is not None:
+            own = Own(path.rpartition("/")[2])
         return Scope(self.values, result=result, builtins=builtins, functions=self.functions(path), own=own)
 
     def kept(self, path: str, behind: Mapping[str, Any]) -> Kept:

@@ -22,7 +22,7 @@ from application.engine.once import Once
 from application.engine.retry import may_retry, pause
 from application.engine.scope import Names, bare_condition
 from domain.definition import FlowDefinition, Retry, Step
-from domain.expressions import ExpressionError, Scope, evaluate, extract, render
+from domain.expressions import ExpressionError, Own, Scope, evaluate, extract, render
 from domain.limits import LIMITS
 from domain.masking import MASKED, Masker
 from domain.outcome import AssertionOutcome, StepError, StepOutcome, Try
@@ -133,6 +133,7 @@ class StepRunner:
     def begin(self) -> None:
         """Its time counts from now on, and nothing of it has happened yet."""
         self.ended = None
+        self._request: Mapping[str, Any] = {}
         self._logs: list[dict[str, str]] = []
         holds_others = self._bodies is not None or self._step.action == "run_flow"
         limit = self._around.limit(self._step.timeout or float("inf")) if holds_others else self._step.timeout
@@ -223,7 +224,7 @@ class StepRunner:
         try:
             async with asyncio.timeout_at(self._loop_deadline()):
                 result = await self._act(context, number)
-            scope = self._names.scope(self._path, number, result, self.inside)
+            scope = self._names.scope(self._path, number, result, Own(self._step.id, self.inside, self._request))
             outputs = self._extract(scope)
             checks = check(self._step, self._around.definition, replace_names(scope, outputs), self._mask)
             verdict = "passed" if all(outcome.passed for outcome in checks) else "failed"
@@ -266,7 +267,8 @@ class StepRunner:
     async def _call(self, action: Action, number: int, context: ActionContext) -> Mapping[str, Any]:
         if self._bodies is not None:
             self._bodies.begin()
-        return await action.run(self._config(action, number), context)
+        self._request = self._config(action, number)
+        return await action.run(self._request, context)
 
     def _config(self, action: Action, number: int) -> Mapping[str, Any]:
         scope = self._names.scope(self._path, number)

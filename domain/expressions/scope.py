@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from domain.expressions.builtins import BoundBuiltins
@@ -30,10 +30,19 @@ class StepValue(dict[str, Any]):
         return self if key in _WHOLE else default
 
 
+@dataclass(frozen=True, slots=True)
+class Own:
+    """The step whose result a scope has: its id, what steps inside it left behind, and its config as the action got it."""
+
+    id: str
+    inside: Mapping[str, Any] = field(default_factory=dict)
+    request: Mapping[str, Any] = field(default_factory=dict)
+
+
 class Scope:
-    """Names of one evaluation. `result` is the step's own result: its keys are names, and so are `result`, `response`,
-    `response_time` and the step's id. `own` is that id, with what steps inside the step left behind. `steps` has all names by
-    text, those too that are no identifiers."""
+    """Names of one evaluation. `result` is the result of the step `own`: its keys are names, and so are `result`, `response`,
+    `response_time`, the step's id, and `request`, its config. `steps` has all names by text, those too that are no identifiers.
+    """
 
     __slots__ = ("builtins", "functions", "names", "own", "result")
 
@@ -43,7 +52,7 @@ class Scope:
         result: Mapping[str, Any] | None = None,
         builtins: BoundBuiltins | None = None,
         functions: Mapping[str, Callable[..., Any]] | None = None,
-        own: tuple[str, Mapping[str, Any]] | None = None,
+        own: Own | None = None,
     ) -> None:
         self.names = names
         self.result = result
@@ -64,8 +73,8 @@ class Scope:
                 return True, value
             if name in _WHOLE:
                 return True, result
-            if self.own is not None and name == self.own[0]:
-                return True, StepValue({**self.own[1], **result})
+            if self.own is not None and name == self.own.id:
+                return True, StepValue({**self.own.inside, **result})
             if name == "response_time" and "time" in result:
                 return True, result["time"]
         value = self.names.get(name, _MISSING)
@@ -73,6 +82,8 @@ class Scope:
             return True, value
         if name == "steps":
             return True, dict(self.names)
+        if name == "request" and self.own is not None and self.own.request:
+            return True, self.own.request
         return self.builtins.find(name) if self.builtins is not None else (False, None)
 
     def root(self) -> Any:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from domain.definition import Step as StepDefinition
-from domain.expressions import Explanation, ExpressionError, Scope, explain, parse
+from domain.expressions import Explanation, ExpressionError, Own, Scope, explain, parse
 from domain.expressions import syntax as s
 from domain.expressions.evaluator import Expression
 from domain.masking import MASKED
@@ -113,7 +113,7 @@ class Recheck:
 def _scope(step: Step, names: Mapping[str, Any]) -> Scope:
     result = step.outcome.get("result")
     known = {**names, **(step.outcome.get("outputs") or {})}
-    return Scope(known, result if isinstance(result, dict) else None, own=(step.path.rpartition("/")[2], {}))
+    return Scope(known, result if isinstance(result, dict) else None, own=Own(step.path.rpartition("/")[2]))
 
 
 def _unreadable(parsed: Expression, scope: Scope) -> str:

@@ -273,3 +273,13 @@ async def test_the_id_of_a_step_means_this_run_of_it_while_it_lasts(local: Local
     text = flow("- {id: me, action: flaky, config: {works_at: 1}, until: me.attempts == 2, assert: [me.attempts == 2]}")
     text = text.replace("until: me.attempts == 2", "until: {condition: me.attempts == 2, interval: 0}")
     assert finished(await local.run(text)).verdict == "passed"
+
+
+async def test_assertions_and_outputs_know_what_was_asked(local: Local) -> None:
+    text = flow(
+        "- {id: me, action: say, config: {message: {id: '${UUID}'}}, assert: [request.message.id == body.id],"
+        " output: {sent: request.message.id}}"
+    )
+    events = await local.run(text)
+    assert finished(events).verdict == "passed"
+    assert outcomes(events)["me"]["outputs"]["sent"] == local.calls.seen[0]["id"]
