@@ -17,7 +17,7 @@ from domain.definition import Data, FlowDefinition, Path, Step
 _BUILT_INS = (
     "UUID RANDOM_ID TIMESTAMP TIMESTAMP_MS ISO_TIMESTAMP DATE TIME DATETIME YEAR MONTH DAY HOUR MINUTE SECOND TODAY "
     "RANDOM_INT RANDOM_STRING TIMESTAMP_UNIX FLOW_ID FLOW_NAME FLOW_STATUS EXECUTION_ID FAKER uuid timestamp random_int random "
-    "flow execution attempt error failed_step env inputs input vars variables request response result output "
+    "flow execution attempt error failed_step env inputs input vars variables response result output "
     "outputs steps needs"
 )
 BUILT_INS = frozenset(_BUILT_INS.split())
@@ -114,7 +114,7 @@ class Scope:
             if read is not None:
                 yield read
         anything = not result or not all(name.isidentifier() for name in result)
-        extra = result | set(step.output) | {step.id}
+        extra = result | set(step.output) | {step.id, "request"} | ({"response_time"} if "time" in result else set())
         for path, text in _result_expressions(step):
             yield _Read(path, text, expression_names(text), extra, anything, afterwards=True)
 

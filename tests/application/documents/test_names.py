@@ -115,3 +115,11 @@ def test_texts_inside_an_object_that_may_stand_for_an_expression_are_no_expressi
         with_step("action: kafka_consume\nconfig: {brokers: [b], topic: t, filter: {key: '${k}'}}"), actions=ALL
     )[1]
     assert (told.line, told.title) == (5, 'Nothing defines "k", unless it is given with --var')
+
+
+def test_names_of_the_own_step_are_known_in_its_checks_alone() -> None:
+    step = "id: me\naction: http_request\nconfig: {method: GET, url: 'http://a'}"
+    checks = "assert: [response_time < 5, request.url == 'http://a', me.status == 200]"
+    assert read_flow(with_step(f"{step}\n{checks}"), actions=ALL)[1] == ()
+    (told,) = read_flow(with_step("action: delay\nconfig: {duration: 1s}\nassert: [response_time < 5]"), actions=ALL)[1]
+    assert told.title.startswith('Nothing defines "response_time"')
