@@ -170,7 +170,7 @@ _ENDPOINTS = Key(
     " they are now. An object is by `METHOD /path`. match also takes body_matches: expressions in which `$` is the body. A"
     " response also takes when (the first that holds is sent), body_from_file and binary (below the project's folder, local"
     " runs), delay {min, max}, fault, hang, close_connection, and state_changes (a list of action, path, value: made after it)."
-    " chaos_rules: probability and response of what comes instead.",
+    " chaos_rules: probability and response of what comes instead. scenarios: name, response and next_state of each stage.",
 )
 _CHAOS = Key(
     ("object", "array"), description="enabled and rules, each of probability and response: what comes instead, of any endpoint."

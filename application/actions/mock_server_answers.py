@@ -56,6 +56,8 @@ class _Live:
     endpoint: Endpoint
     names: KeptNames
     hits: int = 0
+    stage: str | None = None
+    """Where its scenario stands; None at the beginning."""
 
 
 class Answers:
@@ -86,7 +88,7 @@ class Answers:
         """The state of the beginning; sequences of responses begin anew."""
         self.state = dict(self._initial)
         for live in self._live:
-            live.hits = 0
+            live.hits, live.stage = 0, None
 
     def answer(self, request: Mapping[str, Any]) -> Answer:
         """The answer to a request, which is an object as templates see it. The state changes before the response is made."""
@@ -107,6 +109,7 @@ class Answers:
                 if response is not None:
                     answer = self._take(live, seen, response)
                     live.hits += 1
+                    live.stage = response.following or live.stage
                     return answer
                 weight, why = _REFUSED, "no response has a condition that holds"
             reasons.append((weight, live, why))
@@ -146,6 +149,9 @@ class Answers:
         """The response whose turn it is; None when all have conditions, and none of these holds."""
         responses = live.endpoint.responses
         by_chance = live.endpoint.chaos.chosen(self._million(live)) if live.endpoint.chaos.responses else None
+        if by_chance is None and responses[0].stage is not None:
+            stage = live.stage or responses[0].stage
+            return next(one for one in responses if one.stage == stage)
         if by_chance is not None or all(one.when is None for one in responses):
             return by_chance or responses[min(live.hits, len(responses) - 1)]
         held = (one for one in responses if one.when is None or self._evaluate(live, one.when, request) is True)

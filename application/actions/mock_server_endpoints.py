@@ -25,7 +25,7 @@ from domain.limits import Limits
 
 _KEYS = (
     *("path", "method", "methods", "match", "response", "responses", "state", "when_state", "times", "priority"),
-    *("fault", "delay", "chaos_rules", "id", "name", "description"),
+    *("fault", "delay", "chaos_rules", "stateful", "scenarios", "id", "name", "description"),
 )
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import Any
 
@@ -23,12 +23,15 @@ ReadBody = Callable[[str, bool], Mapping[str, Any]]
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """One response. Templates of `content` are not resolved yet; `changes` are made after it; `when` is an expression."""
+    """One response. Templates of `content` are not resolved yet; `changes` are made after it; `when` is an expression. In a
+    scenario it is sent while its endpoint is in `stage`, which is `following` then."""
 
     content: Mapping[str, Any]
     when: str | None = None
     fault: Fault | None = None
     changes: Changes = ()
+    stage: str | None = None
+    following: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +51,36 @@ NO_CHAOS = Chaos()
 
 
 def read_responses(item: Mapping[str, Any], where: str, read_body: ReadBody) -> tuple[Response, ...]:
-    """`response`, or those of `responses`. ActionError `config` for what is none."""
-    if "response" in item and "responses" in item:
-        raise ActionError("config", f"{where} has response and responses; keep one")
-    given = item.get("responses", [item.get("response")])
-    if not isinstance(given, list | tuple) or not given:
+    """`response`, or those of `responses` or `scenarios`. ActionError `config` for what is none."""
+    given = [name for name in ("response", "responses", "scenarios") if name in item]
+    if len(given) > 1:
+        raise ActionError("config", f"{where} has {' and '.join(given)}; keep one")
+    if item.get("stateful", True) not in (True, "true"):
+        raise ActionError("config", f"{where}: stateful is true or left out: scenarios say it")
+    if "scenarios" in item:
+        return tuple(_scenarios(item["scenarios"], where, read_body))
+    listed = item.get("responses", [item.get("response")])
+    if not isinstance(listed, list | tuple) or not listed:
         raise ActionError("config", f"{where}: responses is a list with at least one response")
     default = {"delay": item["delay"]} if item.get("delay") is not None else {}
-    return tuple(_response(one, where, default, read_body) for one in given)
+    return tuple(_response(one, where, default, read_body) for one in listed)
+
+
+def _scenarios(value: Any, where: str, read_body: ReadBody) -> Iterator[Response]:
+    """Objects of name, response and next_state: the first is where the endpoint begins."""
+    known = ("name", "response", "next_state")
+    if not isinstance(value, list | tuple) or not value or not all(isinstance(one, Mapping) for one in value):
+        raise ActionError("config", f"{where}: scenarios is a list of objects of {', '.join(known)}")
+    names = [str(one.get("name")) for one in value]
+    for one in value:
+        known_keys(one, known, f"{where}: a scenario")
+        following = str(one.get("next_state", one.get("name")))
+        if "name" not in one or names.count(str(one["name"])) > 1 or following not in names:
+            hint = f"the scenarios are {', '.join(names)}"[:200]
+            raise ActionError(
+                "config", f"{where}: each scenario has a name of its own, and next_state is one of them", hint=hint
+            )
+        yield replace(_response(one.get("response"), where, {}, read_body), stage=str(one["name"]), following=following)
 
 
 def read_chaos(value: Any, where: str, read_body: ReadBody) -> Chaos:

@@ -88,6 +88,19 @@ async def test_the_first_response_whose_condition_holds_is_sent() -> None:
     assert (status, told["why"]) == (404, "no response has a condition that holds")
 
 
+async def test_a_scenario_goes_from_one_stage_to_the_next() -> None:
+    scenarios = [
+        {"name": "initial", "response": {"body": {"count": 0}}, "next_state": "once"},
+        {"name": "once", "response": {"body": {"count": 1}}, "next_state": "twice"},
+        {"name": "twice", "response": {"body": {"count": 2}}},
+    ]
+    async with mocked({"endpoints": [{"path": "/counter", "stateful": True, "scenarios": scenarios}]}) as (steps, client):
+        counts = [(await asked(client, "GET", "/counter"))[1]["count"] for _ in range(4)]
+        await steps.run(MOCK_SERVER_RESET_STATE, {})
+        again = (await asked(client, "GET", "/counter"))[1]["count"]
+    assert (counts, again) == ([0, 1, 2, 2], 0)
+
+
 async def test_a_body_is_matched_by_conditions_in_which_it_is_the_root() -> None:
     match = {"body_matches": ["$.email contains '@example.com'", "$.age >= 18"]}
     endpoints = [
@@ -183,6 +196,9 @@ mock_server:
         ({"endpoints": [{"path": "/", "response": {"state_changes": ["a"]}}]}, "is an object of action"),
         ({"endpoints": [{"path": "/", "responses": [{"when": "a ==", "status": 200}]}]}, "when"),
         ({"endpoints": [{"path": "/", "match": {"body_matches": ["$.a =="]}}]}, "match.body_matches"),
+        ({"endpoints": [{"path": "/", "scenarios": [{"name": "a", "next_state": "b"}]}]}, "next_state is one of them"),
+        ({"endpoints": [{"path": "/", "scenarios": []}]}, "scenarios is a list"),
+        ({"endpoints": [{"path": "/", "scenarios": [{"name": "a"}], "response": 200}]}, "response and scenarios"),
         ({"chaos": {"rules": [{"probability": 2}]}}, "from 0 to 1"),
         ({"chaos": [{"probability": 0.9}, {"probability": 0.9}]}, "more than 1 together"),
         ({"chaos": 5}, "chaos has rules"),
