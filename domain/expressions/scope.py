@@ -21,12 +21,15 @@ class Told:
 
 
 class StepValue(dict[str, Any]):
-    """What a step came to, as later steps name it by its id. `response` and `result` of it mean the whole."""
+    """What a step came to, as later steps name it by its id. `response` and `result` of it mean the whole, `response_time` its
+    `time`."""
 
     def get(self, key: Any, default: Any = None) -> Any:
         """The part under a key."""
         if key in self:
             return self[key]
+        if key == "response_time":
+            return super().get("time", default)
         return self if key in _WHOLE else default
 
 

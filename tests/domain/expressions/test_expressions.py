@@ -15,6 +15,7 @@ from domain.expressions import (
     Builtins,
     ExpressionError,
     Scope,
+    StepValue,
     evaluate,
     explain,
     extract,
@@ -274,3 +275,16 @@ def test_a_variable_hides_a_family_of_built_ins() -> None:
 
 def test_an_output_path_may_end_in_a_function() -> None:
     assert extract("$.prices.avg()", Scope({}, {"body": {"prices": [1, 2]}})) == 1.5
+
+
+def test_what_a_step_came_to_has_its_parts_and_the_whole_and_nothing_else() -> None:
+    scope = Scope({"step": StepValue({"time": 5, "body": {"response": 1}})})
+    for text in (
+        "step.response.body.response == 1",
+        "step.result.time == 5",
+        "step.response_time == 5",
+        "step.respons not exists",
+    ):
+        assert evaluate(text, scope) is True
+    assert evaluate("step.body.result not exists and step.body.response_time not exists", scope) is True
+    assert evaluate("toJSON(step)", scope) == '{"time":5,"body":{"response":1}}'
