@@ -241,7 +241,7 @@ class Attempt:
         if self._tools.snapshots is not None:
             names.functions = snapshot_functions(self._tools.snapshots, execution.request.file, self._masker)
         if self._teardown:
-            names.values.update(unsealed(self._tools.payloads, execution.workspace, execution.outputs))
+            names.restore(unsealed(self._tools.payloads, execution.workspace, execution.outputs))
         return names
 
     def _builtins(self, started: datetime, *, frozen: bool) -> Builtins:

@@ -56,11 +56,17 @@ class Assertion:
 
 @dataclass(frozen=True, slots=True)
 class OnError:
-    """What a failed step does to its flow."""
+    """What a failed step does to its flow. `timeout_steps` run before `error_steps`, when it failed for want of time."""
 
     action: Literal["fail", "continue", "retry"] = "fail"
     error_steps: tuple[Step, ...] = ()
     on_timeout: Literal["fail", "continue", "retry"] | None = None
+    timeout_steps: tuple[Step, ...] = ()
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """All steps that a failure may run, in their order."""
+        return (*self.timeout_steps, *self.error_steps)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +131,8 @@ class FlowDefinition:
     steps: tuple[Step, ...]
     setup: tuple[Step, ...] = ()
     teardown: tuple[Step, ...] = ()
+    on_error: tuple[Step, ...] = ()
+    """Steps that run when setup or steps have failed, before teardown."""
     id: str | None = None
     description: str | None = None
     version: str | None = None
@@ -148,6 +156,10 @@ class FlowDefinition:
     def phase(self, phase: Phase) -> tuple[Step, ...]:
         """The steps of one phase, in order."""
         return {"setup": self.setup, "steps": self.steps, "teardown": self.teardown}[phase]
+
+    def lists(self) -> tuple[tuple[Step, ...], ...]:
+        """Every list of steps, in the order in which they may run."""
+        return self.setup, self.steps, self.on_error, self.teardown
 
     def position(self, path: Path) -> Position:
         """Where a path stands, or its nearest known parent."""

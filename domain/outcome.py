@@ -70,6 +70,11 @@ class StepOutcome:
     """The file of a called flow, where the step stands in one: its lines are counted there."""
 
     @property
+    def timed_out(self) -> bool:
+        """Whether it failed for want of time."""
+        return self.error is not None and self.error.kind == "timeout"
+
+    @property
     def ok(self) -> bool:
         """Whether the flow may go on as if nothing happened."""
         return self.verdict in ("passed", "passed_on_retry", "skipped", "tolerated")

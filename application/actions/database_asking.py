@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import astuple
 from typing import TYPE_CHECKING, Any
 
-from application.actions.database_kinds import SCHEMES, Kind, Session, read_connection
+from application.actions.database_kinds import DEFAULT_CONNECTION, SCHEMES, Kind, Session, read_connection
 from application.actions.sql_dialect import Dialect
 from application.actions.sql_placeholders import Sql, bind
 from application.engine.action import ActionContext, ActionError, Key
@@ -22,14 +22,15 @@ _TRUTHS = {True: True, False: False, "true": True, "false": False}
 KEYS: Mapping[str, Key] = {
     "connection": Key(
         ("string", "object"),
-        one_of="connection",
+        aliases=("connection_string",),
+        otherwise=f"${{{DEFAULT_CONNECTION} ?? null}}",
         schemes=SCHEMES,
         description="postgresql://user:password@host:port/database, mysql:// or mariadb:// alike, sqlite:///folder/name.db"
         " (below the project folder, in local runs), sqlite::memory: (lives as long as the execution), or an object: type"
-        " (postgresql, mysql, sqlite), host, port, database, user, password, sslmode, connect_timeout (seconds),"
-        " application_name; of SQLite type and path.",
+        " (postgresql, mysql, sqlite), host, port, database, user, password, sslmode (or ssl: true),"
+        " connect_timeout (seconds; or timeout),"
+        " application_name; of SQLite type and path. Left out, it is what the variable DATABASE_URL holds.",
     ),
-    "connection_string": Key(("string",), one_of="connection", schemes=SCHEMES, description="The same as text."),
     "query": Key(("string",), required=True, description="SQL; without parameters it may be several statements."),
     "params": Key(
         ("array",),

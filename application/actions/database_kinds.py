@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from application.actions.sql_placeholders import Sql
 
 _KIND_KEYS = ("type", "driver")
+DEFAULT_CONNECTION = "DATABASE_URL"
+"""The variable that holds the connection of steps that name none."""
 
 
 class Session(Protocol):
@@ -62,9 +64,15 @@ class Kind:
 
 
 def read_connection(config: Mapping[str, Any], only: Kind | None = None) -> tuple[Kind, Target]:
-    """The kind and target of `connection` (text or object) or `connection_string`. ActionError of kind config for what is
+    """The kind and target of `connection` (text or object). ActionError of kind config for what is
     refused, a kind other than `only` among that. No message quotes the text itself, as it holds a password."""
-    given = config.get("connection", config.get("connection_string"))
+    given = config.get("connection")
+    if given is None:
+        raise ActionError(
+            "config",
+            f"the step names no connection, and there is no variable {DEFAULT_CONNECTION}",
+            hint=f"add connection to the step, or give the variable: --var {DEFAULT_CONNECTION}=postgresql://...",
+        )
     if isinstance(given, str):
         scheme = SCHEME.match(given)
         kind = _named(scheme[1], "scheme", only) if scheme else only or POSTGRES_KIND

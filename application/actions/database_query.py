@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from application.actions.database_asking import KEYS, RESULT, Query, seconds
+from application.actions.database_asking import KEYS, RESULT, Query, seconds, truth
 from application.actions.database_kinds import MYSQL_KIND, POSTGRES_KIND, SQLITE_KIND, Kind
 from application.actions.database_waiting import SHORTEST_INTERVAL, Waiting, ask_until
 from application.engine.action import Action, ActionContext, ActionError, Key
@@ -19,7 +19,7 @@ async def run(config: Mapping[str, Any], context: ActionContext, only: Kind | No
     """Query the database once, or with `poll` until a row is there. `only` is the one kind of database that is meant."""
     query = Query(config, context, only)
     poll = config.get("poll")
-    if poll is None:
+    if poll is None or not _is_on(poll):
         return await query.once()
 
     def look(result: Mapping[str, Any]) -> str:
@@ -30,16 +30,20 @@ async def run(config: Mapping[str, Any], context: ActionContext, only: Kind | No
     return (await ask_until(query, look, _waiting(poll), context))[0]
 
 
+def _is_on(poll: Any) -> bool:
+    return truth({"poll.enabled": poll.get("enabled", True)}, "poll.enabled") if isinstance(poll, Mapping) else True
+
+
 def _waiting(poll: Any) -> Waiting:
-    if not isinstance(poll, Mapping) or poll.keys() - _POLL.keys():
-        raise ActionError("config", "poll is an object with timeout and interval")
+    if not isinstance(poll, Mapping) or poll.keys() - {*_POLL, "enabled"}:
+        raise ActionError("config", "poll is an object with enabled, timeout and interval")
     times = {name: seconds(poll, name, default) for name, default in _POLL.items()}
     return Waiting(times["timeout"], max(times["interval"], SHORTEST_INTERVAL))
 
 
 _QUERY_KEYS = {
     **KEYS,
-    "poll": Key(("object",), description="Ask again until there is a row: timeout (30s), interval (1s)."),
+    "poll": Key(("object",), description="Ask again until there is a row: timeout (30s), interval (1s), enabled (true)."),
 }
 
 

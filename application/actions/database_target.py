@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import field
@@ -9,6 +10,7 @@ from typing import Any
 
 from application.documents.source import did_you_mean
 from application.engine.action import ActionError
+from domain.duration import parse_duration
 from domain.values import dataclass
 
 KEYS = ("host", "port", "database", "user", "password", "sslmode", "connect_timeout", "application_name")
@@ -53,7 +55,9 @@ class Rules:
 
     def target(self, given: Mapping[str, Any]) -> Target:
         """The target of these keys; ActionError of kind config for what is refused. No message quotes a value."""
-        values = plain_texts(given, KEYS, {**_SAME, **self.same}, {**dict.fromkeys(self.files, _READS), **self.why})
+        values = plain_texts(
+            _by_our_names(given), KEYS, {**_SAME, **self.same}, {**dict.fromkeys(self.files, _READS), **self.why}
+        )
         user = values.get("user")
         if not user:
             raise ActionError("config", "connection names no user")
@@ -75,6 +79,33 @@ class Rules:
             message = f"connection: sslmode must be one of {', '.join(self.sslmodes)}"
             raise ActionError("config", message, hint=did_you_mean(given, self.sslmodes))
         return mode
+
+
+def _by_our_names(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The keys `ssl`, `timeout` and `pool_size` of other tools, as ours. Steps of an execution share one connection, so that a
+    pool has no size."""
+    made = {key: value for key, value in given.items() if key not in ("timeout", "pool_size") and not _is_switch(key, value)}
+    if given.get("pool_size") is not None:
+        _whole("pool_size", str(given["pool_size"]), 1_000)
+    if _is_switch("ssl", given.get("ssl")):
+        _once("sslmode", "ssl", made)
+        made["sslmode"] = "require" if str(given["ssl"]).lower() == "true" else "disable"
+    if given.get("timeout") is not None:
+        _once("connect_timeout", "timeout", made)
+        try:
+            made["connect_timeout"] = max(1, math.ceil(parse_duration(given["timeout"])))
+        except ValueError as error:
+            raise ActionError("config", f"connection: timeout: {error}") from None
+    return made
+
+
+def _once(name: str, other: str, given: Mapping[str, Any]) -> None:
+    if given.get(name) is not None:
+        raise ActionError("config", f"connection: {name} and {other} are both given: keep one")
+
+
+def _is_switch(key: Any, value: Any) -> bool:
+    return bool(key == "ssl" and str(value).lower() in ("true", "false"))
 
 
 def plain_texts(

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from application.actions.loop_items import Item, read_items
-from application.actions.loop_options import read_number, read_truth
+from application.actions.loop_options import read_fail_fast, read_number, read_truth
 from application.engine.action import Action, ActionContext, ActionError, Key
 from application.engine.bodies import Body, BodyResult, failure_of
 
@@ -19,7 +19,7 @@ async def run(config: Mapping[str, Any], context: ActionContext) -> Mapping[str,
     item_name, index_name = _name(config, "item_name", "item"), _name(config, "index_name", "index")
     beside = read_truth(config, "parallel", "max_concurrent" in config)
     at_once = read_number(config, "max_concurrent", _AT_ONCE, context.limits.parallel) if beside else 1
-    fail_fast = read_truth(config, "fail_fast", True)
+    fail_fast = read_fail_fast(config, "continue_on_error")
     bodies = context.bodies
     if bodies is None:
         raise ActionError("config", "for_each has no steps")
@@ -79,14 +79,18 @@ FOR_EACH = Action(
             one_of="items",
             description="Numbers: `1..5`, [1, 5], {start, end, step}, all with both ends; or how many, counted from 0.",
         ),
-        "glob": Key(("string",), one_of="items", description="Files below the project's folder, as paths; local runs only."),
+        "glob": Key(("string",), one_of="items", aliases=("items_from_glob",), description="Files below the project's folder,"
+                    " as paths; local runs only."),
         "item_name": Key(("string",), description="The name of the item inside; `item` by default."),
         "index_name": Key(("string",), description="The name of its number, from 0; `index` by default."),
         "steps": Key(("steps",), required=True, description="The steps; they also know loop.index, loop.number (from 1),"
                      " loop.first, loop.last, loop.count."),
         "parallel": Key(("boolean",), description="Whether items are worked on at the same time."),
         "max_concurrent": Key(("integer",), description="How many at the same time; 10 by default, at most 50."),
-        "fail_fast": Key(("boolean",), description="Whether the first failure ends the loop; true by default."),
+        "max_iterations": Key(("integer",), description="More items than this are an error before the first is worked on."),
+        "fail_fast": Key(("boolean",), description="Whether the first failure ends the loop; true by default. One item that"
+                         " fails fails the step in any case."),
+        "continue_on_error": Key(("boolean",), description="The opposite of fail_fast."),
     },
     run=run,
     result={

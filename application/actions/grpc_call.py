@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 _SECONDS = 30.0
 _SHOWN = 5
+_STREAMS = {"unary": (False, False), "client": (True, False), "server": (False, True), "bidirectional": (True, True)}
+"""Kinds of calls by whether the client and the server stream."""
 
 
 async def run(config: Mapping[str, Any], context: ActionContext) -> Mapping[str, Any]:
@@ -30,6 +32,7 @@ async def run(config: Mapping[str, Any], context: ActionContext) -> Mapping[str,
     peer = _peer(target, context)
     schema = await _schema(config, peer, service, metadata, seconds, context)
     method = schema.method(service, name)
+    _check_kind(config.get("type"), method)
     messages = _messages(config, method, context)
     context.exchange["request"] = _shown_request(target, method, metadata, messages)
     requests = _encoded(messages, method, "messages" in config, context)
@@ -74,7 +77,7 @@ async def _schema(
 
 def _messages(config: Mapping[str, Any], method: Method, context: ActionContext) -> Sequence[Any]:
     """What goes out: exactly one message unless the client streams."""
-    given = [name for name in ("message", "request", "messages") if config.get(name) is not None]
+    given = [name for name in ("message", "messages") if config.get(name) is not None]
     if len(given) > 1:
         raise ActionError("config", f"{given[0]} and {given[1]} are given: leave one out")
     value = config[given[0]] if given else {}
@@ -86,6 +89,17 @@ def _messages(config: Mapping[str, Any], method: Method, context: ActionContext)
     if len(messages) > context.limits.rows:
         raise ActionError("config", f"at most {context.limits.rows} messages can be sent")
     return messages
+
+
+def _check_kind(kind: Any, method: Method) -> None:
+    """`type` says nothing that the method does not; what is wrong about it is told."""
+    if kind is None:
+        return
+    if kind not in _STREAMS:
+        raise ActionError("config", f"type must be one of {', '.join(_STREAMS)}")
+    if _STREAMS[kind] != (method.client_streams, method.server_streams):
+        real = next(name for name, both in _STREAMS.items() if both == (method.client_streams, method.server_streams))
+        raise ActionError("config", f"type is {kind}, and {method.path} is {real}", hint="type may be left out")
 
 
 def _encoded(messages: Sequence[Any], method: Method, several: bool, context: ActionContext) -> list[bytes]:
@@ -120,6 +134,7 @@ def _result(outcome: Outcome, method: Method, begun: float) -> dict[str, Any]:
         "response": last,
         "body": last,
         "responses": responses,
+        "messages": responses,
         "count": len(responses),
         "headers": plain_metadata(outcome.headers),
         "trailers": plain_metadata(outcome.trailers),
@@ -159,15 +174,18 @@ GRPC_CALL = Action(
         "method": Key(("string",), required=True),
         "message": Key(
             ("object", "array", "string"),
+            aliases=("request",),
             description="The request in protobuf's JSON form: fields by either of their names, bytes as base64, enums by name."
             " A list for a client that streams. Left out, it is empty.",
         ),
-        "request": Key(("object", "array", "string"), description="The same as message."),
         "messages": Key(("array",), description="The messages of a client that streams."),
+        "type": Key(
+            ("string",), choices=tuple(_STREAMS), description="Who streams. The method says it too, and a wrong word is told."
+        ),
         "metadata": Key(("object",), description="Names and values; a list repeats a name; names with -bin take base64."),
         "tls": Key(
             ("boolean", "object"),
-            description="true, or an object: ca, cert and key (PEM texts), server_name (the host's by default).",
+            description="true, or an object: ca, cert and key (PEM texts), server_name (the host's by default), enabled.",
         ),
         "timeout": Key(
             ("duration",), description="The deadline of the call, 30s by default. Passed, the status is DEADLINE_EXCEEDED."
@@ -178,7 +196,11 @@ GRPC_CALL = Action(
             " server is asked (reflection v1, then v1alpha).",
         ),
         "proto_file": Key(("string", "array"), description="Paths in the project folder, in local runs only."),
-        "max_messages": Key(("integer",), description="Ends the stream of a server after so many; the status is OK then."),
+        "max_messages": Key(
+            ("integer",),
+            aliases=("max_receive",),
+            description="Ends the stream of a server after so many; the status is OK then.",
+        ),
     },
     run=run,
     result={
@@ -189,6 +211,7 @@ GRPC_CALL = Action(
         " they are empty; 64-bit integers as numbers where they are exact, else as text; bytes as base64, enums by name.",
         "body": "The same as response.",
         "responses": "All answers.",
+        "messages": "The same as responses.",
         "count": "How many answers there were.",
         "headers": "The server's metadata by name; a list where one repeats, base64 for -bin.",
         "trailers": "The metadata at the end of the call.",

@@ -35,6 +35,7 @@ _OTHER_NAMES = {
     "header": "name",
     "scopes": "scope",
     "access_token": "token",
+    "location": "in",
 }
 
 

@@ -14,7 +14,7 @@ from application.actions.http_bodies import read_body
 from application.actions.http_client import Answer, Ask, HttpClient, ReadBody, client_of
 from application.actions.http_messages import Pairs, Request
 from application.actions.http_reading import read_body as read_answer
-from application.actions.http_tls import Tls, read_certificate
+from application.actions.http_tls import Tls, client_certificate, read_certificate
 from application.actions.http_url import Url, bare, query_pairs, read_url, user_of, with_query
 from application.engine.action import ActionContext, ActionError
 
@@ -69,7 +69,7 @@ def _way(config: Mapping[str, Any], context: ActionContext, client: HttpClient) 
     two, proxy = _truth(config, "http2", False), _proxy(config, context)
     if two and proxy is not None:
         raise ActionError("config", "http2 does not go through a proxy", hint="leave one of the two out")
-    certificate = read_certificate(config.get("cert"))
+    certificate = read_certificate(client_certificate(config, context))
     for secret in (certificate.key, certificate.password):
         if secret:
             context.secrets(secret)
@@ -88,7 +88,7 @@ def _ask(config: Mapping[str, Any], context: ActionContext, way: _Way) -> Ask:
         headers.append(("Content-Type", body.content_type))
     return Ask(
         _method(config),
-        with_query(bare(url), config.get("params"), config.get("query")),
+        with_query(bare(url), config.get("params")),
         headers,
         body.content,
         _cookies(config),

@@ -63,8 +63,11 @@ HTTP_REQUEST = Action(
         "method": Key(("string",), required=True, description="GET, POST, PUT, PATCH, DELETE, HEAD, OPTIONS or another."),
         "url": Key(("string",), required=True, description="http:// or https://; user:password@ becomes basic auth."),
         "headers": Key(("object",), description="Names and values; a list repeats a header, null leaves a default one out."),
-        "params": Key(("object",), description="Added to the query of the URL; a list repeats a name, null is left out."),
-        "query": Key(("object",), description="The same as params."),
+        "params": Key(
+            ("object",),
+            aliases=("query",),
+            description="Added to the query of the URL; a list repeats a name, null is left out.",
+        ),
         "body": Key(description="Text goes as it is; any other value as JSON."),
         "json": Key(description="Any value, as JSON."),
         "form": Key(("object", "string"), description="Names and values, as application/x-www-form-urlencoded."),
@@ -89,6 +92,11 @@ HTTP_REQUEST = Action(
             description="PEM text of the client's certificate and key, or an object: certificate, key, password, and ca: the"
             " authorities to trust instead of the machine's.",
         ),
+        "client_cert": Key(
+            ("string",),
+            description="Instead of cert: PEM text, or in local runs the path of a file below the project's folder.",
+        ),
+        "client_key": Key(("string",), description="Its key, in the same ways; not needed where client_cert holds both."),
         "proxy": Key(("string",), description="http://user:password@host:port; proxies of the environment are not used."),
         "http2": Key(("boolean",), description="Offers HTTP/2; on http:// it is spoken at once. Needs the extra http2."),
     },

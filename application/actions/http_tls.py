@@ -10,7 +10,7 @@ from contextvars import ContextVar
 from functools import cache
 from typing import Any
 
-from application.engine.action import ActionError
+from application.engine.action import ActionContext, ActionError
 from domain.values import dataclass
 
 
@@ -134,6 +134,29 @@ def read_certificate(value: Any) -> Certificate:
     own = texts.get("certificate") or texts.get("cert") or ""
     key, ca = texts.get("key") or own, texts.get("ca") or ""
     return Certificate(own and _pem(own), key and _pem(key), texts.get("password", ""), ca and _pem(ca))
+
+
+def client_certificate(config: Mapping[str, Any], context: ActionContext) -> Any:
+    """`cert` as written, or the same of `client_cert` and `client_key`, which may be files of the project."""
+    given = {name: config[name] for name in ("client_cert", "client_key") if config.get(name) is not None}
+    if not given:
+        return config.get("cert")
+    if config.get("cert") is not None or "client_cert" not in given:
+        message = "cert and client_cert mean the same; keep one" if "client_cert" in given else "client_key needs client_cert"
+        raise ActionError("config", message)
+    texts = [_text_of(name, value, context) for name, value in given.items()]
+    return {"certificate": texts[0], "key": texts[-1]}
+
+
+def _text_of(name: str, value: Any, context: ActionContext) -> str:
+    if not isinstance(value, str) or "-----BEGIN " in value:
+        return str(value)
+    from application.actions.project_files import file_below  # only where a file is named
+
+    try:
+        return file_below(name, value, context, "certs/client.pem").read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise ActionError("config", f"{name}: {value[:200]!r} cannot be read: {error.strerror}") from None
 
 
 def _pem(text: str) -> str:

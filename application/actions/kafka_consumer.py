@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from application.actions.extras import extra_missing
 from application.actions.http_request import read_seconds
+from application.actions.kafka_matching import Matching
 from application.actions.kafka_target import BROKERS, KAFKA_SERVER, read_kafka_target, read_topic
 from application.engine.action import Action, ActionContext, ActionError, ActionFailed, Key
 from domain.duration import parse_duration
-from domain.expressions import ExpressionError
 from domain.expressions.errors import did_you_mean
+from domain.values import dataclass
 
 if TYPE_CHECKING:
-    from application.actions.kafka_listening import Listening, Record, Start, Taken
+    from application.actions.kafka_listening import Listening, Start, Taken
 
 _SECONDS = 30.0
 _SPARE = 0.05
@@ -48,70 +49,39 @@ async def consume(config: Mapping[str, Any], context: ActionContext) -> Mapping[
     begun = time.monotonic()
     # The step's own limit must not come first: only this one tells what was seen meanwhile.
     seconds = max(0.0, min(read_seconds(config.get("timeout"), _SECONDS), context.remaining() - _SPARE))
-    matching = _Matching(config, context)
-    count = _count(config, context)
-    fewer = _truth(config, "allow_empty")
+    matching = Matching(config.get("match"), context)
+    wanted = _wanted(config, context)
     subscription = config.get("subscription")
     if subscription is not None:
         listening = _subscribed(config, context)
-        return await _taken(listening, matching, count, seconds, fewer, context)
+        return await _taken(listening, matching, wanted, seconds, context)
     listening = _listening(config, context, "kafka_consumer")
     try:
         await listening.begin(seconds)
         left = max(0.0, seconds - (time.monotonic() - begun))
-        return await _taken(listening, matching, count, left, fewer, context)
+        return await _taken(listening, matching, wanted, left, context)
     finally:
         await listening.close()
 
 
 async def _taken(
-    listening: Listening, matching: _Matching, count: int, seconds: float, fewer: bool, context: ActionContext
+    listening: Listening, matching: Matching, wanted: _Wanted, seconds: float, context: ActionContext
 ) -> Mapping[str, Any]:
-    context.exchange["request"] = {"topic": listening.topic, "group_id": listening.group, "match": matching.expression}
-    taken = await listening.take(count, matching, seconds, fewer=fewer)
+    context.exchange["request"] = {"topic": listening.topic, "group_id": listening.group, "match": matching.wanted}
+    taken = await listening.take(wanted.most, matching, seconds, fewer=wanted.least < wanted.most)
     result = {"messages": taken.records, "count": len(taken.records), "first": taken.records[0] if taken.records else None}
     context.exchange["response"] = {"count": len(taken.records), "messages": taken.records[:1]}
-    if len(taken.records) < count and not fewer:
-        raise ActionFailed(_why(listening, taken, matching, count, seconds), result=result)
+    if len(taken.records) < wanted.least:
+        raise ActionFailed(_why(listening, taken, matching, wanted.least, seconds), result=result)
     return result
 
 
-class _Matching:
-    """Whether a message is one that the step waits for."""
-
-    def __init__(self, config: Mapping[str, Any], context: ActionContext) -> None:
-        given = [config[name] for name in ("match", "filter") if config.get(name) is not None]
-        if len(given) > 1:
-            raise ActionError("config", "match and filter are the same key: give one of them")
-        if given and (not isinstance(given[0], str) or not given[0].strip()):
-            raise ActionError("config", "match must be an expression, as in value.id == 7")
-        self.expression: str | None = given[0] if given else None
-        self._evaluate: Callable[[str, Mapping[str, Any]], Any] = context.evaluate
-        self.reason = ""
-
-    def __call__(self, record: Record) -> bool:
-        if self.expression is None:
-            return True
-        names = {"message": record, **{name: record[name] for name in ("key", "value", "headers")}}
-        try:
-            held = self._evaluate(self.expression, names)
-        except ExpressionError as error:
-            if error.kind in ("syntax", "limit") or getattr(error, "root", False):
-                raise
-            self.reason = str(error)
-            return False
-        if not isinstance(held, bool):
-            raise ActionError("config", f"match must be true or false, and is {held!r:.80}", hint="compare: value.id == 7")
-        self.reason = ""
-        return held
-
-
-def _why(listening: Listening, taken: Taken, matching: _Matching, count: int, seconds: float) -> str:
+def _why(listening: Listening, taken: Taken, matching: Matching, count: int, seconds: float) -> str:
     """What was seen instead, and what may be done."""
     wanted = "no message" if not taken.records else f"only {len(taken.records)} of {count} messages"
     lines = [f"{wanted} of {listening.topic} within {seconds:.3g} s"]
-    if matching.expression is not None:
-        lines[0] += f" for which {matching.expression}"
+    if matching.wanted is not None:
+        lines[0] += f" for which {matching.wanted}"
     if not listening.exists:
         lines.append("the topic does not exist")
     if taken.last is not None:
@@ -193,11 +163,26 @@ def _name(value: Any) -> str:
     return value
 
 
-def _count(config: Mapping[str, Any], context: ActionContext) -> int:
-    text, most = str(config.get("count", 1)), context.limits.rows
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """How many messages end the step at once, and how many do when the time is up."""
+
+    most: int
+    least: int
+
+
+def _wanted(config: Mapping[str, Any], context: ActionContext) -> _Wanted:
+    """`count` waits for all of them; `max_messages` is content with one."""
+    given = [name for name in ("count", "max_messages") if config.get(name) is not None]
+    if len(given) > 1:
+        hint = "count waits for so many, max_messages for at least one and at most so many"
+        raise ActionError("config", "count and max_messages are both given: keep one", hint=hint)
+    name = given[0] if given else "count"
+    text, most = str(config.get(name, 1)), context.limits.rows
     if not (text.isascii() and text.isdigit() and len(text) < 10 and 1 <= int(text) <= most):
-        raise ActionError("config", f"count must be a number from 1 to {most}")
-    return int(text)
+        raise ActionError("config", f"{name} must be a number from 1 to {most}")
+    least = 0 if _truth(config, "allow_empty") else 1 if name == "max_messages" else int(text)
+    return _Wanted(int(text), least)
 
 
 def _truth(config: Mapping[str, Any], name: str) -> bool:
@@ -224,6 +209,8 @@ _PLACE: Mapping[str, Key] = {
 }
 _MATCH = (
     "An expression over value, key, headers and message (with topic, partition, offset and timestamp); others are passed over."
+    " Or an object, all of which must hold: key (a text), headers (names and values), value (a part of it), json_path"
+    " (expressions in which `$` is the value)."
 )
 
 KAFKA_SUBSCRIBE = Action(
@@ -263,8 +250,8 @@ KAFKA_CONSUMER = Action(
         "topic": Key(("string",), description="Needed beside brokers."),
         **_PLACE,
         "count": Key(("integer",), description="How many messages to wait for, 1 by default."),
-        "match": Key(("expression",), description=_MATCH),
-        "filter": Key(("expression",), description="The same as match."),
+        "max_messages": Key(("integer",), description="Instead of count: at most so many. When the time is up, one is enough."),
+        "match": Key(("expression", "object"), aliases=("filter",), description=_MATCH),
         "timeout": Key(("duration",), description="How long to wait for all of them; 30s by default."),
         "allow_empty": Key(("boolean",), description="Whether fewer messages, or none, are fine when the time is up (false)."),
     },
@@ -275,6 +262,6 @@ KAFKA_CONSUMER = Action(
         "count": "How many there are.",
         "first": "The first message, null when there is none.",
     },
-    unresolved=("match", "filter"),
-    names=dict.fromkeys(("match", "filter"), ("message", "key", "value", "headers")),
+    unresolved=("match",),
+    names={"match": ("message", "key", "value", "headers")},
 )

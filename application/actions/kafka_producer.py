@@ -95,9 +95,9 @@ KAFKA_PRODUCER = Action(
         "topic": Key(("string",), required=True),
         "value": Key(
             one_of="value",
+            aliases=("payload",),
             description='Text goes as it is, {"base64": ...} as bytes, any other value as JSON; null deletes the key.',
         ),
-        "payload": Key(one_of="value", description="The same as value."),
         "messages": Key(
             ("array",),
             one_of="value",

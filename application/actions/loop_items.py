@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import field
 from typing import Any
 
+from application.actions.loop_options import read_number
 from application.actions.project_files import lies_below, path_below, project_folder
 from application.engine.action import ActionContext, ActionError
 from domain.values import dataclass
@@ -28,7 +29,7 @@ def read_items(config: Mapping[str, Any], context: ActionContext) -> list[Item]:
     given = [kind for kind in _KINDS if config.get(kind) is not None]
     if len(given) != 1:
         raise ActionError("config", f"give one of items, range and glob, not {' and '.join(given) or 'none'}")
-    most = context.limits.loop_iterations
+    most = read_number(config, "max_iterations", context.limits.loop_iterations, context.limits.loop_iterations)
     items = {"items": _listed, "range": _numbers, "glob": _files}[given[0]](config[given[0]], context)
     if len(items) > most:
         raise ActionError("limit", f"the loop has {len(items)} iterations; at most {most} are allowed")

@@ -28,12 +28,19 @@ def read_number(config: Mapping[str, Any], name: str, default: int, most: int) -
     return number
 
 
-def read_seconds(config: Mapping[str, Any], names: tuple[str, ...], default: float) -> float:
-    """The seconds of the first of these keys that is given."""
-    name = next((name for name in names if name in config), None)
-    if name is None:
+def read_seconds(config: Mapping[str, Any], name: str, default: float) -> float:
+    """A duration in seconds."""
+    if name not in config:
         return default
     try:
         return parse_duration(config[name])
     except ValueError as error:
         raise ActionError("config", f"{name}: {error}") from None
+
+
+def read_fail_fast(config: Mapping[str, Any], opposite: str) -> bool:
+    """Whether the first failure ends the rest, true by default; the key `opposite` says it the other way round."""
+    fail_fast = read_truth(config, "fail_fast", not read_truth(config, opposite, False))
+    if opposite in config and fail_fast is read_truth(config, opposite, False):
+        raise ActionError("config", f"fail_fast and {opposite} say opposite things: keep one of them")
+    return fail_fast

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from application.engine.action import Action, ActionContext, ActionError, Key
@@ -13,13 +13,17 @@ if TYPE_CHECKING:
     from application.actions.mock_server_running import MockServer
 
 _PREFIX = "mock_server:"
-_OWN_NAMES = ("request", "state")
+_OWN_NAMES = ("request", "state", "path", "request_count", "timestamp")
 
 
 async def start(config: Mapping[str, Any], context: ActionContext) -> Mapping[str, Any]:
     """Listen, and answer with the endpoints; the names of the flow are those of this moment."""
     from application.actions.mock_server_running import MockServer
 
+    if config.get("from_file") is not None:
+        from application.actions.mock_server_files import with_file
+
+        config = with_file(config, context)
     name = _name(config)
     endpoints = _endpoints(config, context)
     owner = context.headers.get("X-TestMesh-Step", "")
@@ -60,13 +64,15 @@ async def reset_state(config: Mapping[str, Any], context: ActionContext) -> Mapp
     tell(server, context)
     if config.get("state", True):
         server.answers.reset()
+    if isinstance(config.get("state"), Mapping):
+        server.answers.state = dict(config["state"])
     dropped = server.records.forget() if config.get("requests", True) else 0
     return {"name": server.name, "state": dict(server.answers.state), "dropped": dropped}
 
 
 async def stop(config: Mapping[str, Any], context: ActionContext) -> Mapping[str, Any]:
     """Stop listening. A server that does not run is told in a log line, so that teardown may always stop it."""
-    name = _name(config)
+    name = _name(config, _servers(context))
     server = _servers(context).get(name)
     if server is None:
         context.log("warning", f"no mock server {name!r} runs, so that none was stopped")
@@ -78,8 +84,8 @@ async def stop(config: Mapping[str, Any], context: ActionContext) -> Mapping[str
 
 def server_of(config: Mapping[str, Any], context: ActionContext) -> MockServer:
     """The server that a step means. ActionError `config` when it does not run."""
-    name = _name(config)
     servers = _servers(context)
+    name = _name(config, servers)
     if name not in servers:
         running = f"running: {', '.join(sorted(servers))}" if servers else "mock_server_start starts one"
         raise ActionError("config", f"no mock server {name!r} runs in this execution", hint=running)
@@ -101,12 +107,14 @@ def _servers(context: ActionContext) -> dict[str, MockServer]:
     return {key.removeprefix(_PREFIX): value for key, value in context.resources.items() if key.startswith(_PREFIX)}
 
 
-def _name(config: Mapping[str, Any]) -> str:
-    """The name, or that within a server_id, which ends with the port."""
+def _name(config: Mapping[str, Any], known: Collection[str] | None = None) -> str:
+    """The name, or that within an id, which ends with the port. `known` are the servers that run, where one must."""
     given = config.get("name")
     if given is None and config.get("server_id") is not None:
         given = str(config["server_id"]).rpartition("-")[0]
     name = "default" if given is None else str(given)
+    if known is not None and name not in known and (before := name.rpartition("-")[0]) in known:
+        name = before
     if not name.strip() or len(name) > 100:
         raise ActionError("config", "the name of a mock server has 1 to 100 characters")
     return name
@@ -129,25 +137,37 @@ def _state(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def _endpoints(config: Mapping[str, Any], context: ActionContext) -> list[Endpoint]:
     from application.actions.mock_server_endpoints import read_endpoints
+    from application.actions.mock_server_responses import read_chaos
 
-    given = [config[key] for key in ("endpoints", "routes") if config.get(key) is not None]
-    if len(given) > 1:
-        raise ActionError("config", "endpoints and routes are the same; keep one")
-    return read_endpoints(given[0] if given else None, lambda value: context.render(value, {}), context.limits)
+    def body(path: Any, binary: bool) -> Mapping[str, Any]:
+        from application.actions.mock_server_files import body_of
+
+        return body_of(context.render(path, {}), binary, context)
+
+    chaos = read_chaos(config.get("chaos"), "the server", body)
+    given = config.get("endpoints") if config.get("endpoint") is None else [config["endpoint"]]
+    if config.get("endpoint") is not None and config.get("endpoints") is not None:
+        raise ActionError("config", "endpoint and endpoints are both given; keep one")
+    return read_endpoints(given, lambda value: context.render(value, {}), context.limits, body, chaos)
 
 
 def _expressions(config: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
-    from application.actions.mock_server_endpoints import expressions_of
+    from application.actions.mock_server_endpoints import expressions_of, expressions_of_one
+    from application.actions.mock_server_responses import chaos_expressions
 
-    for key in ("endpoints", "routes"):
-        yield from (((key, *place), text) for place, text in expressions_of(config.get(key)))
+    yield from ((("endpoints", *place), text) for place, text in expressions_of(config.get("endpoints")))
+    yield from ((("endpoint", *place), text) for place, text in expressions_of_one(config.get("endpoint")))
+    yield from ((("chaos", *place), text) for place, text in chaos_expressions(config.get("chaos")))
 
 
 def _faults(config: Mapping[str, Any]) -> Iterator[tuple[Place, str, str | None]]:
     from application.actions.mock_server_endpoints import faults_of
+    from application.actions.mock_server_responses import chaos_faults
 
-    for key in ("endpoints", "routes"):
-        yield from (((key, *place), message, remedy) for place, message, remedy in faults_of(config.get(key)))
+    yield from ((("endpoints", *place), message, remedy) for place, message, remedy in faults_of(config.get("endpoints")))
+    if isinstance(config.get("endpoint"), Mapping):
+        yield from ((("endpoint",), message, remedy) for _, message, remedy in faults_of([config["endpoint"]]))
+    yield from ((("chaos",), message, remedy) for message, remedy in chaos_faults(config.get("chaos")))
 
 
 def _page(server: MockServer) -> list[dict[str, Any]]:
@@ -155,17 +175,25 @@ def _page(server: MockServer) -> list[dict[str, Any]]:
 
 
 _WHICH = {
-    "name": Key(("string",), description="The server; `default` by default."),
+    "name": Key(("string",), aliases=("server",), description="The server, by its name or id; `default` by default."),
     "server_id": Key(("string",), description="The server by its id."),
 }
 _ENDPOINTS = Key(
     ("array", "object"),
+    aliases=("routes",),
     description="Each has path (`/users/:id`, `/users/{id}`, `/files/*`), method (one, a list or ANY), match (an expression"
     " over `request`, or query, headers, body and expression), response (status, headers, body, json, text or base64, delay) or"
     " responses (one after the other, the last one stays), state (set, increment, append, remove: made before the response),"
     " when_state, times, priority (higher first), fault (reset, empty, hang, malformed, random_status, or an object with"
     " type, probability and statuses) and id. Templates are resolved when a request comes: they know `request` (method, path,"
-    " params, query, headers, body), `state`, and the flow's names as they are now. An object is by `METHOD /path`.",
+    " params, query, headers, body, ip), `path` (its params), `state`, `request_count`, `timestamp`, and the flow's names as"
+    " they are now. An object is by `METHOD /path`. match also takes body_matches: expressions in which `$` is the body. A"
+    " response also takes when (the first that holds is sent), body_from_file and binary (below the project's folder, local"
+    " runs), delay {min, max}, fault, hang, close_connection, and state_changes (a list of action, path, value: made after it)."
+    " chaos_rules: probability and response of what comes instead. scenarios: name, response and next_state of each stage.",
+)
+_CHAOS = Key(
+    ("object", "array"), description="enabled and rules, each of probability and response: what comes instead, of any endpoint."
 )
 _INFO = {
     "base_url": "Where it is reached: http://127.0.0.1:40123.",
@@ -183,13 +211,18 @@ MOCK_SERVER_START = Action(
         "name": Key(("string",), description="How other steps call it; `default` by default."),
         "port": Key(("integer",), description="0, a free one, by default."),
         "endpoints": _ENDPOINTS,
-        "routes": Key(("array", "object"), description="The same as endpoints."),
         "state": Key(("object",), description="Names and values with which the state begins."),
+        "chaos": _CHAOS,
+        "from_file": Key(
+            ("string",),
+            description="A YAML or JSON file below the project's folder, for local runs, with name, port, endpoints, state and"
+            " chaos, or these below mock_server. The step's own win; its endpoints come first.",
+        ),
     },
     run=start,
     result={**_INFO, "requests": "Empty; mock_server_verify and mock_server_stop give what came."},
-    unresolved=("endpoints", "routes"),
-    names={"endpoints": _OWN_NAMES, "routes": _OWN_NAMES},
+    unresolved=("endpoints", "chaos"),
+    names={"endpoints": _OWN_NAMES, "chaos": _OWN_NAMES},
     expressions=_expressions,
     faults=_faults,
 )
@@ -201,16 +234,17 @@ MOCK_SERVER_UPDATE = Action(
         **_WHICH,
         "endpoints": Key(
             ("array", "object"),
+            aliases=("routes",),
             description="As in mock_server_start. Each takes the place of those with its id, or its method and path; all come"
             " before the others of their priority.",
         ),
-        "routes": Key(("array", "object"), description="The same as endpoints."),
+        "endpoint": Key(("object",), description="A single endpoint."),
         "state": Key(("object",), description="Names and values that are set."),
     },
     run=update,
     result={**_INFO, "state": "The state now.", "requests": "What was received, the first 200."},
-    unresolved=("endpoints", "routes"),
-    names={"endpoints": _OWN_NAMES, "routes": _OWN_NAMES},
+    unresolved=("endpoints", "endpoint"),
+    names={"endpoints": _OWN_NAMES, "endpoint": _OWN_NAMES},
     expressions=_expressions,
     faults=_faults,
 )
@@ -219,7 +253,7 @@ MOCK_SERVER_RESET_STATE = Action(
     description="Makes a mock server forget: its state and sequences begin anew, recorded requests are dropped.",
     keys={
         **_WHICH,
-        "state": Key(("boolean",), description="Whether the state begins anew; true by default."),
+        "state": Key(("boolean", "object"), description="Whether the state begins anew, true by default; or what it is then."),
         "requests": Key(("boolean",), description="Whether recorded requests are dropped; true by default."),
     },
     run=reset_state,

@@ -7,6 +7,7 @@ import binascii
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import field
+from datetime import UTC, datetime
 from difflib import SequenceMatcher
 from typing import Any
 
@@ -17,6 +18,7 @@ from application.actions.mock_server_endpoints import Endpoint
 from application.actions.mock_server_faults import Fault, chosen, is_status
 from application.actions.mock_server_match import ANY
 from application.actions.mock_server_paths import canonical
+from application.actions.mock_server_responses import Response
 from application.actions.mock_server_state import StateError, changed
 from application.actions.partial import as_json, missing
 from application.engine.action import ActionError, KeptNames
@@ -55,6 +57,8 @@ class _Live:
     endpoint: Endpoint
     names: KeptNames
     hits: int = 0
+    stage: str | None = None
+    """Where its scenario stands; None at the beginning."""
 
 
 class Answers:
@@ -85,7 +89,7 @@ class Answers:
         """The state of the beginning; sequences of responses begin anew."""
         self.state = dict(self._initial)
         for live in self._live:
-            live.hits = 0
+            live.hits, live.stage = 0, None
 
     def answer(self, request: Mapping[str, Any]) -> Answer:
         """The answer to a request, which is an object as templates see it. The state changes before the response is made."""
@@ -99,7 +103,16 @@ class Answers:
             except ExpressionError as error:
                 return _told(live.endpoint, seen, f"{error.message} in `{error.text}`")
             if not why:
-                return self._take(live, seen)
+                try:
+                    response = self._response(live, seen)
+                except ExpressionError as error:
+                    return _told(live.endpoint, seen, f"{error.message} in `{error.text}`")
+                if response is not None:
+                    answer = self._take(live, seen, response)
+                    live.hits += 1
+                    live.stage = response.following or live.stage
+                    return answer
+                weight, why = _REFUSED, "no response has a condition that holds"
             reasons.append((weight, live, why))
         return _unmatched(request, reasons)
 
@@ -130,27 +143,49 @@ class Answers:
             request,
             body,
             lambda value: self._render(live, value, request),
-            lambda text: self._evaluate(live, text, request),
+            lambda text, more: self._evaluate(live, text, request, more),
         )
 
-    def _evaluate(self, live: _Live, text: str, request: Mapping[str, Any]) -> Any:
+    def _response(self, live: _Live, request: Mapping[str, Any]) -> Response | None:
+        """The response whose turn it is; None when all have conditions, and none of these holds."""
+        responses = live.endpoint.responses
+        by_chance = live.endpoint.chaos.chosen(self._million(live)) if live.endpoint.chaos.responses else None
+        if by_chance is None and responses[0].stage is not None:
+            stage = live.stage or responses[0].stage
+            return next(one for one in responses if one.stage == stage)
+        if by_chance is not None or all(one.when is None for one in responses):
+            return by_chance or responses[min(live.hits, len(responses) - 1)]
+        held = (one for one in responses if one.when is None or self._evaluate(live, one.when, request) is True)
+        return next(held, None)
+
+    def _names(self, live: _Live, request: Mapping[str, Any], state: Mapping[str, Any]) -> dict[str, Any]:
+        now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        own = {"path": request["params"], "request_count": live.hits + 1, "timestamp": now}
+        return {"request": request, "state": state, **own}
+
+    def _evaluate(self, live: _Live, text: str, request: Mapping[str, Any], more: Mapping[str, Any] | None = None) -> Any:
         self._uses += 1
-        return live.names.evaluate(text, {"request": request, "state": self.state}, self._uses)
+        return live.names.evaluate(text, {**self._names(live, request, self.state), **(more or {})}, self._uses)
 
     def _render(self, live: _Live, value: Any, request: Mapping[str, Any], state: Mapping[str, Any] | None = None) -> Any:
         self._uses += 1
-        return live.names.render(value, {"request": request, "state": self.state if state is None else state}, self._uses)
+        return live.names.render(value, self._names(live, request, self.state if state is None else state), self._uses)
 
-    def _take(self, live: _Live, request: Mapping[str, Any]) -> Answer:
+    def _take(self, live: _Live, request: Mapping[str, Any], response: Response) -> Answer:
         endpoint = live.endpoint
-        response = endpoint.responses[min(live.hits, len(endpoint.responses) - 1)]
-        live.hits += 1
+
+        def resolve(value: Any, state: Mapping[str, Any]) -> Any:
+            return self._render(live, value, request, state)
+
         try:
-            self.state = changed(
-                self.state, endpoint.changes, lambda value, state: self._render(live, value, request, state), self._limits
-            )
-            fault = chosen(endpoint.fault, self._chance(live, endpoint.fault))
-            status, headers, content, delay = _made(self._render(live, response, request))
+            self.state = changed(self.state, endpoint.changes, resolve, self._limits)
+            fault = response.fault or endpoint.fault
+            fault = chosen(fault, self._chance(live, fault))
+            rendered = self._render(live, response.content, request)
+            if isinstance(rendered.get("delay"), Mapping):
+                rendered = {**rendered, "delay": _between(rendered["delay"], self._million(live))}
+            status, headers, content, delay = _made(rendered)
+            self.state = changed(self.state, response.changes, resolve, self._limits)
         except (ExpressionError, ActionError, StateError) as error:
             message = f"{error.message} in `{error.text}`" if isinstance(error, ExpressionError) else str(error)
             return _told(endpoint, request, message)
@@ -161,14 +196,26 @@ class Answers:
 
     def _chance(self, live: _Live, fault: Fault | None) -> int:
         """A number below a million, the same again under the same seed."""
-        if fault is None:
-            return 0
+        return 0 if fault is None else self._million(live)
+
+    def _million(self, live: _Live) -> int:
         self._uses += 1
         return int(live.names.evaluate("random.int", {}, self._uses))
 
 
 def _replaces(fresh: Endpoint, old: Endpoint) -> bool:
     return fresh is not old and (fresh.id == old.id or fresh.title == old.title)
+
+
+def _between(delay: Mapping[str, Any], chance: int) -> float:
+    """A delay from `min` to `max` in seconds; `chance` is a number below a million."""
+    if delay.keys() != {"min", "max"}:
+        raise ActionError("config", "a delay that varies has min and max")
+    try:
+        least, most = parse_duration(delay["min"]), parse_duration(delay["max"])
+    except ValueError as error:
+        raise ActionError("config", f"delay: {error}") from None
+    return least + (most - least) * chance / 1_000_000
 
 
 def _made(response: Mapping[str, Any]) -> tuple[int, Pairs, bytes, float]:

@@ -12,7 +12,7 @@ from domain.definition import Path as Place
 from domain.expressions.errors import did_you_mean
 from domain.values import dataclass
 
-_MATCH = ("query", "headers", "body", "expression")
+_MATCH = ("query", "headers", "body", "body_matches", "expression")
 _METHODS = frozenset(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "ANY", "*"])
 ANY: frozenset[str] = frozenset()
 """No method is named, so that any will do."""
@@ -20,32 +20,50 @@ ANY: frozenset[str] = frozenset()
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """An expression, or parts of query, headers and body; their templates are not resolved yet."""
+    """An expression, or parts of query, headers and body; their templates are not resolved yet. `conditions` are expressions
+    over the body, which is their `$`."""
 
     expression: str | None = None
     query: Mapping[str, Any] | None = None
     headers: Mapping[str, Any] | None = None
     body: Any = None
+    conditions: tuple[str, ...] = ()
 
     def refusal(
-        self, request: Mapping[str, Any], body: Any, render: Callable[[Any], Any], evaluate: Callable[[str], Any]
+        self,
+        request: Mapping[str, Any],
+        body: Any,
+        render: Callable[[Any], Any],
+        evaluate: Callable[[str, Mapping[str, Any]], Any],
     ) -> str:
         """Why a request, whose body as JSON is `body`, is not meant; empty when it is. ExpressionError passes through."""
         return (
             (self.query and missing_text(render(self.query), request["query"], "the query"))
             or (self.headers and missing_text(render(self.headers), request["headers"], "the header", any_case=True))
             or (self.body is not None and missing(render(self.body), body, "body"))
-            or (self.expression is not None and untrue(self.expression, evaluate))
+            or self._unmet(body, evaluate)
+            or (self.expression is not None and untrue(self.expression, lambda text: evaluate(text, {})))
             or ""
         )
+
+    def _unmet(self, body: Any, evaluate: Callable[[str, Mapping[str, Any]], Any]) -> str:
+        found = (untrue(condition, lambda text: evaluate(text, {"$": body})) for condition in self.conditions)
+        return next(filter(None, found), "")
 
 
 def match_expressions(value: Any) -> Iterator[tuple[Place, str]]:
     """The expression in a `match` as it is written, with its path below the object that holds it."""
     if isinstance(value, str):
         yield ("match",), value
-    elif isinstance(value, Mapping) and isinstance(value.get("expression"), str):
-        yield ("match", "expression"), value["expression"]
+    elif isinstance(value, Mapping):
+        if isinstance(value.get("expression"), str):
+            yield ("match", "expression"), value["expression"]
+        conditions = value.get("body_matches")
+        if isinstance(conditions, str):
+            yield ("match", "body_matches"), conditions
+        for number, condition in enumerate(conditions if isinstance(conditions, list) else []):
+            if isinstance(condition, str):
+                yield ("match", "body_matches", number), condition
 
 
 def read_methods(value: Any, where: str) -> frozenset[str]:
@@ -72,4 +90,7 @@ def read_match(value: Any, where: str) -> Match:
             raise ActionError("config", f"{where}: match.{name} is an object of names and values")
     expression = value.get("expression")
     text = None if expression is None else read_expression(expression, f"{where}: match.expression")
-    return Match(text, value.get("query"), value.get("headers"), value.get("body"))
+    conditions = value.get("body_matches", ())
+    given = conditions if isinstance(conditions, list | tuple) else [conditions]
+    read = tuple(read_expression(one, f"{where}: match.body_matches") for one in given)
+    return Match(text, value.get("query"), value.get("headers"), value.get("body"), read)

@@ -211,6 +211,7 @@ def _seen(request: web.BaseRequest) -> dict[str, Any]:
         "url": request.raw_path,
         "query": _values(query),
         "headers": readable(request.raw_headers),
+        "ip": request.remote or "",
         "body": None,
     }
 

@@ -36,6 +36,8 @@ def read_changes(value: Any, where: str) -> Changes:
     """The changes as written: an object of set, increment, append and remove, or of names and values, which are set."""
     if value is None:
         return ()
+    if isinstance(value, list | tuple):
+        return tuple(_listed(item, where) for item in value)
     if not isinstance(value, Mapping):
         raise ActionError("config", f"{where}: state is an object of {', '.join(_KINDS)}, or of names and values")
     kinds = [key for key in value if key in _KINDS]
@@ -45,6 +47,17 @@ def read_changes(value: Any, where: str) -> Changes:
         other = next(str(key) for key in value if key not in _KINDS)
         raise ActionError("config", f"{where}: state has {kinds[0]} and {other[:40]!r}", hint="write values below set")
     return tuple(change for kind in kinds for change in _read(kind, value[kind], where))
+
+
+def _listed(item: Any, where: str) -> Change:
+    """One change as an object of action, path and value; an increment is by 1 unless it says more."""
+    known = ("action", "path", "value")
+    if not isinstance(item, Mapping) or item.keys() - set(known) or not item.keys() >= {"action", "path"}:
+        raise ActionError("config", f"{where}: a change of the state is an object of {', '.join(known)}")
+    kind, path = item["action"], item["path"]
+    if kind not in _KINDS or not isinstance(path, str) or not path:
+        raise ActionError("config", f"{where}: the action of a change is one of {', '.join(_KINDS)}, its path a text")
+    return Change(kind, tuple(_DOT.split(path)), item.get("value", 1 if kind == "increment" else None))
 
 
 def _read(kind: str, value: Any, where: str) -> Iterator[Change]:

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from application.actions.mock_server_records import Records
 
 _PART = ("method", "path", "endpoint", "match")
+_MATCHED = ("query", "headers", "body", "body_matches", "expression")
+_BOUNDS = {"count_min": "at_least", "count_max": "at_most"}
+_ASSERTION = ("path", "method", "count", *_BOUNDS, *_MATCHED)
 _SHOWN = 20
 
 
@@ -36,7 +39,7 @@ async def run(config: Mapping[str, Any], context: ActionContext) -> Mapping[str,
         matched = verifying.matched(server.records.requests)
         why = verifying.refusal(matched, server.records)
         left = end - time.monotonic()
-        if not why or not wait or not verifying.may_change(matched) or left <= 0:
+        if not why or not wait or not verifying.may_change(matched, server.records.requests) or left <= 0:
             break
         try:
             async with asyncio.timeout(left):
@@ -71,11 +74,12 @@ class _Verifying:
         self._context = context
         self._wanted = _read(config, "mock_server_verify", context)
         self._least, self._most = _bounds(config)
+        self._others = [_Verifying(other, context) for other in _assertions(config, context)]
         in_order = config.get("in_order")
         if in_order is not None and (not isinstance(in_order, list) or not in_order):
             raise ActionError("config", "in_order is a list of objects with method, path and match")
         self._order = [_in_order(item, number, context) for number, item in enumerate(in_order or [], 1)]
-        self._counts = in_order is None or any(config.get(key) is not None for key in (*_PART, *_COUNTS))
+        self._counts = (in_order is None and not self._others) or any(config.get(key) is not None for key in (*_PART, *_COUNTS))
 
     def matched(self, requests: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
         """The requests that are meant."""
@@ -92,10 +96,13 @@ class _Verifying:
                     f"{records.left_out} requests were not kept, so that they cannot be counted",
                     hint="verify earlier, and mock_server_reset_state between",
                 )
-        return self._out_of_order(records.requests)
+        unmet = (other.refusal(other.matched(records.requests), records) for other in self._others)
+        return next(filter(None, unmet), "") or self._out_of_order(records.requests)
 
-    def may_change(self, matched: Sequence[Mapping[str, Any]]) -> bool:
+    def may_change(self, matched: Sequence[Mapping[str, Any]], requests: Sequence[Mapping[str, Any]]) -> bool:
         """Whether more requests can make it right."""
+        if not all(other.may_change(other.matched(requests), requests) for other in self._others):
+            return False
         return not self._counts or self._most is None or len(matched) <= self._most
 
     def _expected(self) -> str:
@@ -127,7 +134,7 @@ class _Verifying:
                 request,
                 as_json(request["body"]),
                 lambda value: self._context.render(value, names),
-                lambda text: self._context.evaluate(text, names),
+                lambda text, more: self._context.evaluate(text, {**names, **more}),
             )
         except ExpressionError as error:
             if is_mistake(error):
@@ -164,6 +171,26 @@ def _expressions(config: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
     for number, item in enumerate(order if isinstance(order, list) else []):
         if isinstance(item, Mapping):
             yield from ((("in_order", number, *place), text) for place, text in match_expressions(item.get("match")))
+    asserted = config.get("assertions")
+    for number, item in enumerate(asserted if isinstance(asserted, list) else []):
+        for (_, *place), text in match_expressions(item if isinstance(item, Mapping) else None):
+            yield ("assertions", number, *place), text
+
+
+def _assertions(config: Mapping[str, Any], context: ActionContext) -> Iterator[Mapping[str, Any]]:
+    """Each of `assertions` as a config of its own."""
+    given = config.get("assertions")
+    if given is None:
+        return
+    if not isinstance(given, list | tuple) or not given:
+        raise ActionError("config", f"assertions is a list of objects of {', '.join(_ASSERTION)}")
+    for number, item in enumerate(given, 1):
+        if not isinstance(item, Mapping):
+            raise ActionError("config", f"assertion {number} is an object of {', '.join(_ASSERTION)}")
+        known_keys(item, _ASSERTION, f"assertion {number}")
+        match = {name: item[name] for name in _MATCHED if name in item}
+        plain = {_BOUNDS.get(str(name), str(name)): context.render(item[name], {}) for name in item if name not in _MATCHED}
+        yield {**plain, **({"match": match} if match else {})}
 
 
 def _bounds(config: Mapping[str, Any]) -> tuple[int, int | None]:
@@ -220,20 +247,26 @@ MOCK_SERVER_VERIFY = Action(
     name="mock_server_verify",
     description="Checks what a mock server has received; tells what came instead.",
     keys={
-        "name": Key(("string",), description="The server; `default` by default."),
+        "name": Key(("string",), aliases=("server",), description="The server, by its name or id; `default` by default."),
         "server_id": Key(("string",), description="The server by its id."),
         "method": Key(("string", "array"), description="One method or several; any by default."),
         "path": Key(("string",), description="A path, written as in endpoints."),
         "endpoint": Key(("string",), description="The id of an endpoint (`GET /users/:id` unless it has one), or a path."),
         "match": Key(
             ("expression", "object"),
-            description="An expression over `request`, or an object of query, headers, body (a part of it) and expression.",
+            description="An expression over `request`, or an object of query, headers, body (a part of it), body_matches and"
+            " expression.",
         ),
         "count": Key(("integer",), description="Exactly so many requests."),
         "at_least": Key(("integer",), description="So many or more; 1 when nothing else is said."),
         "at_most": Key(("integer",), description="So many or fewer."),
         "never": Key(("boolean",), description="None at all."),
         "in_order": Key(("array",), description="Objects of method, path, endpoint and match that came one after the other."),
+        "assertions": Key(
+            ("array",),
+            description="Several at once: objects of path, method, count, count_min, count_max, query, headers, body and"
+            " body_matches (expressions in which `$` is the body).",
+        ),
         "timeout": Key(("duration",), description="How long to wait for what is still to come; not at all by default."),
     },
     run=run,
@@ -245,7 +278,7 @@ MOCK_SERVER_VERIFY = Action(
         "errors": "Templates of endpoints that could not be resolved; their callers got a 500.",
         "left_out": "How many requests were too many to be kept.",
     },
-    unresolved=("match", "in_order"),
-    names={"match": ("request",), "in_order": ("request",)},
+    unresolved=("match", "in_order", "assertions"),
+    names={"match": ("request",), "in_order": ("request",), "assertions": ("request",)},
     expressions=_expressions,
 )

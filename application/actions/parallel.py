@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from application.actions.loop_options import read_number, read_truth
+from application.actions.loop_options import read_fail_fast, read_number
 from application.engine.action import Action, ActionContext, ActionError, Key
 from application.engine.bodies import Bodies, Body, failure_of
 
@@ -17,7 +17,7 @@ async def run(config: Mapping[str, Any], context: ActionContext) -> Mapping[str,
     if bodies is None or not wanted:
         raise ActionError("config", "parallel has no branch", hint="add branches: {left: [steps], right: [steps]}")
     at_once = read_number(config, "max_concurrent", context.limits.parallel, context.limits.parallel)
-    results = await bodies.run_all(wanted, at_once=at_once, fail_fast=read_truth(config, "fail_fast", True))
+    results = await bodies.run_all(wanted, at_once=at_once, fail_fast=read_fail_fast(config, "wait_for_all"))
     told = {names[result.number]: dict(result.outputs) for result in results}
     failure = failure_of(results, lambda number: f"branch {names[number]}: ", {"branches": told})
     if failure is not None:
@@ -45,6 +45,7 @@ PARALLEL = Action(
         "steps": Key(("steps",), one_of="branches", description="Steps that are a branch each."),
         "max_concurrent": Key(("integer",), description="How many run at the same time; all by default, at most 50."),
         "fail_fast": Key(("boolean",), description="Whether the first failure stops the others; true by default."),
+        "wait_for_all": Key(("boolean",), description="The opposite of fail_fast: every branch runs to its end."),
     },
     run=run,
     result={"branches": "The outputs of each branch, by its name."},

@@ -28,7 +28,10 @@ class Tls:
 def read_tls(value: Any, context: ActionContext, known: tuple[str, ...]) -> Tls | None:
     """The choices of `tls`, None when it is off. `known` are the keys that the action understands."""
     if isinstance(value, Mapping):
-        return _from_object(value, context, known)
+        on, rest = value.get("enabled", True), {name: one for name, one in value.items() if name != "enabled"}
+        if not isinstance(on, bool | str) or on not in _SWITCH:
+            raise ActionError("config", "tls.enabled must be true or false")
+        return _from_object(rest, context, known) if _SWITCH[on] else None
     if value is None:
         return None
     if not isinstance(value, bool | str) or value not in _SWITCH:

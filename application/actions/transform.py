@@ -40,7 +40,7 @@ async def run(config: Mapping[str, Any], context: ActionContext) -> Mapping[str,
 
     steps = _steps(config)
     first = value = _input(config, context)
-    work = Work(context)
+    work = Work(context, first)
     for number, step in enumerate(steps, 1):
         value = await _done(work, f"operation {number} ({step.name})", step, _source(step, value, first, work))
         if step.save_as is not None:
@@ -92,12 +92,12 @@ def _source(step: _Step, value: Any, first: Any, work: Work) -> Any:
 
 
 def _steps(config: Mapping[str, Any]) -> list[_Step]:
-    given = [config[key] for key in ("operations", "transforms") if config.get(key) is not None]
-    if len(given) != 1 or not isinstance(given[0], list | tuple) or not given[0]:
-        raise ActionError("config", "operations (or transforms, its other name) must be a list of operations")
-    if len(given[0]) > _MOST:
+    given = config.get("operations")
+    if not isinstance(given, list | tuple) or not given:
+        raise ActionError("config", "operations must be a list of operations")
+    if len(given) > _MOST:
         raise ActionError("limit", f"there are more than {_MOST} operations")
-    steps = [_step(item, number) for number, item in enumerate(given[0], 1)]
+    steps = [_step(item, number) for number, item in enumerate(given, 1)]
     saved = [step.save_as for step in steps if step.save_as is not None]
     if len(saved) != len(set(saved)):
         raise ActionError("config", f"two operations save as {next(name for name in saved if saved.count(name) > 1)!r}")
@@ -112,6 +112,11 @@ def _step(item: Any, number: int) -> _Step:
         item = {item: True}
     if not isinstance(item, Mapping):
         raise ActionError("config", f"{place} must be an object such as {{filter: item.price > 10}}")
+    if "type" in item:
+        from application.actions.transform_typed import typed_operation
+
+        name, operation = typed_operation(item, place)
+        return _Step(name, operation, None, None, _save_as(item, place))
     names = [str(name) for name in item if name not in ("save_as", "from")]
     unknown = [name for name in names if name not in OPERATIONS]
     if unknown:
@@ -119,41 +124,48 @@ def _step(item: Any, number: int) -> _Step:
         raise ActionError("config", f"{place}: there is no operation {unknown[0][:80]!r}", hint=hint)
     if len(names) != 1:
         raise ActionError("config", f"{place} must have one operation, not {' and '.join(names) or 'none'}")
-    source, save_as = item.get("from"), item.get("save_as")
-    if save_as is not None and (not isinstance(save_as, str) or not _NAME.fullmatch(save_as) or save_as in _TAKEN):
-        raise ActionError("config", f"{place}: save_as must be a name, and not one of {', '.join(_TAKEN)}")
+    source, save_as = item.get("from"), _save_as(item, place)
     if source is not None and not isinstance(source, str):
         raise ActionError("config", f"{place}: from must be input or what an operation before it saves as")
     return _Step(names[0], OPERATIONS[names[0]], item[names[0]], source, save_as)
 
 
+def _save_as(item: Mapping[str, Any], place: str) -> str | None:
+    name = item.get("save_as")
+    if name is not None and (not isinstance(name, str) or not _NAME.fullmatch(name) or name in _TAKEN):
+        raise ActionError("config", f"{place}: save_as must be a name, and not one of {', '.join(_TAKEN)}")
+    return name
+
+
 def _saved(config: Mapping[str, Any]) -> frozenset[str]:
-    """The names that operations save as, as far as the config is well formed."""
-    lists = [config.get(key) for key in ("operations", "transforms")]
-    items = [item for given in lists if isinstance(given, list | tuple) for item in given if isinstance(item, Mapping)]
-    return frozenset(str(item["save_as"]) for item in items if isinstance(item.get("save_as"), str))
-
-
-def _lists(config: Mapping[str, Any]) -> Iterator[tuple[str, list[Any]]]:
-    for key in ("operations", "transforms"):
-        if isinstance(config.get(key), list):
-            yield key, config[key]
+    """The names that operations save as, as far as the config is well formed, and the variables that their texts know."""
+    given = config.get("operations")
+    items = [item for item in given if isinstance(item, Mapping)] if isinstance(given, list | tuple) else []
+    saved = {str(item["save_as"]) for item in items if isinstance(item.get("save_as"), str)}
+    return frozenset(saved.union(*(item["variables"] for item in items if isinstance(item.get("variables"), Mapping))))
 
 
 def _expressions(config: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
     from application.actions.transform_work import checkable
 
-    for key, items in _lists(config):
-        for number, item in enumerate(items):
-            for place, text in _expressions_of(item):
-                if (known := checkable(text, by=place[0] in _BY)) is not None:
-                    yield (key, number, *place), known
+    for number, item in enumerate(_written(config)):
+        for place, text in _expressions_of(item):
+            if (known := checkable(text, by=place[0] in _BY)) is not None:
+                yield ("operations", number, *place), known
+
+
+def _written(config: Mapping[str, Any]) -> list[Any]:
+    given = config.get("operations")
+    return given if isinstance(given, list) else []
 
 
 def _expressions_of(item: Any) -> Iterator[tuple[Place, str]]:
     """What may be an expression in one operation, with its path in it."""
     for name, given in item.items() if isinstance(item, Mapping) else ():
-        if name == "map" and isinstance(given, Mapping):
+        if "type" in item:
+            if name in ("condition", "transform") and isinstance(given, str):
+                yield (name,), given
+        elif name == "map" and isinstance(given, Mapping):
             yield from (((name, field), text) for field, text in given.items() if isinstance(text, str))
         elif name in ("map", "filter", "count") and isinstance(given, str):
             yield (name,), given
@@ -175,23 +187,23 @@ def _keys(given: Any, place: Place) -> Iterator[tuple[Place, str]]:
 
 
 def _faults(config: Mapping[str, Any]) -> Iterator[tuple[Place, str, str | None]]:
-    for key, items in _lists(config):
-        saved = ["input"]
-        for number, item in enumerate(items, 1):
-            if isinstance(item, str) and is_template(item):
-                return
-            try:
-                step = _step(item, number)
-            except ActionError as error:
-                yield (key, number - 1), error.message, error.hint
-                continue
-            if step.source is not None and step.source not in saved and not is_template(step.source):
-                hint = did_you_mean(step.source, saved) or f"there is: {', '.join(saved)}"
-                yield (key, number - 1, "from"), f"{step.name}: no operation before it saves {step.source[:80]!r}", hint
-            if step.save_as is not None:
-                if step.save_as in saved:
-                    yield (key, number - 1, "save_as"), f"two operations save as {step.save_as!r}", None
-                saved.append(step.save_as)
+    saved = ["input"]
+    for number, item in enumerate(_written(config), 1):
+        if isinstance(item, str) and is_template(item):
+            return
+        place: Place = ("operations", number - 1)
+        try:
+            step = _step(item, number)
+        except ActionError as error:
+            yield place, error.message, error.hint
+            continue
+        if step.source is not None and step.source not in saved and not is_template(step.source):
+            hint = did_you_mean(step.source, saved) or f"there is: {', '.join(saved)}"
+            yield (*place, "from"), f"{step.name}: no operation before it saves {step.source[:80]!r}", hint
+        if step.save_as is not None:
+            if step.save_as in saved:
+                yield (*place, "save_as"), f"two operations save as {step.save_as!r}", None
+            saved.append(step.save_as)
 
 
 def _count(value: Any) -> int:
@@ -208,7 +220,8 @@ _OPERATIONS = (
     " kind: inner|left, as: name}. format: template for each item; or {template, each}, {decimals: 2}, {date: '%d.%m.%Y'}."
     " sort: BY, {by, desc} or a list of them (null comes last). group: BY gives an object of lists. unique: true or BY."
     " flatten: true or depth. pick, omit: names. rename: {old: new}. merge: {field: value}. count: true or expression."
-    " sum, avg, min, max: true or BY."
+    " sum, avg, min, max: true or BY. Or objects of type and save_as, each of which looks at the input and at what was saved:"
+    " extract (path), map (array, transform), filter (array, condition), join (array, separator), format (template, variables)."
 )
 
 TRANSFORM = Action(
@@ -221,16 +234,15 @@ TRANSFORM = Action(
             one_of="source",
             description="A JSON, YAML, CSV or JSON lines file below the project's folder, for local runs. CSV has texts.",
         ),
-        "operations": Key(("array",), one_of="operations", description=_OPERATIONS),
-        "transforms": Key(("array",), one_of="operations", description="The same as operations."),
+        "operations": Key(("array",), required=True, aliases=("transforms",), description=_OPERATIONS),
     },
     run=run,
     result={
         "result": "What the last operation came to. What save_as names is a field beside it.",
         "count": "How many items or fields that has; 1 for a plain value, 0 for null.",
     },
-    unresolved=("operations", "transforms"),
-    names=dict.fromkeys(("operations", "transforms"), ("item", "index")),
+    unresolved=("operations",),
+    names={"operations": ("item", "index")},
     made=_saved,
     expressions=_expressions,
     faults=_faults,

@@ -32,10 +32,12 @@ class Wrong(Exception):
 
 
 class Work:
-    """One run. `saved` are the names that operations have kept; at most `limits.data_bytes` of new values are made."""
+    """One run. `first` is the input, `saved` are the names that operations have kept; at most `limits.data_bytes` of new values
+    are made."""
 
-    def __init__(self, context: ActionContext) -> None:
+    def __init__(self, context: ActionContext, first: Any) -> None:
         self._context = context
+        self.first = first
         self._left = context.limits.data_bytes
         self._since = time.monotonic()
         self.saved: dict[str, Any] = {}
@@ -80,6 +82,12 @@ class Work:
     def rendered(self, value: Any, item: Any = None, index: int = 0) -> Any:
         """The value with its templates resolved over `item`, `index` and the names kept."""
         return self._context.render(value, {**self.saved, "item": item, "index": index})
+
+    def filled(self, template: Any, variables: Any) -> Any:
+        """A template over variables, which may be templates themselves."""
+        if not isinstance(template, str) or not isinstance(variables, Mapping):
+            raise Wrong("format takes a text as template, and an object of variables", kind="config")
+        return self._context.render(template, {**self.saved, **self.rendered(dict(variables))})
 
     def expression(self, given: Any, what: str) -> OfItem:
         """The value of an expression over `item` (`#`, `.field`), `index` and the names kept."""

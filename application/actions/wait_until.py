@@ -20,8 +20,8 @@ async def run(config: Mapping[str, Any], context: ActionContext) -> Mapping[str,
     """Try until the condition holds. A step that fails meanwhile is a reason to try again, and is told when time runs out."""
     import asyncio  # loaded when first used: validating needs none
 
-    limit = read_seconds(config, ("max_duration", "timeout"), 30.0)
-    interval = max(_SHORTEST_INTERVAL, read_seconds(config, ("interval",), 1.0))
+    limit = read_seconds(config, "max_duration", 30.0)
+    interval = max(_SHORTEST_INTERVAL, read_seconds(config, "interval", 1.0))
     most = read_number(config, "max_attempts", _MOST_ATTEMPTS, _MOST_ATTEMPTS)
     late = config.get("on_timeout", "fail")
     if late not in _OUTCOMES:
@@ -63,8 +63,7 @@ WAIT_UNTIL = Action(
     keys={
         "condition": Key(("expression",), required=True, description="What must become true; it also knows `attempts`."),
         "steps": Key(("steps",), description="Steps that are run before each look at the condition."),
-        "max_duration": Key(("duration",), description="How long to try; 30s by default."),
-        "timeout": Key(("duration",), description="The same as max_duration."),
+        "max_duration": Key(("duration",), aliases=("timeout",), description="How long to try; 30s by default."),
         "interval": Key(("duration",), description="Time between two attempts; 1s by default."),
         "max_attempts": Key(("integer",), description="How often to try at most."),
         "on_timeout": Key(("string",), choices=_OUTCOMES, description="fail (by default), or continue with met: false."),

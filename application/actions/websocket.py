@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from application.actions.config_values import read_count, refusal
 from application.actions.http_request import read_seconds
-from application.actions.websocket_acts import ACTIONS, CONNECT, act_expressions, act_faults, read_acts
+from application.actions.partial import missing
+from application.actions.websocket_acts import ACTIONS, CONNECT, RECEIVING, act_expressions, act_faults, read_acts
 from application.engine.action import Action, ActionContext, ActionError, ActionFailed, Key
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class _Talk:
     def __init__(self, config: Mapping[str, Any], context: ActionContext) -> None:
         self._config = config
         self._context = context
-        given = config.get("connection", config.get("name"))
+        given = config.get("connection")
         self._name = "default" if given is None else str(given)
         self._messages: list[Any] = []
         self._bytes = 0
@@ -73,7 +74,8 @@ class _Talk:
         }
 
     def _acts(self) -> Mapping[str, Any]:
-        return {"connect": self._connect, "send": self._send, "receive": self._receive, "close": self._close}
+        receive = self._receive
+        return {"connect": self._connect, "send": self._send, "receive": receive, "wait_for": receive, "close": self._close}
 
     async def _connect(self, act: Mapping[str, Any]) -> None:
         from application.actions.http_client import client_of
@@ -140,11 +142,17 @@ class _Talk:
             if came is None:
                 raise ActionFailed(self._told(f"the connection was closed{connection.told()}", why), result=self.result())
             self._keep(*came)
-            names = {"message": came[0], "messages": self._messages}
-            why = "" if act.get("expect") is None else refusal(act["expect"], came[0], names, self._context)
+            why = self._refusal(act, came[0])
             if not why:
                 missed -= 1
                 self._received = came[0]
+
+    def _refusal(self, act: Mapping[str, Any], message: Any) -> str:
+        """Why a message is not the one that is waited for; empty when it is."""
+        if act["action"] == "wait_for":
+            return missing(act["message"], message)
+        names = {"message": message, "messages": self._messages}
+        return "" if act.get("expect") is None else refusal(act["expect"], message, names, self._context)
 
     def _check_close(self, wanted: Any, connection: Connection) -> None:
         if wanted is not True and str(wanted) not in ("true", str(connection.close_code)):
@@ -173,9 +181,13 @@ class _Talk:
         self._context.resources.pop(_PREFIX + self._name, None)
 
     def _late(self, act: Mapping[str, Any], seconds: float) -> Exception:
-        if act["action"] != "receive":
+        if act["action"] not in RECEIVING:
             return ActionError("timeout", f"{act['action']} did not end within {seconds:g} s", hint="raise timeout")
-        wanted = "close" if act.get("expect_close") else f"{act.get('count', 1)} message(s){' as expected' * ('expect' in act)}"
+        wanted = (
+            "close"
+            if act.get("expect_close")
+            else f"{act.get('count', 1)} message(s){' as expected' * (act['action'] == 'wait_for' or 'expect' in act)}"
+        )
         return ActionFailed(self._told(f"no {wanted} within {seconds:g} s", ""), result=self.result())
 
     def _told(self, what: str, why: str) -> str:
@@ -229,17 +241,16 @@ WEBSOCKET = Action(
         ),
         "actions": Key(
             ("array",),
-            description="Several acts in one step: names, or objects of action and its keys. They know `messages`.",
+            description="Several acts in one step: names, or objects of action (or type) and its keys. They know `messages`."
+            " wait_for is receive with the part of a message that is waited for as its message.",
         ),
-        "connection": Key(("string",), description="The name of the connection; `default` by default."),
-        "name": Key(("string",), description="The same as connection."),
+        "connection": Key(("string",), aliases=("name",), description="The name of the connection; `default` by default."),
         "url": Key(("string",), description="ws:// or wss://; a redirect is not followed."),
         "headers": Key(("object",), description="Of the opening handshake."),
-        "params": Key(("object",), description="Added to the query of the URL."),
-        "query": Key(("object",), description="The same as params."),
+        "params": Key(("object",), aliases=("query",), description="Added to the query of the URL."),
         "auth": Key(("object",), description="As in http_request."),
         "cookies": Key(("object",), description="Sent beside those that HTTP answers set before."),
-        "subprotocols": Key(("array", "string"), description="Those that the server may choose from."),
+        "subprotocols": Key(("array", "string"), aliases=("protocols",), description="Those that the server may choose from."),
         "verify_ssl": Key(("boolean",), description="True by default."),
         "cert": Key(("string", "object"), description="As in http_request."),
         "proxy": Key(("string",), description="http://user:password@host:port."),

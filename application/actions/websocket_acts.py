@@ -10,8 +10,10 @@ from application.engine.action import ActionError
 from domain.definition import Path as Place
 from domain.expressions import is_template
 
-ACTIONS = ("connect", "send", "receive", "close")
-CONNECT = ("url", "headers", "params", "query", "auth", "cookies", "subprotocols", "verify_ssl", "cert", "proxy", "ping")
+ACTIONS = ("connect", "send", "receive", "wait_for", "close")
+RECEIVING = ("receive", "wait_for")
+_SAME = {"type": "action", "query": "params", "protocols": "subprotocols"}
+CONNECT = ("url", "headers", "params", "auth", "cookies", "subprotocols", "verify_ssl", "cert", "proxy", "ping")
 _ACT = ("action", *CONNECT, "message", "base64", "expect", "expect_close", "count", "timeout", "code", "reason")
 _RECEIVES = ("expect", "expect_close", "count")
 
@@ -46,9 +48,8 @@ def act_faults(config: Mapping[str, Any]) -> Iterator[tuple[Place, str, str | No
     acts = config.get("actions")
     if isinstance(acts, str) or any(isinstance(act, str) and is_template(act) for act in _kinds(config)):
         return
-    bare = [_without_expressions(act) for act in acts] if isinstance(acts, list) else acts
     try:
-        read_acts({**_without_expressions(config), **({} if acts is None else {"actions": bare})})
+        read_acts(config)
     except ActionError as error:
         yield () if acts is None else ("actions",), error.message, error.hint
 
@@ -57,25 +58,32 @@ def _kinds(config: Mapping[str, Any]) -> Iterator[Any]:
     yield config.get("action")
     acts = config.get("actions")
     for act in acts if isinstance(acts, list) else []:
-        yield act.get("action") if isinstance(act, Mapping) else act
-
-
-def _without_expressions(act: Any) -> Any:
-    """Expressions are checked apart; any will do here."""
-    return {**act, "expect": "true"} if isinstance(act, Mapping) and isinstance(act.get("expect"), str) else act
+        yield act.get("action", act.get("type")) if isinstance(act, Mapping) else act
 
 
 def _listed(value: Any) -> Iterator[Mapping[str, Any]]:
     if not isinstance(value, list | tuple) or not value:
-        raise ActionError("config", "actions is a list of objects with action: connect, send, receive or close")
+        raise ActionError("config", f"actions is a list of objects with action: {', '.join(ACTIONS)}")
     for number, item in enumerate(value, 1):
         act = {"action": item} if isinstance(item, str) else item
         if not isinstance(act, Mapping):
             raise ActionError("config", f"action {number} must be an object with action")
+        act = _plain(act, f"action {number}")
         known_keys(act, _ACT, f"action {number}")
         if act.get("action") is None:
             raise ActionError("config", f"action {number} does not say which action it is: {', '.join(ACTIONS)}")
         yield act
+
+
+def _plain(act: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """The act with every key by its first name."""
+    plain: dict[str, Any] = {}
+    for key, value in act.items():
+        name = _SAME.get(str(key), str(key))
+        if name in plain:
+            raise ActionError("config", f"{where} has two names of {name}; keep one")
+        plain[name] = value
+    return plain
 
 
 def _implied(config: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
@@ -97,6 +105,8 @@ def _check(act: Mapping[str, Any]) -> None:
     kind = act["action"]
     if kind not in ACTIONS:
         raise ActionError("config", f"there is no action {str(kind)[:40]!r}", hint=f"one of {', '.join(ACTIONS)}")
+    if kind == "wait_for" and act.get("message") is None:
+        raise ActionError("config", "wait_for needs message: the message that is waited for, or a part of it")
     if kind == "send" and ("message" in act) == ("base64" in act):
         raise ActionError("config", "send needs message, or base64 for a binary message")
     expect = act.get("expect")

@@ -30,6 +30,7 @@ from application.documents.shapes import (
 from application.engine.action import Action, Key
 from domain.definition import Path
 
+CHECKS_INSIDE = "assert"
 _SHAPES: dict[str, Shape] = {
     "steps": Steps(),
     "branches": Branches(),
@@ -77,8 +78,21 @@ def config_record(action: Action) -> Record:
     for name, key in action.keys.items():
         if key.one_of:
             groups.setdefault(key.one_of, []).append(name)
-    keys = {name: RecordKey(_shape(key), key.required, key.description) for name, key in action.keys.items()}
+    keys = {
+        name: RecordKey(_shape(key), key.required, key.description, aliases=key.aliases) for name, key in action.keys.items()
+    }
+    keys.setdefault(CHECKS_INSIDE, RecordKey(ASSERTIONS, description="The same as assert beside config; both count."))
     return Record(keys, what=action.name, one_of=tuple(tuple(group) for group in groups.values()))
+
+
+def canonical_name(action: Action, name: str) -> str:
+    """The config key that a name or alias means."""
+    return config_record(action).other_names.get(name, name)
+
+
+def holds_checks(action: Action, name: str) -> bool:
+    """Whether a config key holds assertions of the step: `assert`, which every action knows."""
+    return name == CHECKS_INSIDE and name not in action.keys
 
 
 def takes_steps(key: Key) -> bool:

@@ -6,7 +6,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import field
 from typing import Any
 
-from application.documents.actions import find_action, takes_branches, takes_steps, takes_text_only
+from application.documents.actions import (
+    canonical_name,
+    find_action,
+    holds_checks,
+    takes_branches,
+    takes_steps,
+    takes_text_only,
+)
 from application.documents.check import seconds
 from application.documents.grammar import PHASES
 from application.documents.reader import Document
@@ -16,6 +23,7 @@ from domain.definition import Assertion, Data, FlowConfig, FlowDefinition, OnErr
 from domain.values import dataclass
 
 _FAIL = OnError()
+_ON_ERROR = ("on_error", "error_steps", "on_timeout")
 _FLOW_TEXTS = ("id", "description", "version", "author", "suite")
 
 
@@ -37,6 +45,7 @@ class Builder:
             name=self._text(value, "name", ()) or "",
             **texts,
             **phases,
+            on_error=self._steps(value.get("on_error", []), ("on_error",)),
             tags=self._words(value, "tags", ()),
             env=value.get("env", {}),
             env_file=self._words(value, "env_file", ()),
@@ -67,7 +76,7 @@ class Builder:
             bodies=bodies,
             name=self._text(value, "name", path),
             description=self._text(value, "description", path),
-            asserts=tuple(_assertions(value.get("assert"), (*path, "assert"))),
+            asserts=tuple(self._asserts(value, action, path)),
             assert_any=tuple(_assertions(value.get("assert_any"), (*path, "assert_any"))),
             assert_none=tuple(_assertions(value.get("assert_none"), (*path, "assert_none"))),
             output=value.get("output", {}),
@@ -81,6 +90,14 @@ class Builder:
             secret_outputs=self._words(value, "secret_outputs", path),
             once=self._text(value, "once", path),
         )
+
+    def _asserts(self, value: dict[str, Any], action: Action, path: Path) -> Iterator[Assertion]:
+        """Those beside the config, then those in it."""
+        yield from _assertions(value.get("assert"), (*path, "assert"))
+        config = value.get("config", {})
+        for name in config:
+            if holds_checks(action, name):
+                yield from _assertions(config[name], (*path, "config", name))
 
     def _identity(self, value: dict[str, Any]) -> str:
         self.count += 1
@@ -96,25 +113,42 @@ class Builder:
     def _config(self, config: dict[str, Any], action: Action, path: Path) -> tuple[dict[str, Any], dict[str, tuple[Step, ...]]]:
         plain: dict[str, Any] = {}
         bodies: dict[str, tuple[Step, ...]] = {}
-        for name, value in config.items():
+        for written, value in config.items():
+            name, place = canonical_name(action, written), (*path, written)
             key = action.keys.get(name, Key())
+            if holds_checks(action, name):
+                continue
             if takes_steps(key) and isinstance(value, list):
-                bodies[name] = self._steps(value, (*path, name))
+                bodies[name] = self._steps(value, place)
             elif takes_branches(key) and isinstance(value, list | dict):
-                for branch, place, steps in branches_of(value):
-                    bodies[f"{name}/{branch}"] = self._steps(steps, (*path, name, *place))
+                for branch, below, steps in branches_of(value):
+                    bodies[f"{name}/{branch}"] = self._steps(steps, (*place, *below))
             else:
-                plain[name] = self.document.texts.get((*path, name), value) if _meant_as_text(value, key) else value
-        return plain, bodies
+                plain[name] = self.document.texts.get(place, value) if _meant_as_text(value, key) else value
+                if name != written:
+                    self.document.known_as(place, (*path, name), value)
+        implied = {name: key.otherwise for name, key in action.keys.items() if key.otherwise is not None}
+        return {**implied, **plain}, bodies
 
     def _on_error(self, value: dict[str, Any], path: Path) -> OnError:
-        if "on_error" not in value and "error_steps" not in value:
+        if value.keys().isdisjoint(_ON_ERROR):
             return _FAIL
         given = value.get("on_error", {})
-        block: dict[str, Any] = {"action": given} if isinstance(given, str) else given
-        place = (*path, "on_error", "error_steps") if "error_steps" in block else (*path, "error_steps")
-        steps = self._steps(block.get("error_steps", value.get("error_steps", [])), place)
-        return OnError(block.get("action", "fail"), steps, block.get("on_timeout"))
+        block: dict[str, Any] = given if isinstance(given, dict) else {}
+        error_steps, place = given, (*path, "on_error")
+        if not isinstance(given, list):
+            error_steps, place = self._below("error_steps", block, value, path)
+        late, late_place = self._below("on_timeout", block, value, path)
+        action: Any = given if isinstance(given, str) else block.get("action", "fail")
+        steps = self._steps(error_steps or [], place)
+        if isinstance(late, list):
+            return OnError(action, steps, timeout_steps=self._steps(late, late_place))
+        return OnError(action, steps, late)
+
+    @staticmethod
+    def _below(name: str, block: dict[str, Any], step: dict[str, Any], path: Path) -> tuple[Any, Path]:
+        """What stands below on_error, or beside it; and where."""
+        return (block[name], (*path, "on_error", name)) if name in block else (step.get(name), (*path, name))
 
     def _text(self, value: dict[str, Any], name: str, path: Path) -> str | None:
         return self._written(value[name], (*path, name)) if name in value else None
@@ -161,6 +195,8 @@ def _retry(value: Any) -> Retry:
     if isinstance(value, int):
         return Retry(max_attempts=value)
     block = dict(value)
+    if block.pop("enabled", True) is False:
+        return Retry()
     for name in ("retry_on", "retry_on_not"):
         if name in block:
             given = block[name] if isinstance(block[name], list) else [block[name]]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import field
 from typing import Any
 
-from application.documents.actions import config_record, find_action
+from application.documents.actions import canonical_name, config_record, find_action
 from application.documents.grammar import FLOW, RETRY_KINDS, STEP
 from application.documents.language import Fault, expression_faults, template_faults
 from application.documents.quotes import quote_remedy
@@ -109,22 +109,38 @@ class Check:
         if isinstance(config, dict):
             place = (*path, "config") if "config" in step else (*path, "action")
             config_record(action).check(config, place, self)
-            for below, message, hint in action.faults(config):
-                self.error((*place, *below), message, hint)
-            for below, text in action.expressions(config):
-                self.expression((*place, *below), text)
+            self._inside(action, config, place)
+
+    def _inside(self, action: Action, config: dict[str, Any], place: Path) -> None:
+        """What the action sees within its keys. Its words about a part whose expression is broken already are left out."""
+        written = {canonical_name(action, name): name for name in config}
+        known = {name: config[key] for name, key in written.items()}
+        broken: list[Path] = []
+
+        def at(below: Path) -> Path:
+            return (*place, written.get(str(below[0]), below[0]), *below[1:]) if below else place
+
+        for below, text in action.expressions(known):
+            before = len(self.report.errors)
+            self.expression(at(below), text)
+            broken += [below] * (len(self.report.errors) > before)
+        for below, message, hint in action.faults(known):
+            if not any(path[: len(below)] == below for path in broken):
+                self.error(at(below), message, hint)
 
     def _on_error(self, step: dict[str, Any], path: Path) -> None:
         block = step.get("on_error")
-        if isinstance(block, dict) and "error_steps" in block and "error_steps" in step:
-            self.error((*path, "error_steps"), '"error_steps" is given twice', "keep the one below on_error", key=True)
-        chosen: dict[Path, Any] = {(): block}
+        inside = {"error_steps": block} if isinstance(block, list) else block if isinstance(block, dict) else {}
+        for name in ("error_steps", "on_timeout"):
+            if name in inside and name in step:
+                self.error((*path, name), f'"{name}" is given twice', "keep the one below on_error", key=True)
+        chosen: dict[Path, Any] = {("on_error",): block, ("on_timeout",): step.get("on_timeout")}
         if isinstance(block, dict):
-            chosen = {(name,): block.get(name) for name in ("action", "on_timeout")}
+            chosen |= {("on_error", name): block.get(name) for name in ("action", "on_timeout")}
         for below, action in chosen.items():
             if action == "retry" and "retry" not in step and not self.default_retry:
                 title = '"on_error: retry" needs a retry block'
-                self.error((*path, "on_error", *below), title, "add retry: {max_attempts: 3, delay: 1s} to the step")
+                self.error((*path, *below), title, "add retry: {max_attempts: 3, delay: 1s} to the step")
 
     def _secret_outputs(self, step: dict[str, Any], path: Path) -> None:
         names, output = step.get("secret_outputs"), step.get("output", {})

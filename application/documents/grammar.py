@@ -73,6 +73,7 @@ ASSERTION = AssertionRecord(
 
 RETRY = Record(
     {
+        "enabled": Key(Bool(), description="false: no retry, not even the flow's default; true where it is not given."),
         "max_attempts": Key(Integer(1, 10), description="Attempts in all."),
         "delay": Key(Duration(), description="Time before the second attempt."),
         "backoff": Key(Choice(("constant", "linear", "exponential")), description="How the delay grows."),
@@ -96,11 +97,13 @@ UNTIL = Record(
     one_of=(("condition", "expression"),),
 )
 
+ON_TIMEOUT: Shape = Either((Choice(ON_ERROR), Steps()))
+
 ON_ERROR_BLOCK = Record(
     {
         "action": Key(Choice(ON_ERROR), description="What the failure does to the flow."),
         "error_steps": Key(Steps(), description="Steps that run only when this step failed."),
-        "on_timeout": Key(Choice(ON_ERROR), description="The same for a timeout."),
+        "on_timeout": Key(ON_TIMEOUT, description="The same for a timeout, or steps that run when the step timed out."),
     },
     what="An on_error block",
     synonyms=_meant({"error_steps": "steps"}),
@@ -136,8 +139,12 @@ STEP = Record(
         "retry": Key(RETRIES, description="Tolerance of failure."),
         "until": Key(Either((Expression(), UNTIL)), description="Expected waiting."),
         "timeout": Key(Duration(), description="Bounds the whole step."),
-        "on_error": Key(Either((Choice(ON_ERROR), ON_ERROR_BLOCK)), description="What a failure does to the flow."),
+        "on_error": Key(
+            Either((Choice(ON_ERROR), Steps(), ON_ERROR_BLOCK)),
+            description="What a failure does to the flow, or the error_steps of a failure that fails it.",
+        ),
         "error_steps": Key(Steps(), description="Steps that run only when this step failed."),
+        "on_timeout": Key(ON_TIMEOUT, description="As below on_error."),
         "disabled": Key(Bool(), description="Whether the step is left out."),
         "tags": Key(_WORDS, description="Words to select steps by."),
         "secret_outputs": Key(ListOf(_IDENTIFIER), description="Outputs that are masked everywhere."),
@@ -187,6 +194,7 @@ FLOW = Record(
         "config": Key(CONFIG, description="Settings of the whole flow."),
         "setup": Key(Steps(), description="Steps that come first."),
         "steps": Key(Steps(1), required=True, description="The steps of the test."),
+        "on_error": Key(Steps(), description="Steps that run when a step failed, before teardown."),
         "teardown": Key(Steps(), description="Steps that always run at the end."),
         "graph": Key(Anything(), description="The picture of an editor; ignored."),
         "data": Key(DATA, description="Rows, each of which is a case of its own."),

@@ -10,6 +10,8 @@ from typing import Any
 from domain.values import dataclass
 
 _ROOT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_STEP = re.compile(r"""(?<![\w.])steps\s*\[\s*["']([\w-]+)["']\s*\]""")
+"""A step that is read by the text of its id."""
 _DEFAULT = r"(?<![\w.$]){name}\b(?:[\w.?!-]|\[[^\]]*\])*\s*\?\?|\$\{{\s*{name}:"
 
 
@@ -58,7 +60,8 @@ def template_names(text: str) -> frozenset[str]:
         return frozenset()
     from domain.expressions import template_names as language_names
 
-    return frozenset(language_names(text))
+    names = frozenset(language_names(text))
+    return names | frozenset(_STEP.findall(text)) if "steps" in names else names
 
 
 @lru_cache(maxsize=1024)

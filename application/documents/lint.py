@@ -21,13 +21,14 @@ _SKIPPED = frozenset(
 )
 
 
-def lint(report: Report) -> None:
-    """Warn of hard-coded credentials, unused variables and ignored blocks."""
+def lint(report: Report, read: frozenset[str]) -> None:
+    """Warn of hard-coded credentials, unused variables and ignored blocks. `read` are the names that steps read, those too
+    that stand for keys that are left out."""
     flow = report.document.value
     found = texts(flow, ())
     for path, _, what in credentials(found):
         _warn(report, path, what)
-    _unused(report, flow, found)
+    _unused(report, flow, found, read)
     if "graph" in flow:
         report.warn(("graph",), '"graph" is ignored', "it is the picture of an editor and changes nothing", key=True)
 
@@ -62,11 +63,11 @@ def _variable(name: str) -> str:
     return re.sub(r"\W+", "_", name).strip("_").upper() or "SECRET"
 
 
-def _unused(report: Report, flow: dict[str, Any], found: list[tuple[Path, str]]) -> None:
+def _unused(report: Report, flow: dict[str, Any], found: list[tuple[Path, str]], read: frozenset[str]) -> None:
     """Variables of `env` whose name stands nowhere else; a flow that calls flows may hand all of them on."""
     if not flow.get("env") or any(path[-1] == "action" and text == "run_flow" for path, text in found):
         return
     for name in flow["env"]:
         word = re.compile(rf"\b{re.escape(name)}\b")
-        if not any(path != ("env", name) and word.search(text) for path, text in found):
+        if name not in read and not any(path != ("env", name) and word.search(text) for path, text in found):
             report.warn(("env", name), f'Nothing reads the variable "{name}"', "remove it, or use it", key=True)

@@ -47,7 +47,7 @@ def _walk(shape: Shape, value: Any, path: Path, actions: Mapping[str, Action]) -
     elif isinstance(shape, MapOf):
         return
     elif isinstance(shape, Record) and isinstance(value, dict):
-        yield path, tuple(shape.keys)
+        yield path, shape.order
         yield from _inside(shape, value, path, actions)
 
 
@@ -55,14 +55,15 @@ def _inside(
     record: Record, value: dict[str, Any], path: Path, actions: Mapping[str, Action]
 ) -> Iterator[tuple[Path, Sequence[str]]]:
     for name, item in value.items():
-        if name in record.keys:
-            yield from _walk(record.keys[name].shape, item, (*path, name), actions)
+        if (known := record.find(name)) is not None:
+            yield from _walk(known.shape, item, (*path, name), actions)
     action = find_action(value["action"], actions) if record is STEP and isinstance(value.get("action"), str) else None
     config = value.get("config")
     if action is not None and isinstance(config, dict):
-        for name, key in config_record(action).keys.items():
-            if name in config and isinstance(key.shape, Steps | Either | ListOf):
-                yield from _walk(key.shape, config[name], (*path, "config", name), actions)
+        for name, item in config.items():
+            key = config_record(action).find(name)
+            if key is not None and isinstance(key.shape, Steps | Either | ListOf):
+                yield from _walk(key.shape, item, (*path, "config", name), actions)
 
 
 def wanted_order(keys: Sequence[str], order: Sequence[str]) -> list[str]:

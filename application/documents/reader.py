@@ -46,6 +46,16 @@ class Document:
         places = _cut(self.positions), _cut(self.keys), _cut(self.texts)
         return Document(self.source, self.value[_ROOT], *places, self.problems)
 
+    def known_as(self, path: Path, other: Path, value: Any) -> None:
+        """What is written at a path counts as written at another too, with all that is inside it."""
+        places: tuple[dict[Path, Any], ...] = (self.positions, self.keys, self.texts)
+        for found in places:
+            if path in found:
+                found[other] = found[path]
+        inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+        for key, item in inside:
+            self.known_as((*path, key), (*other, key), item)
+
 
 def _cut(places: Mapping[Path, Any]) -> dict[Path, Any]:
     return {path[1:]: at for path, at in places.items() if path[:1] == (_ROOT,)}

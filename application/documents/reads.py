@@ -47,5 +47,5 @@ def _step_names(step: Step) -> Iterator[str]:
     for text in strings(dict(step.config)):
         if len(text) <= LONGEST_BARE:
             yield from expression_names(text)
-    for body in (*step.bodies.values(), step.on_error.error_steps):
+    for body in (*step.bodies.values(), step.on_error.steps):
         yield from names_read(body)

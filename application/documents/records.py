@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import field
+from functools import cached_property
+from itertools import combinations
 from typing import Any
 
 from application.documents.shapes import IDENTIFIER, Checking, Choice, Schema, Shape, Text, name_of
@@ -119,12 +121,13 @@ class Branches(Shape):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Key:
-    """One key of a record. `planned` keys are refused with a word about later versions."""
+    """One key of a record. `planned` keys are refused with a word about later versions; `aliases` are other names of it."""
 
     shape: Shape
     required: bool = False
     description: str = ""
     planned: bool = False
+    aliases: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -140,38 +143,72 @@ class Record(Shape):
     def fits(self, value: Any) -> bool:
         return isinstance(value, dict)
 
+    @cached_property
+    def other_names(self) -> Mapping[str, str]:
+        """Each alias, and the key that it means."""
+        return {alias: name for name, key in self.keys.items() for alias in key.aliases}
+
+    @cached_property
+    def order(self) -> tuple[str, ...]:
+        """All names in canonical order, aliases behind the key that they mean."""
+        return tuple(one for name, key in self.keys.items() for one in (name, *key.aliases))
+
+    def find(self, name: str) -> Key | None:
+        """The key of that name or alias."""
+        return self.keys.get(self.other_names.get(name, name))
+
     def inside(self, value: Any, path: Path, checking: Checking) -> None:
-        guesses = {self._entry(name, item, path, checking) for name, item in value.items()}
+        known = {self._entry(name, item, path, checking) for name, item in value.items()}
+        self._twins(value, path, checking)
         for name, key in self.keys.items():
-            if key.required and name not in value and name not in guesses:
+            if key.required and name not in known:
                 checking.error(path, f'{self.what} needs "{name}"', f"add {name}: {_hint(key)}".rstrip(": "))
         for group in self.one_of:
-            if not any(name in value or name in guesses for name in group):
-                checking.error(path, f"{self.what} needs {quoted_list(group)}", f"add {group[0]}")
+            if known.isdisjoint(group):
+                names = [other for name in group for other in (name, *self.keys[name].aliases)]
+                checking.error(path, f"{self.what} needs {quoted_list(names)}", f"add {group[0]}")
 
     def _entry(self, name: str, item: Any, path: Path, checking: Checking) -> str | None:
-        """Check one entry; the key that was probably meant, if this one is unknown."""
-        key = self.keys.get(name)
+        """Check one entry; its key, or that which was probably meant if this one is unknown."""
+        key = self.find(name)
         if key is None:
             known = [known for known, other in self.keys.items() if not other.planned]
+            known += self.other_names
             remedy = did_you_mean(name, known, self.synonyms)
             checking.error((*path, name), f'{self.what} has no key "{name}"', remedy, key=True)
-            return meant(name, known, self.synonyms)
+            guess = meant(name, known, self.synonyms)
+            return self.other_names.get(guess, guess) if guess else None
         if key.planned:
             checking.error((*path, name), f'"{name}" is not supported yet in this version', "remove it for now", key=True)
         else:
             key.shape.check(item, (*path, name), checking)
-        return None
+        return self.other_names.get(name, name)
+
+    def _twins(self, value: Any, path: Path, checking: Checking) -> None:
+        """Two names of one key, where one of them would be ignored."""
+        first: dict[str, str] = {}
+        for name in value:
+            before = first.setdefault(self.other_names.get(name, name), name)
+            if before != name:
+                checking.error((*path, name), f'"{before}" and "{name}" mean the same', "keep one", key=True)
 
     def schema(self) -> Schema:
         known = {name: key for name, key in self.keys.items() if not key.planned}
-        described = {name: {**key.shape.schema(), **_described(key.description)} for name, key in known.items()}
+        described: Schema = {}
+        for name, key in known.items():
+            shape = key.shape.schema()
+            described[name] = {**shape, **_described(key.description)}
+            described.update({alias: {**shape, "description": f"The same as {name}."} for alias in key.aliases})
         schema: Schema = {"type": "object", "properties": described, "additionalProperties": False}
-        if required := [name for name, key in known.items() if key.required]:
+        rules: list[Schema] = []
+        if required := [name for name, key in known.items() if key.required and not key.aliases]:
             schema["required"] = required
-        if self.one_of:
-            schema["allOf"] = [{"anyOf": [{"required": [name]} for name in group]} for group in self.one_of]
-        return schema
+        groups = [*self.one_of, *((name,) for name, key in known.items() if key.required and key.aliases)]
+        for group in groups:
+            rules.append({"anyOf": [{"required": [one]} for name in group for one in (name, *known[name].aliases)]})
+        for name, key in known.items():
+            rules += [{"not": {"required": list(pair)}} for pair in combinations((name, *key.aliases), 2)]
+        return {**schema, "allOf": rules} if rules else schema
 
 
 _BRANCH_MAP = MapOf(Steps(1))

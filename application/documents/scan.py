@@ -243,7 +243,11 @@ def _hint(source: Source, at: Position, problem: str) -> str | None:
     line = source.line(at.line)
     if "\t" in line[: at.column]:
         return "indent with spaces, not with tabs"
-    if has_template(line) or any(word in problem for word in ("alias", "anchor", "token", "mapping values", "indicator")):
+    if (
+        has_template(line)
+        or any(word in problem for word in ("alias", "anchor", "token", "mapping values", "indicator"))
+        or breaks(line)
+    ):
         return quote_remedy(line)
     return None
 

@@ -17,8 +17,9 @@ from domain.values import dataclass
 
 _BUILT_INS = (
     "UUID RANDOM_ID TIMESTAMP TIMESTAMP_MS ISO_TIMESTAMP DATE TIME DATETIME YEAR MONTH DAY HOUR MINUTE SECOND TODAY "
-    "RANDOM_INT RANDOM_STRING FLOW_ID FLOW_NAME EXECUTION_ID FAKER uuid timestamp random_int random flow execution "
-    "attempt error env inputs input vars variables response result output outputs steps needs"
+    "RANDOM_INT RANDOM_STRING TIMESTAMP_UNIX FLOW_ID FLOW_NAME FLOW_STATUS EXECUTION_ID FAKER uuid timestamp random_int random "
+    "flow execution attempt error failed_step env inputs input vars variables response result output "
+    "outputs steps needs"
 )
 BUILT_INS = frozenset(_BUILT_INS.split())
 
@@ -54,9 +55,8 @@ class Scope:
         self.known |= BUILT_INS | set(definition.env) | set(definition.inputs) | self._columns(definition)
         for path, text in texts(dict(definition.env), ("env",)):
             self._check(_Read(path, text, template_names(text)))
-        phases = (definition.setup, definition.steps, definition.teardown)
-        self.later = {name for steps in phases for step in walk(steps) for name in defines(step)}
-        for steps in phases:
+        self.later = {name for steps in definition.lists() for step in walk(steps) for name in defines(step)}
+        for steps in definition.lists():
             self._steps(steps)
 
     def _columns(self, definition: FlowDefinition) -> set[str]:
@@ -88,7 +88,7 @@ class Scope:
         left = defines(step)
         self.known |= left
         self.later -= left
-        self._steps(step.on_error.error_steps)
+        self._steps(step.on_error.steps)
 
     def _bodies(self, step: Step, action: Action | None) -> None:
         """Each body knows the names outside and its own; afterwards all that they leave behind is known."""
@@ -117,7 +117,7 @@ class Scope:
             if read is not None:
                 yield read
         anything = not result or not all(name.isidentifier() for name in result)
-        extra = result | set(step.output) | {step.id}
+        extra = result | set(step.output) | {step.id, "request"} | ({"response_time"} if "time" in result else set())
         for path, text in _result_expressions(step):
             yield _Read(path, text, expression_names(text), extra, anything, afterwards=True)
 
@@ -130,7 +130,9 @@ class Scope:
         if action is None or key is None:
             return _Read(path, text, template_names(text)) if is_template(text) else None
         own = name in action.unresolved
-        expression = expression or ("expression" in key.types and not ("string" in key.types and is_template(text)))
+        inside = path.index("config") + 2 < len(path) and "object" in key.types
+        whole = not inside and "expression" in key.types
+        expression = expression or (whole and not ("string" in key.types and is_template(text)))
         expression = expression or ("assertions" in key.types and path[-1] != "message")
         names = expression_names(text) if expression else template_names(text)
         if not names:
@@ -144,16 +146,24 @@ class Scope:
     def _check(self, read: _Read) -> None:
         for name in sorted(read.names):
             bare = name.removeprefix("$")
-            if bare in self.known or bare in read.extra or has_default(read.text, bare) or self._hyphened(read.text, bare):
+            if bare in self.known or bare in read.extra or has_default(read.text, bare):
                 continue
-            if bare in self.later:
+            if (whole := self._hyphened(read.text, bare)) is not None:
+                self._say_hyphened(read, whole)
+            elif bare in self.later:
                 self._say(read, bare, f'"{bare}" is not known yet: the step that defines it runs later', certain=True)
             elif not (read.anything or self.anything):
                 self._say(read, bare, f'Nothing defines "{bare}"', certain=self.closed)
 
-    def _hyphened(self, text: str, name: str) -> bool:
-        """Whether the name is only a part of one with a hyphen: `create-user` in `create-user.id`."""
-        return any("-" in known and name in known.split("-") and known in text for known in self.known | self.later)
+    def _hyphened(self, text: str, name: str) -> str | None:
+        """The id or output with a hyphen that the name is only a part of: `create-user` in `create-user.id`."""
+        found = (known for known in self.known | self.later if "-" in known and name in known.split("-") and known in text)
+        return next(found, None)
+
+    def _say_hyphened(self, read: _Read, whole: str) -> None:
+        at = self.report.inside(read.path, read.text, read.text.find(whole))
+        title = f'"{whole}" reads as "{whole.replace("-", " minus ")}" in an expression'
+        self.report.warn(read.path, title, f'write steps["{whole}"], or give it a name with _ for -', at=at)
 
     def _say(self, read: _Read, name: str, title: str, *, certain: bool) -> None:
         at = self.report.inside(read.path, read.text, _offset(read.text, name))
@@ -169,7 +179,7 @@ def walk(steps: tuple[Step, ...]) -> Iterator[Step]:
     """Every step with those nested in it."""
     for step in steps:
         yield step
-        for body in (*step.bodies.values(), step.on_error.error_steps):
+        for body in (*step.bodies.values(), step.on_error.steps):
             yield from walk(body)
 
 

@@ -48,6 +48,10 @@ class Key:
     """With which schemes a text may begin; one without a scheme is left to the action."""
     one_of: str | None = None
     """Keys that share a `one_of` name are alternatives: at least one of them must be given."""
+    aliases: tuple[str, ...] = ()
+    """Other names of the key in documents. Actions never see them; two names of one key together are an error."""
+    otherwise: str | None = None
+    """What stands for the key where it is not given: a template."""
 
 
 class KeptNames(Protocol):

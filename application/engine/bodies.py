@@ -65,10 +65,13 @@ class Bodies:
         self._lane = lane
         self._walk = walk
         self._runs = 0
+        self.left: dict[str, Any] = {}
+        """What bodies with names of their own left behind, in the last call of the action."""
 
     def begin(self) -> None:
         """The action is called (once more): the paths of its steps must differ from those of the call before."""
         self._runs += 1
+        self.left = {}
 
     def names(self, key: str) -> tuple[str, ...]:
         """The branches below a config key, in the order of the document."""
@@ -97,6 +100,7 @@ class Bodies:
         """Make known outside what bodies with names of their own left behind; the last wins."""
         for result in results:
             self._names.adopt(result.learned)
+            self.left.update(result.learned)
 
     async def _one_by_one(self, bodies: Iterable[Body], fail_fast: bool) -> list[BodyResult]:
         results: list[BodyResult] = []

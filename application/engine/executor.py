@@ -16,7 +16,7 @@ from application.engine.once import Shared
 from application.engine.progress import Progress
 from application.engine.scope import Names
 from application.engine.step_runner import StepRunner, Surroundings
-from application.engine.walked import Walked, worst
+from application.engine.walked import Walked, error_of
 from domain.definition import FlowDefinition, Phase, Step
 from domain.errors import LimitExceeded
 from domain.expressions import ExpressionError, extract
@@ -39,6 +39,14 @@ class AttemptResult:
     teardown: str | None = None
     outputs: Mapping[str, Any] = field(default_factory=dict)
     stopped: Stop | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Ended:
+    """A step that has ended, with what it knows."""
+
+    outcome: StepOutcome
+    runner: StepRunner
 
 
 class Executor:
@@ -72,6 +80,7 @@ class Executor:
             verdict = await self._run_body()
             if self._stop in ("lost", "drain"):
                 return AttemptResult("error", stopped=self._stop)
+            self._around.names.values["FLOW_STATUS"] = _status(verdict)
             teardown = await self._tear_down()
             if teardown == "lost":
                 return AttemptResult("error", stopped="lost")
@@ -85,6 +94,7 @@ class Executor:
 
     async def run_teardown(self) -> str:
         """Only the teardown of a lost attempt, from what its events recorded; gives its verdict."""
+        self._around.names.values["FLOW_STATUS"] = "failed"
         try:
             return await self._bounded_teardown()
         finally:
@@ -110,11 +120,24 @@ class Executor:
             return "error"
 
     async def _steps(self) -> Verdict:
-        definition = self._around.definition
-        verdict = await self._phase("setup", definition.setup, keep_going=False)
-        if verdict in ("failed", "error"):
-            return verdict
-        return worst(verdict, await self._phase("steps", definition.steps, not definition.config.fail_fast))
+        walked = await self._forward("", self._around.names, Lane(self._progress), ("setup", "steps"), self._around)
+        self._message = self._message or walked.message
+        return walked.verdict
+
+    async def _forward(
+        self, prefix: str, names: Names, lane: Lane, phases: tuple[Phase, Phase], around: Surroundings
+    ) -> Walked:
+        """Setup, the steps when it passed, and the flow's on_error when one of them failed."""
+        definition = around.definition
+        names.values["FLOW_STATUS"] = "running"
+        walked = await self._walk(definition.setup, prefix, names, lane, phases[0], around)
+        if walked.as_body().ok:
+            going = not definition.config.fail_fast
+            walked.join(await self._walk(definition.steps, prefix, names, lane, phases[1], around, keep_going=going))
+        names.values["FLOW_STATUS"] = _status(walked.verdict)
+        if definition.on_error and walked.failed is not None and not walked.as_body().ok:
+            await self._on_error(walked.failed, f"{prefix}on_error/", names, lane, phases[1], around)
+        return walked
 
     async def _tear_down(self) -> str | None:
         if not self._around.definition.teardown or self._number == 0:
@@ -124,7 +147,7 @@ class Executor:
 
     async def _bounded_teardown(self) -> str:
         definition = self._around.definition
-        self._tearing = asyncio.create_task(self._phase("teardown", definition.teardown, keep_going=True))
+        self._tearing = asyncio.create_task(self._teardown())
         _, pending = await asyncio.wait({self._tearing}, timeout=self._around.limit(definition.config.teardown_timeout))
         if pending:
             self._tearing.cancel()
@@ -135,9 +158,9 @@ class Executor:
                 raise
             return "lost" if self._stop == "lost" else "timed_out"
 
-    async def _phase(self, phase: Phase, steps: Sequence[Step], keep_going: bool) -> Verdict:
-        around = self._around
-        walked = await self._walk(steps, "", around.names, Lane(self._progress), phase, around, keep_going=keep_going)
+    async def _teardown(self) -> Verdict:
+        around, steps = self._around, self._around.definition.teardown
+        walked = await self._walk(steps, "", around.names, Lane(self._progress), "teardown", around, keep_going=True)
         self._message = self._message or walked.message
         return walked.verdict
 
@@ -185,10 +208,10 @@ class Executor:
         if around.depth and outcome.verdict not in ("passed", "skipped"):
             outcome = replace(outcome, file=around.definition.file)
         self._retried = self._retried or outcome.verdict == "passed_on_retry"
-        names.learn(step.id, runner.result, runner.outputs)
+        names.learn(step.id, {**runner.inside, **runner.result}, runner.outputs)
         await self._finished(path, phase, outcome, self._state(step, runner), runner, lane)
-        if step.on_error.error_steps and outcome.verdict in ("failed", "error", "tolerated"):
-            await self._error_steps(step, phase, path, names, outcome, lane, around)
+        if step.on_error.steps and outcome.verdict in ("failed", "error", "tolerated"):
+            await self._error_steps(step, phase, path, names, _Ended(outcome, runner), lane, around)
         return outcome, runner
 
     async def _looked_at(
@@ -216,13 +239,21 @@ class Executor:
             await _whole(pending)
 
     async def _error_steps(
-        self, step: Step, phase: Phase, path: str, names: Names, outcome: StepOutcome, lane: Lane, around: Surroundings
+        self, step: Step, phase: Phase, path: str, names: Names, ended: _Ended, lane: Lane, around: Surroundings
     ) -> None:
-        error = outcome.error
-        failed = next((check for made in outcome.tries for check in made.assertions if not check.passed), None)
-        message = error.message if error else f"assertion failed: {failed.expression}" if failed else outcome.verdict
-        inner = names.child(error={"message": message, "kind": error.kind if error else "assertion", "step": step.id})
-        await self._walk(step.on_error.error_steps, f"{path}/", inner, lane, phase, around, keep_going=True)
+        result = ended.runner.result
+        inner = names.child(error=error_of(step, ended.outcome), response=result, result=result)
+        steps = step.on_error.steps if ended.outcome.timed_out else step.on_error.error_steps
+        await self._walk(steps, f"{path}/", inner, lane, phase, around, keep_going=True)
+
+    async def _on_error(
+        self, failed: tuple[Step, StepOutcome], prefix: str, names: Names, lane: Lane, phase: Phase, around: Surroundings
+    ) -> None:
+        """The steps of a flow that has failed; whatever they come to changes nothing about that."""
+        step, error = failed[0], error_of(*failed)
+        inner = names.child(error=error, failed_step={"id": step.id, "name": step.name, "action": step.action, "error": error})
+        await self._walk(around.definition.on_error, prefix, inner, lane, phase, around, keep_going=True)
+        names.adopt(inner.learned)
 
     def _bodies(self, step: Step, phase: Phase, path: str, names: Names, lane: Lane, around: Surroundings) -> Bodies | None:
         if not step.bodies:
@@ -255,13 +286,12 @@ class Executor:
         self, definition: FlowDefinition, prefix: str, phase: Phase, names: Names, lane: Lane, around: Surroundings
     ) -> Called:
         """A called flow, its teardown whatever happens: also when the step that calls it is cut off."""
-        before, walked = self._number, Walked()
+        before = self._number
         try:
-            for steps, going in ((definition.setup, False), (definition.steps, not definition.config.fail_fast)):
-                if walked.as_body().ok:
-                    walked.join(await self._walk(steps, prefix, names, lane, phase, around, keep_going=going))
+            walked = await self._forward(prefix, names, lane, (phase, phase), around)
         except asyncio.CancelledError:
             if self._stop not in ("lost", "drain") and self._number > before:
+                names.values["FLOW_STATUS"] = "failed"
                 await self._teardown_of(definition, prefix, phase, names, lane, around)
             raise
         torn = await self._teardown_of(definition, prefix, phase, names, lane, around)
@@ -293,7 +323,7 @@ class Executor:
         """The names that teardown reads of this step, as they are; the recorder keeps secrets among them sealed."""
         state: dict[str, Any] = {name: runner.outputs[name] for name in runner.outputs if name in self._reads}
         if step.id in self._reads:
-            state[step.id] = {**runner.result, **runner.outputs}
+            state[step.id] = {**runner.inside, **runner.result, **runner.outputs}
         return state
 
     def _overall(self, verdict: Verdict, teardown: str | None) -> Verdict:
@@ -317,6 +347,11 @@ class Executor:
                 outputs[name] = None
                 self._message = self._message or f"output {name}: {error.message}"
         return outputs
+
+
+def _status(verdict: Verdict) -> str:
+    """FLOW_STATUS, as teardown knows it."""
+    return "passed" if verdict in ("passed", "passed_on_retry") else "failed"
 
 
 def _as_seen(outcome: StepOutcome, lane: Lane) -> StepOutcome:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from domain.expressions import Builtins, Scope, evaluate, render
+from domain.expressions import Builtins, Own, Scope, StepValue, evaluate, render
 
 Functions = Callable[[str], Mapping[str, Callable[..., Any]]]
 """The functions that expressions may call beside those of the language, by the path of the step that they stand in."""
@@ -21,11 +21,12 @@ class Names:
         self.learned: dict[str, Any] = {}
         """Of the values, those that steps have left behind here."""
 
-    def scope(self, path: str, number: int = 1, result: Mapping[str, Any] | None = None, **extra: Any) -> Scope:
-        """A scope for one evaluation; `number` is the try, `result` the step's own result."""
+    def scope(self, path: str, number: int = 1, result: Mapping[str, Any] | None = None, own: Own | None = None) -> Scope:
+        """A scope for one evaluation; `number` is the try, `result` the result of the step at the path, which is `own`."""
         builtins = self._builtins.at(path, 0, number)
-        names = {**self.values, **extra} if extra else self.values
-        return Scope(names, result=result, builtins=builtins, functions=self.functions(path))
+        if own is None and result is not None:
+            own = Own(path.rpartition("/")[2])
+        return Scope(self.values, result=result, builtins=builtins, functions=self.functions(path), own=own)
 
     def kept(self, path: str, behind: Mapping[str, Any]) -> Kept:
         """The names as they are now, with those of `behind` where the flow has none."""
@@ -47,12 +48,16 @@ class Names:
 
     def learn(self, step_id: str, result: Mapping[str, Any], outputs: Mapping[str, Any]) -> None:
         """Make a finished step's result and outputs known to later steps; outputs also by their bare names."""
-        self.adopt({step_id: {**result, **outputs}, **outputs})
+        self.adopt({step_id: StepValue({**result, **outputs}), **outputs})
 
     def adopt(self, learned: Mapping[str, Any]) -> None:
         """Know what steps of a nested body have left behind."""
         self.values.update(learned)
         self.learned.update(learned)
+
+    def restore(self, values: Mapping[str, Any]) -> None:
+        """Know again what steps of an attempt had left behind, their results and outputs alike."""
+        self.values.update({name: StepValue(value) if isinstance(value, dict) else value for name, value in values.items()})
 
 
 class Kept:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import field, replace
@@ -21,13 +22,16 @@ from application.engine.once import OnceRuns
 from application.engine.retry import may_retry, pause
 from application.engine.scope import Names, bare_condition
 from domain.definition import FlowDefinition, Retry, Step
-from domain.expressions import ExpressionError, Scope, evaluate, extract, render
+from domain.expressions import ExpressionError, Own, Scope, evaluate, extract, render
 from domain.limits import LIMITS
 from domain.masking import MASKED, Masker
 from domain.outcome import AssertionOutcome, StepError, StepOutcome, Try
 from domain.values import dataclass
 
 ONCE = Retry(max_attempts=1)
+_ERROR_PATH = re.compile(r"\s*error\.\w+\s*\??\s*")
+NO_ERROR = {"message": None, "kind": None, "step": None}
+"""What outputs know as `error` when the step has not failed."""
 logger = logging.getLogger("testmesh.engine")
 
 
@@ -122,9 +126,15 @@ class StepRunner:
         """Where it stands among the steps of the attempt."""
         return self._path
 
+    @property
+    def inside(self) -> Mapping[str, Any]:
+        """What steps inside it left behind, which is known as parts of it."""
+        return self._bodies.left if self._bodies is not None else {}
+
     def begin(self) -> None:
         """Its time counts from now on, and nothing of it has happened yet."""
         self.ended = None
+        self._request: Mapping[str, Any] = {}
         self._logs: list[dict[str, str]] = []
         holds_others = self._bodies is not None or self._step.action == "run_flow"
         limit = self._around.limit(self._step.timeout or float("inf")) if holds_others else self._step.timeout
@@ -201,7 +211,7 @@ class StepRunner:
             if not isinstance(value, bool):
                 raise ExpressionError(f"`when` must be true or false, it is {value!r:.80}", 0, step.when, kind="type")
         except ExpressionError as error:
-            return StepOutcome("error", self._elapsed(), error=self._explained(error, (*step.path, "when")))
+            return self._tolerated(StepOutcome("error", self._elapsed(), error=self._explained(error, (*step.path, "when"))))
         return None if value else StepOutcome("skipped", 0.0, reason=f"when: {step.when}")
 
     async def _try(self, number: int) -> _Made:
@@ -215,7 +225,7 @@ class StepRunner:
         try:
             async with asyncio.timeout_at(self._loop_deadline()):
                 result = await self._act(context, number)
-            scope = self._names.scope(self._path, number, result)
+            scope = self._names.scope(self._path, number, result, Own(self._step.id, self.inside, self._request))
             outputs = self._extract(scope)
             checks = check(self._step, self._around.definition, replace_names(scope, outputs), self._mask)
             verdict = "passed" if all(outcome.passed for outcome in checks) else "failed"
@@ -234,6 +244,8 @@ class StepRunner:
         except Exception as bug:
             logger.exception("action %s failed in a way that it does not know", self._step.action)
             error = self._failed("internal", f"{type(bug).__name__}: {bug}", "report this as a bug of TestMesh")
+        if error is not None:
+            outputs = self._of_error(error)
         duration = (time.monotonic() - begun) * 1000
         return _Made(Try(number, verdict, round(duration, 3), error, checks), result, outputs, context.exchange)
 
@@ -256,7 +268,8 @@ class StepRunner:
     async def _call(self, action: Action, number: int, context: ActionContext) -> Mapping[str, Any]:
         if self._bodies is not None:
             self._bodies.begin()
-        return await action.run(self._config(action, number), context)
+        self._request = self._config(action, number)
+        return await action.run(self._request, context)
 
     def _config(self, action: Action, number: int) -> Mapping[str, Any]:
         scope = self._names.scope(self._path, number)
@@ -300,8 +313,17 @@ class StepRunner:
             mask=self._mask,
         )
 
+    def _of_error(self, error: StepError) -> dict[str, Any]:
+        """The outputs that are parts of the `error` of a step that could not do its work; it has no others."""
+        paths = {name: path for name, path in self._step.output.items() if _ERROR_PATH.fullmatch(path)}
+        known = {"error": {"message": error.message, "kind": error.kind, "step": self._step.id}}
+        return {name: self._mask(extract(path.rstrip("? ") + "?", Scope(known))) for name, path in paths.items()}
+
     def _extract(self, scope: Scope) -> dict[str, Any]:
+        if not self._step.output:
+            return {}
         outputs: dict[str, Any] = {}
+        scope = scope.child({"error": scope.names.get("error", NO_ERROR)})
         for name, path in self._step.output.items():
             value = extract(path, scope)
             if name in self._step.secret_outputs and value is not None and not self._around.masker.add(str(value)):
@@ -343,8 +365,7 @@ class StepRunner:
 
     def _tolerated(self, outcome: StepOutcome) -> StepOutcome:
         on_error = self._step.on_error
-        timed_out = outcome.error is not None and outcome.error.kind == "timeout"
-        action = on_error.on_timeout if timed_out and on_error.on_timeout else on_error.action
+        action = on_error.on_timeout if outcome.timed_out and on_error.on_timeout else on_error.action
         if action == "continue" and outcome.verdict in ("failed", "error"):
             return replace(outcome, verdict="tolerated", reason=f"on_error: continue ({outcome.verdict})")
         return outcome

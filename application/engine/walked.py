@@ -28,6 +28,8 @@ class Walked:
     verdict: Verdict = "passed"
     message: str = ""
     outputs: dict[str, Any] = field(default_factory=dict)
+    failed: tuple[Step, StepOutcome] | None = None
+    """The first step that failed."""
 
     def add(self, step: Step, outcome: StepOutcome, ran: Ran) -> None:
         """One more step has ended."""
@@ -35,18 +37,28 @@ class Walked:
         self.outputs.update(ran.outputs)
         if not outcome.ok:
             self.message = self.message or _why(step, outcome)
+            self.failed = self.failed or (step, outcome)
 
     def join(self, after: Walked) -> None:
         """What came after it."""
         self.verdict = worst(self.verdict, after.verdict)
         self.message = self.message or after.message
         self.outputs.update(after.outputs)
+        self.failed = self.failed or after.failed
 
     def as_body(self) -> BodyResult:
         """As the action that asked for it sees it."""
         if self.verdict in ("passed", "passed_on_retry"):
             return BodyResult("passed", outputs=self.outputs)
         return BodyResult("failed" if self.verdict == "failed" else "error", self.message, self.outputs)
+
+
+def error_of(step: Step, outcome: StepOutcome) -> dict[str, Any]:
+    """What steps that deal with a failure know of it as `error`: message, kind, and the id of the step."""
+    error = outcome.error
+    failed = next((check for made in outcome.tries for check in made.assertions if not check.passed), None)
+    message = error.message if error else f"assertion failed: {failed.expression}" if failed else outcome.verdict
+    return {"message": message, "kind": error.kind if error else "assertion", "step": step.id}
 
 
 def worst(one: Verdict, other: Verdict) -> Verdict:

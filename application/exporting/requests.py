@@ -57,8 +57,11 @@ def http_steps(definition: FlowDefinition, line: int | None = None) -> tuple[lis
 def read_request(step: Step, resolver: Resolver) -> Request:
     """A step's request. Invalid where its config cannot be sent."""
     config = {str(name): resolver.value(value) for name, value in step.config.items()}
+    auth = config.get("auth")
+    if isinstance(auth, Mapping) and "location" in auth:
+        config["auth"] = {"in": auth["location"], **auth}
     try:
-        params = [pair for name in ("params", "query") for pair in query_pairs(config.get(name))]
+        params = list(query_pairs(config.get("params")))
     except ActionError as error:
         raise Invalid(f"the step {step.id}: {error}") from None
     method = str(config.get("method") or "GET").upper()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from domain.expressions.builtins import Builtins
 from domain.expressions.errors import ExpressionError
 from domain.expressions.evaluator import Explanation, Expression, evaluate, explain, parse
-from domain.expressions.scope import Scope, Told
+from domain.expressions.scope import Own, Scope, StepValue, Told
 from domain.expressions.template import extract, is_template, render, template_errors, template_names
 
 __all__ = [
@@ -13,7 +13,9 @@ __all__ = [
     "Explanation",
     "Expression",
     "ExpressionError",
+    "Own",
     "Scope",
+    "StepValue",
     "Told",
     "evaluate",
     "explain",

@@ -14,12 +14,13 @@ from domain.expressions.errors import Fault
 _LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
 _RANDOM: Mapping[str, Callable[[bytes], Any]] = {
     "UUID": lambda raw: str(UUID(bytes=raw[:16], version=4)),
-    "RANDOM_ID": lambda raw: raw[:8].hex(),
+    "RANDOM_ID": lambda raw: str(UUID(bytes=raw[:16], version=4)),
     "RANDOM_INT": lambda raw: int.from_bytes(raw[:8], "big") % 1_000_000,
-    "RANDOM_STRING": lambda raw: "".join(_LETTERS[byte % 36] for byte in raw[:12]),
+    "RANDOM_STRING": lambda raw: "".join(_LETTERS[byte % 36] for byte in raw[:16]),
 }
 _CLOCK: Mapping[str, Callable[[datetime], Any]] = {
     "TIMESTAMP": lambda now: int(now.timestamp()),
+    "TIMESTAMP_UNIX": lambda now: int(now.timestamp()),
     "TIMESTAMP_MS": lambda now: int(now.timestamp() * 1000),
     "ISO_TIMESTAMP": lambda now: now.strftime("%Y-%m-%dT%H:%M:%S.") + f"{now.microsecond // 1000:03d}Z",
     "DATE": lambda now: now.strftime("%Y-%m-%d"),
@@ -88,7 +89,7 @@ class BoundBuiltins:
         return (True, Family(self, name)) if name in _FAMILIES else (False, None)
 
     def member(self, family: str, name: str) -> Any:
-        """`random.uuid`, `FAKER.name`."""
+        """`random.uuid`, `FAKER.name`, `FAKER.name.firstName`."""
         if family == "random":
             found, value = self.find(
                 {"uuid": "UUID", "int": "RANDOM_INT", "string": "RANDOM_STRING", "id": "RANDOM_ID"}.get(name, "")

@@ -91,7 +91,7 @@ FUNCTIONS = _TEXT | _LISTS | _NUMBERS | _CONVERSIONS | PREDICATES | EXTERNAL
 METHODS_ONLY = frozenset({"contains", "startsWith", "endsWith", "matches"})
 """Operators that may be written as `x.contains(y)`, but not as a function."""
 
-_ALIASES = {"length": "len"}
+_ALIASES = {"length": "len", "avg": "mean"}
 _ALIASES |= {
     snake: name for name in FUNCTIONS if (snake := re.sub(r"(?<=[a-z])([A-Z])", r"_\1", name).lower()) not in FUNCTIONS
 }

@@ -121,6 +121,25 @@ class Compiler:
         return self._guarded(node, node.start, join)
 
     def _index(self, node: s.Index) -> Code:
+        dotted = _dotted(node)
+        return self._part(node) if dotted is None else self._member(node, *dotted)
+
+    def _member(self, node: s.Index, family: str, name: str) -> Code:
+        """`FAKER.name.firstName`: one member of a family of built-ins, unless a variable has the family's name."""
+        part, text = self._part(node), self.text
+
+        def member(frame: Frame) -> Any:
+            found, holder = frame.scope.find(family)
+            if not found or not isinstance(holder, Family):
+                return part(frame)
+            try:
+                return holder.builtins.member(holder.name, name)
+            except Fault as fault:
+                raise fault.at(node.place, text) from None
+
+        return member
+
+    def _part(self, node: s.Index) -> Code:
         item, key, text, place = self.compile(node.object), self.compile(node.key), self.text, node.place
         optional, headers = node.optional, is_headers(node.object)
         header = isinstance(node.object, s.Index) and is_headers(node.object.object)
@@ -269,6 +288,15 @@ class Compiler:
                     frame.locals[name] = before
 
         return define
+
+
+def _dotted(node: s.Index) -> tuple[str, str] | None:
+    """The family and the dotted member of `FAKER.name.firstName`."""
+    group, key = node.object, node.key
+    if not isinstance(group, s.Index) or not isinstance(group.object, s.Name) or group.object.name != "FAKER":
+        return None
+    names = [one.value for one in (group.key, key) if isinstance(one, s.Constant) and isinstance(one.value, str)]
+    return ("FAKER", ".".join(names)) if len(names) == 2 and names[1] != "length" else None
 
 
 def _part(holder: Any, key: Any, headers: bool) -> Any:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import field
 from typing import Any
 
 from domain.expressions.builtins import BoundBuiltins
 from domain.values import dataclass
 
 _MISSING = object()
+_WHOLE = ("response", "result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,10 +21,34 @@ class Told:
     notes: tuple[str, ...] = ()
 
 
-class Scope:
-    """Names of one evaluation. `result` is the step's own result: its keys are names, and so are `result` and `response`."""
+class StepValue(dict[str, Any]):
+    """What a step came to, as later steps name it by its id. `response` and `result` of it mean the whole, `response_time` its
+    `time`."""
 
-    __slots__ = ("builtins", "functions", "names", "result")
+    def get(self, key: Any, default: Any = None) -> Any:
+        """The part under a key."""
+        if key in self:
+            return self[key]
+        if key == "response_time":
+            return super().get("time", default)
+        return self if key in _WHOLE else default
+
+
+@dataclass(frozen=True, slots=True)
+class Own:
+    """The step whose result a scope has: its id, what steps inside it left behind, and its config as the action got it."""
+
+    id: str
+    inside: Mapping[str, Any] = field(default_factory=dict)
+    request: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Scope:
+    """Names of one evaluation. `result` is the result of the step `own`: its keys are names, and so are `result`, `response`,
+    `response_time`, the step's id, and `request`, its config. `steps` has all names by text, those too that are no identifiers.
+    """
+
+    __slots__ = ("builtins", "functions", "names", "own", "result")
 
     def __init__(
         self,
@@ -30,15 +56,17 @@ class Scope:
         result: Mapping[str, Any] | None = None,
         builtins: BoundBuiltins | None = None,
         functions: Mapping[str, Callable[..., Any]] | None = None,
+        own: Own | None = None,
     ) -> None:
         self.names = names
         self.result = result
         self.builtins = builtins
         self.functions = functions or {}
+        self.own = own
 
     def child(self, names: Mapping[str, Any]) -> Scope:
         """The same scope with more names, which hide those of the same name."""
-        return Scope({**self.names, **names}, self.result, self.builtins, self.functions)
+        return Scope({**self.names, **names}, self.result, self.builtins, self.functions, self.own)
 
     def find(self, name: str) -> tuple[bool, Any]:
         """Whether a name is known, and its value."""
@@ -47,15 +75,25 @@ class Scope:
             value = result.get(name, _MISSING)
             if value is not _MISSING:
                 return True, value
-            if name in ("result", "response"):
+            if name in _WHOLE:
                 return True, result
+            if self.own is not None and name == self.own.id:
+                return True, StepValue({**self.own.inside, **result})
+            if name == "response_time" and "time" in result:
+                return True, result["time"]
         value = self.names.get(name, _MISSING)
         if value is not _MISSING:
             return True, value
+        if name == "steps":
+            return True, dict(self.names)
+        if name == "request" and self.own is not None and self.own.request:
+            return True, self.own.request
         return self.builtins.find(name) if self.builtins is not None else (False, None)
 
     def root(self) -> Any:
-        """What `$` means: the body of the result, or the result."""
+        """What `$` means: what is given under that name, else the body of the result, or the result."""
+        if "$" in self.names:
+            return self.names["$"]
         if self.result is None:
             return dict(self.names)
         return self.result.get("body", self.result)

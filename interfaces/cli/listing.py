@@ -75,8 +75,8 @@ def _described(flow: Planned, with_steps: bool) -> dict[str, Any]:
 
 def steps_of(definition: FlowDefinition) -> Iterator[dict[str, Any]]:
     """Every step of a flow, nested ones included, in the order of the file."""
-    for phase in ("setup", "steps", "teardown"):
-        yield from _steps(definition, definition.phase(phase), phase, "")
+    for phase, steps in zip(("setup", "steps", "on_error", "teardown"), definition.lists(), strict=True):
+        yield from _steps(definition, steps, phase, "on_error/" if phase == "on_error" else "")
 
 
 def _steps(definition: FlowDefinition, steps: Sequence[Step], phase: str, prefix: str) -> Iterator[dict[str, Any]]:
@@ -84,7 +84,7 @@ def _steps(definition: FlowDefinition, steps: Sequence[Step], phase: str, prefix
         path = f"{prefix}{step.id}"
         line = definition.position(step.path).line
         yield {"id": path, "name": step.name, "action": step.action, "phase": phase, "line": line, "tags": list(step.tags)}
-        for body in (*step.bodies.values(), step.on_error.error_steps):
+        for body in (*step.bodies.values(), step.on_error.steps):
             yield from _steps(definition, body, phase, f"{path}/")
 
 

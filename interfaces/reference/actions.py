@@ -14,7 +14,8 @@ _EXTRA = re.compile(r"[Nn]eeds the extra `?([a-z0-9_-]+)`?")
 _INTRODUCTION = """\
 An action is called by its name or one of its aliases. A config key that it does not have is an error, with the nearest one that
 it has. Every value may be a template. A duration is `500ms`, `2s`, `1m30s` or a number of seconds; steps are as in a flow;
-an expression is [one](../expressions.md), assertions are [as of a step](../language.md#assertions).
+an expression is [one](../expressions.md), assertions are [as of a step](../language.md#assertions). An alias of a key is
+another name for it: one of them may be given. Every action also takes `assert`, which means the same as beside `config`.
 
 Examples run against the shop of `examples/shop`."""
 
@@ -68,6 +69,8 @@ def _key(name: str, key: Key, action: Action) -> tuple[str, str, str, str]:
     meaning = key.description
     if key.choices and not all(choice in meaning for choice in key.choices):
         meaning = f"{meaning} One of: {', '.join(map(code, key.choices))}.".strip()
+    if key.aliases:
+        meaning = f"{meaning} Alias: {', '.join(map(code, key.aliases))}.".strip()
     return code(name), " or ".join(key.types), _need(name, key, action), prose(meaning)
 
 

@@ -15,12 +15,12 @@ from tests.support.documentation import DOCS, ROOT, as_flow, tables
 
 PAGE = DOCS / "compatibility.md"
 ACCEPTED = list(tables(PAGE, "construct", "there, as documented", "here", "test"))
-REFUSED = list(tables(PAGE, "there", "what validate says", "write instead"))
+REFUSED = list(tables(PAGE, "there", "what validate says"))
 VALUES = list(tables(PAGE, "name", "there", "here", "holds"))
 
 
 def test_the_tables_are_found() -> None:
-    assert (len(ACCEPTED) > 30, len(REFUSED) > 10, len(VALUES) > 4) == (True, True, True)
+    assert (len(ACCEPTED) > 60, len(REFUSED) > 0, len(VALUES) > 0) == (True, True, True)
 
 
 @pytest.mark.parametrize("named", sorted({row["test"] for _, row in ACCEPTED}))
@@ -33,11 +33,10 @@ def test_a_test_that_is_named_exists(named: str) -> None:
 
 
 @pytest.mark.parametrize(("line", "row"), REFUSED, ids=lambda value: str(value)[:60])
-def test_what_is_said_to_be_refused_is_refused_and_the_other_spelling_is_valid(line: int, row: dict[str, str]) -> None:
+def test_what_is_not_there_yet_is_refused(line: int, row: dict[str, str]) -> None:
     with pytest.raises(InvalidFlow) as raised:
         read_flow(as_flow(row["there"]), actions=ACTIONS)
     assert row["what validate says"] in raised.value.message
-    read_flow(as_flow(row["write instead"]), actions=ACTIONS)
 
 
 @pytest.mark.parametrize(("line", "row"), VALUES, ids=lambda value: str(value)[:60])

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from application.documents.actions import canonical_name
 from application.engine.action import Action, ActionContext, ActionError
 from application.engine.egress import EgressPolicy, ExecutionPolicy, LocalPolicy
 from application.engine.scope import Names
@@ -64,7 +65,7 @@ class Bench:
         """The action's result; its config is taken as resolved."""
         context = self.context()
         self.exchange = context.exchange
-        return await action.run(config, context)
+        return await action.run({canonical_name(action, name): value for name, value in config.items()}, context)
 
     async def error(self, action: Action, config: Mapping[str, Any]) -> ActionError:
         """The error that the action must end with."""

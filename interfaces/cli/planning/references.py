@@ -18,8 +18,8 @@ _SUFFIXES = (".yaml", ".yml")
 
 def calls(definition: FlowDefinition) -> Iterator[tuple[str, Place]]:
     """The flows that its steps call by a name that is known before it runs, each with its place in the document."""
-    for phase in ("setup", "steps", "teardown"):
-        yield from _calls(definition.phase(phase))
+    for steps in definition.lists():
+        yield from _calls(steps)
 
 
 def _calls(steps: Sequence[Step]) -> Iterator[tuple[str, Place]]:
@@ -27,7 +27,7 @@ def _calls(steps: Sequence[Step]) -> Iterator[tuple[str, Place]]:
         flow = step.config.get("flow")
         if step.action == "run_flow" and isinstance(flow, str) and "{" not in flow:
             yield flow.strip(), (*step.path, "config", "flow")
-        for body in (*step.bodies.values(), step.on_error.error_steps):
+        for body in (*step.bodies.values(), step.on_error.steps):
             yield from _calls(body)
 
 

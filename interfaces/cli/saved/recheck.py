@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal
 
 from domain.definition import Step as StepDefinition
-from domain.expressions import Explanation, ExpressionError, Scope, explain, parse
+from domain.expressions import Explanation, ExpressionError, Own, Scope, explain, parse
 from domain.expressions import syntax as s
 from domain.expressions.evaluator import Expression
 from domain.masking import MASKED
@@ -47,7 +47,7 @@ class Recheck:
         self._masked = saved.meta["masked"] is True
         self._unrecorded = frozenset(saved.meta["secret_names"])
         flows = [flow for flow in self._definitions.all() if flow is not None]
-        self._kinds = _kinds(step for flow in flows for steps in (flow.setup, flow.steps, flow.teardown) for step in steps)
+        self._kinds = _kinds(step for flow in flows for steps in flow.lists() for step in steps)
 
     def execution(self, execution: Execution) -> Iterator[Answer]:
         """Answers of every assertion of the last try of each step; of earlier tries no result is recorded."""
@@ -112,13 +112,14 @@ class Recheck:
 
 def _scope(step: Step, names: Mapping[str, Any]) -> Scope:
     result = step.outcome.get("result")
-    return Scope({**names, **(step.outcome.get("outputs") or {})}, result if isinstance(result, dict) else None)
+    known = {**names, **(step.outcome.get("outputs") or {})}
+    return Scope(known, result if isinstance(result, dict) else None, own=Own(step.path.rpartition("/")[2]))
 
 
 def _unreadable(parsed: Expression, scope: Scope) -> str:
     """Why an expression has no value here that could be compared."""
     for name in sorted(parsed.names()):
-        if not scope.find(name)[0]:
+        if name == "steps" or not scope.find(name)[0]:
             return f"{name} is not in the record"
     if any(isinstance(node, s.Call) and node.function == "now" for node in s.walk(parsed.tree)):
         return "it asks for the time"
@@ -176,5 +177,5 @@ def _kinds(steps: Iterable[StepDefinition]) -> dict[tuple[str, str], set[str]]:
             for check in checks:
                 found[step.id, check.expression].add(kind)
         pending.extend(inner for body in step.bodies.values() for inner in body)
-        pending.extend(step.on_error.error_steps)
+        pending.extend(step.on_error.steps)
     return found

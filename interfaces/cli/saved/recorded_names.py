@@ -11,7 +11,7 @@ from application.attempts import flow_seed
 from application.flow_documents import read_flow
 from domain.definition import FlowDefinition
 from domain.errors import InvalidFlow
-from domain.expressions import Builtins, ExpressionError, Scope, render, template_names
+from domain.expressions import Builtins, ExpressionError, Scope, StepValue, render, template_names
 from interfaces.adapters.made_up import made_up
 from interfaces.cli.reports.model import Execution
 
@@ -46,7 +46,7 @@ def _learn(known: dict[str, Any], path: str, outcome: Mapping[str, Any], prefix:
         return
     result = outcome.get("result")
     if isinstance(result, dict):
-        known[id] = {**result, **outputs}
+        known[id] = StepValue({**result, **outputs})
     elif outcome["verdict"] == "skipped":
         known[id] = {}
     else:

@@ -108,7 +108,7 @@ def _collect(path: Path, flows: ProjectFlows, home: Path, found: set[Path]) -> N
 def _names(definition: FlowDefinition) -> Iterable[str]:
     """Every text that might be the name of a file."""
     data = [definition.data.file] if definition.data is not None and definition.data.file else []
-    steps = (*definition.setup, *definition.steps, *definition.teardown)
+    steps = tuple(step for steps in definition.lists() for step in steps)
     for text in (*data, *definition.env_file, *(text for step in steps for text in _texts(step))):
         if 0 < len(text) < _LONGEST_NAME and "\n" not in text and "\0" not in text:
             yield text
@@ -116,6 +116,6 @@ def _names(definition: FlowDefinition) -> Iterable[str]:
 
 def _texts(step: Step) -> Iterable[str]:
     yield from strings(dict(step.config))
-    for body in (*step.bodies.values(), step.on_error.error_steps):
+    for body in (*step.bodies.values(), step.on_error.steps):
         for inner in body:
             yield from _texts(inner)

@@ -136,6 +136,31 @@ class TestForEach:
         )
         assert local.calls.seen == ["data/one.json"]
 
+    async def test_files_may_be_asked_for_as_items_from_glob(self, local: Local, tmp_path: Path) -> None:
+        (tmp_path / "one.json").write_text("1")
+        local.tools = Tools(local.log, local.payloads, local.actions, Anywhere(), b"k" * 32, folder=tmp_path)
+        steps = "steps: [{action: say, config: {message: '${file}'}}]"
+        await local.run(flow(f"- {{id: a, action: for_each, config: {{items_from_glob: '*.json', item_name: file, {steps}}}}}"))
+        assert local.calls.seen == ["one.json"]
+
+    async def test_more_items_than_max_iterations_are_an_error_and_none_is_worked_on(self, local: Local) -> None:
+        text = "- {id: a, action: for_each, config: {range: 4, max_iterations: 3, steps: [{id: s, action: say}]}}"
+        events = await local.run(flow(text))
+        assert verdicts(events) == {"a": "error"}
+        assert "4 iterations; at most 3" in outcomes(events)["a"]["error"]["message"]
+
+    async def test_with_continue_on_error_every_item_is_worked_on_and_the_failure_stands(self, local: Local) -> None:
+        steps = "steps: [{id: s, action: assert, config: {assertions: item != 1}}]"
+        events = await local.run(flow(f"- {{id: a, action: for_each, config: {{range: 3, continue_on_error: true, {steps}}}}}"))
+        assert list(verdicts(events).values()) == ["passed", "failed", "passed", "failed"]
+
+    @pytest.mark.parametrize("action", ["for_each, config: {range: 1, continue_on_error", "parallel, config: {wait_for_all"])
+    async def test_it_cannot_go_on_and_fail_fast_too(self, local: Local, action: str) -> None:
+        text = f"- {{id: a, action: {action}: true, fail_fast: true, steps: [{{id: s, action: say}}]}}}}"
+        events = await local.run(flow(text))
+        assert verdicts(events) == {"a": "error"}
+        assert "say opposite things" in outcomes(events)["a"]["error"]["message"]
+
     async def test_iterations_know_what_those_before_left_behind(self, local: Local) -> None:
         text = """
 - id: all
@@ -270,6 +295,31 @@ class TestParallel:
             "action: say, config: {message: 2}}]}}"
         )
         assert verdicts(await local.run(flow(text))) == {"p/a": "passed", "p/b": "passed", "p": "passed"}
+
+    async def test_what_steps_inside_left_behind_is_known_as_parts_of_it(self, local: Local) -> None:
+        text = """
+- id: both
+  action: parallel
+  config:
+    wait_for_all: true
+    max_concurrent: 2
+    steps:
+      - {id: one, action: say, config: {message: {n: 1}}}
+      - {id: two, action: say, config: {message: {n: 2}}}
+  output: {first: both.one.response.body, second: both.two.body.n}
+  assert: [one.body.n == 1, two.response.body.n == 2]
+- {id: after, action: say, config: {message: "${first.n} ${second} ${both.two.response.body.n}"}}
+"""
+        assert finished(await local.run(flow(text))).verdict == "passed"
+        assert local.calls.seen[-1] == "1 2 2"
+
+    async def test_with_wait_for_all_every_branch_ends(self, local: Local) -> None:
+        text = (
+            "- {id: p, action: parallel, config: {wait_for_all: true, fail_fast: false, branches: {a: [{id: x, action: fail}],"
+            " b: [{id: n, action: nap, config: {seconds: 0.02}}, {id: y, action: say}]}}}"
+        )
+        events = await local.run(flow(text))
+        assert (verdicts(events)["p/b/y"], verdicts(events)["p"]) == ("passed", "failed")
 
     async def test_a_failure_stops_the_others_and_says_so(self, local: Local) -> None:
         text = """

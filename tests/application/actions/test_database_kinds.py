@@ -9,8 +9,11 @@ import pytest
 
 from application.actions.database_kinds import MYSQL_KIND, SQLITE_KIND, Kind, read_connection
 from application.actions.database_target import Target
+from application.actions.registry import ACTIONS
 from application.actions.sqlite_target import SqliteTarget, file_of
 from application.engine.action import ActionError
+from application.flow_documents import read_flow
+from tests.support.local import Local, finished, flow, outcomes
 
 
 def target_of(connection: object, only: Kind | None = None) -> object:
@@ -53,8 +56,35 @@ def test_every_spelling_means_the_same_database(connection: object) -> None:
     assert "s3cret" not in repr(target)
 
 
-def test_connection_string_is_read_too_and_what_is_left_out_has_defaults() -> None:
-    target = read_connection({"connection_string": "postgresql://ann@[::1]"})[1]
+def test_a_connection_takes_the_keys_of_the_original() -> None:
+    target = target_of({"type": "postgresql", "host": "h", "username": "ann", "ssl": True, "timeout": "2500ms", "pool_size": 5})
+    assert isinstance(target, Target)
+    assert (target.sslmode, target.connect_timeout) == ("require", 3)
+    assert target_of({"type": "mysql", "host": "h", "user": "ann", "ssl": "false"}).sslmode == "disable"
+    for more, reason in (
+        ({"ssl": True, "sslmode": "prefer"}, "sslmode and ssl are both given"),
+        ({"timeout": 1, "connect_timeout": 1}, "are both given"),
+        ({"timeout": "soon"}, "timeout: "),
+        ({"pool_size": "many"}, "pool_size must be a number"),
+    ):
+        assert reason in refusal({"host": "h", "user": "ann", **more})
+
+
+async def test_a_step_without_a_connection_takes_the_one_of_its_variable() -> None:
+    text = flow(
+        "- {id: make, action: database_query, config: {query: CREATE TABLE t (a)}}\n"
+        "- {id: ask, action: sqlite.query, config: {query: SELECT count(*) AS n FROM t}, assert: ['rows[0].n == 0']}\n",
+    )
+    assert finished(await Local(ACTIONS).run(text, variables={"DATABASE_URL": "sqlite::memory:"})).verdict == "passed"
+    outcome = outcomes(await Local(ACTIONS).run(text))["make"]
+    assert outcome["error"]["message"] == "the step names no connection, and there is no variable DATABASE_URL"
+    assert "--var DATABASE_URL=" in outcome["error"]["hint"]
+    _, warnings = read_flow(f"{text}  env: {{DATABASE_URL: 'sqlite::memory:'}}\n", actions=ACTIONS)
+    assert warnings == (), "the variable is read"
+
+
+def test_what_is_left_out_of_a_connection_has_defaults() -> None:
+    target = read_connection({"connection": "postgresql://ann@[::1]"})[1]
 
     assert isinstance(target, Target)
     assert (target.host, target.port, target.database, target.sslmode) == ("::1", 5432, "ann", "prefer")

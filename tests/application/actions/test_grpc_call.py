@@ -148,9 +148,14 @@ async def test_a_client_streams_its_messages(one: Bench, server: OrderServer) ->
 
 
 async def test_both_sides_stream(one: Bench, server: OrderServer) -> None:
-    result = await one.run(GRPC_CALL, to(server, "Chat", messages=[{"state": "OPEN"}, {"state": 0}] * 200))
+    result = await one.run(
+        GRPC_CALL, to(server, "Chat", type="bidirectional", messages=[{"state": "OPEN"}, {"state": 0}] * 200)
+    )
 
     assert [order["state"] for order in result["responses"]] == ["SHIPPED", "OPEN"] * 200
+    assert result["messages"] == result["responses"]
+    few = await one.run(GRPC_CALL, to(server, "Chat", messages=[{"state": "OPEN"}] * 9, max_receive=3))
+    assert (few["count"], few["truncated"]) == (3, True)
 
 
 async def test_a_passed_deadline_is_a_status(one: Bench, server: OrderServer) -> None:
@@ -275,7 +280,10 @@ async def test_a_proto_that_cannot_be_used_is_told_with_its_place(
         ({"message": {"courier": "a", "locker": 1}}, "oneof", None),
         ({"message": "text"}, "message must be an object", None),
         ({"message": [{}, {}]}, "takes one message, and 2 are given", None),
-        ({"message": {}, "request": {}}, "leave one out", None),
+        ({"message": {}, "messages": []}, "leave one out", None),
+        ({"type": "server"}, "type is server, and /shop.v1.Orders/Place is unary", "type may be left out"),
+        ({"type": "both"}, "type must be one of unary, client, server, bidirectional", None),
+        ({"tls": {"enabled": 5}}, "tls.enabled must be true or false", None),
         ({"messages": {}}, "messages must be a list", None),
         ({"method": "Plcae"}, "shop.v1.Orders has no method 'Plcae'", 'did you mean "Place"?'),
         ({"service": "shop.v1.Ordesr"}, "there is no service 'shop.v1.Ordesr'", 'did you mean "shop.v1.Orders"?'),
@@ -368,6 +376,8 @@ async def test_tls_checks_the_certificate_and_shows_ours(one: Bench, identity: I
     async with grpc_server("v1", credentials=credentials) as server:
         ours = {"ca": identity.certificate, "cert": identity.certificate, "key": identity.key}
         assert (await one.run(GRPC_CALL, to(server, "Ping", tls=ours)))["status"] == "OK"
+        assert (await one.run(GRPC_CALL, to(server, "Ping", tls={**ours, "enabled": True})))["status"] == "OK"
+        assert (await one.error(GRPC_CALL, to(server, "Ping", tls={**ours, "enabled": False}))).kind != "tls"
         assert (await one.error(GRPC_CALL, to(server, "Ping", tls=True))).kind == "tls"
         wrong = {**ours, "server_name": "elsewhere.example"}
         assert (await one.error(GRPC_CALL, to(server, "Ping", tls=wrong))).kind == "tls"

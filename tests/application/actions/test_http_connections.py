@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -108,6 +109,24 @@ async def test_a_client_shows_its_certificate(identity: Identity) -> None:
     assert error.kind in ("tls", "connection_error")
     assert wrong.kind == "config"
     assert identity.key in steps.secrets
+
+
+async def test_a_client_certificate_is_text_or_a_file_of_the_project(identity: Identity, tmp_path: Path) -> None:
+    (tmp_path / "key.pem").write_text(identity.key)
+    tls = identity.server(client=identity.certificate)
+    async with http_server(always(reply("in")), tls=tls) as server, bench(folder=tmp_path) as steps:
+        config = {"method": "GET", "url": server.url, "verify_ssl": False, "client_cert": identity.certificate}
+        assert (await steps.run(HTTP_REQUEST, {**config, "client_key": "key.pem"}))["text"] == "in"
+        assert identity.key in steps.secrets
+        for more, message in (
+            ({"client_key": "other.pem"}, "client_key: there is no file"),
+            ({"client_key": "../key.pem"}, "below the project's folder"),
+            ({"client_key": identity.key, "cert": identity.certificate}, "mean the same"),
+            ({"client_key": identity.key, "client_cert": None}, "needs client_cert"),
+        ):
+            assert message in (await steps.error(HTTP_REQUEST, {**config, **more})).message
+        steps.folder = None
+        assert "local runs" in (await steps.error(HTTP_REQUEST, {**config, "client_key": "key.pem"})).message
 
 
 async def test_a_proxy_is_asked_for_the_whole_url() -> None:

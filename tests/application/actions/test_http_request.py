@@ -45,7 +45,7 @@ async def test_only_the_headers_that_are_expected_are_sent() -> None:
 
 
 async def test_a_url_is_sent_as_it_was_written() -> None:
-    received, _ = await asked({"params": {"q": "a b&c", "n": [1, 2], "no": None, "yes": True}, "query": {"z": "ü"}})
+    received, _ = await asked({"params": {"q": "a b&c", "n": [1, 2], "no": None, "yes": True, "z": "ü"}})
     assert received.target == "/a?q=a%20b%26c&n=1&n=2&yes=true&z=%C3%BC"
 
 
@@ -126,7 +126,7 @@ async def test_credentials_are_sent_and_told_to_the_masker() -> None:
             {"type": "basic", "username": "ann", "password": "pässword"},
             {"type": "bearer", "token": "tok-123"},
             {"type": "api_key", "key": "key-123", "header": "X-Key"},
-            {"type": "api_key", "key": "key-456", "name": "k", "in": "query"},
+            {"type": "api_key", "key": "key-456", "name": "k", "location": "query"},
         ):
             await steps.run(HTTP_REQUEST, {"method": "GET", "url": server.url, "auth": auth})
         await steps.run(HTTP_REQUEST, {"method": "GET", "url": server.url.replace("//", "//bob:p%40ss@")})

@@ -49,6 +49,9 @@ def transform(*operations: Any) -> list[str]:
         ({"path": "/a", "response": {"body": "${request.body.x} ${wrong}"}}, 'Nothing defines "wrong"|'),
         ({"path": "/a", "state": {"increment": {"n": "${by}"}}}, 'Nothing defines "by"|'),
         ({"path": "/a", "fault": "explode"}, "explode"),
+        ({"path": "/a", "responses": [{"when": "request.x == wrong", "status": 200}]}, 'Nothing defines "wrong"|'),
+        ({"path": "/a", "response": {"when": "request.x =="}}, "the expression ends too early|"),
+        ({"path": "/a", "match": {"body_matches": ["$.n > wrong"]}}, 'Nothing defines "wrong"|'),
     ],
 )
 def test_endpoints_of_mocks(endpoint: dict[str, Any], says: str) -> None:
@@ -95,6 +98,8 @@ def test_endpoints_cannot_come_from_a_template() -> None:
         ([{"join": ", ", "from": "frst"}], "join: no operation before it saves 'frst'|"),
         ([{"count": True, "save_as": "n"}, {"count": True, "save_as": "n"}], "two operations save as 'n'|"),
         ([{"format": "${item.name} ${wrong}"}], 'Nothing defines "wrong"|'),
+        ([{"type": "filter", "array": "$.items", "condition": "item.n > wrong"}], 'Nothing defines "wrong"|'),
+        ([{"type": "filtr", "array": "$.items"}], "operation 1: there is no type 'filtr'|did you mean \"filter\"?"),
     ],
 )
 def test_operations_of_transform(operations: list[Any], says: str) -> None:

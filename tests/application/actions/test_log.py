@@ -13,7 +13,7 @@ from tests.support.action_context import Bench
 async def test_a_message_goes_to_the_log_and_into_the_result() -> None:
     bench = Bench()
 
-    assert await bench.run(LOG, {"message": "hello"}) == {"message": "hello", "level": "info"}
+    assert await bench.run(LOG, {"message": "hello"}) == {"message": "hello", "level": "info", "data": None}
     await bench.run(LOG, {"message": "careful", "level": "warning"})
     assert bench.lines == [("info", "hello"), ("warning", "careful")]
 
@@ -33,10 +33,18 @@ async def test_a_level_that_came_from_a_template_is_checked() -> None:
     error = await Bench().error(LOG, {"message": "x", "level": "loud"})
 
     assert error.kind == "config"
-    assert "debug, info, warning, error" in error.message
+    assert "debug, info, warning, warn, error" in error.message
 
 
 async def test_a_value_too_large_to_print_is_an_error() -> None:
     error = await Bench().error(LOG, {"message": ["x" * 600_000] * 2})
 
     assert error.kind == "config"
+
+
+async def test_warn_is_warning_and_data_stands_behind_the_message() -> None:
+    bench = Bench()
+    result = await bench.run(LOG, {"message": "slow", "level": "warn", "data": {"ms": 1200}})
+
+    assert result == {"message": "slow", "level": "warning", "data": {"ms": 1200}}
+    assert bench.lines == [("warning", 'slow {"ms":1200}')]

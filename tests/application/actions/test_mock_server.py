@@ -376,7 +376,6 @@ async def test_a_body_over_the_limit_is_refused_also_when_it_is_compressed() -> 
         ({"endpoints": [{"path": "/x", "times": 0}]}, "times"),
         ({"endpoints": [{"path": "/x", "state": {"set": {}, "count": 1}}]}, "write"),
         ({"endpoints": "${routes}"}, "written in the flow"),
-        ({"endpoints": [], "routes": []}, "the same"),
         ({"endpoints": [ROUTE] * 201}, "at most 200"),
         ({"port": 70000}, "port"),
         ({"name": ""}, "name"),

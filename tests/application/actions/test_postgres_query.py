@@ -209,6 +209,11 @@ async def test_poll_waits_for_a_row(one: Bench, url: str, table: str) -> None:
     assert (await waiting)["first_row"] == {"name": "late"}
 
 
+async def test_a_poll_that_is_off_asks_once(one: Bench, url: str, table: str) -> None:
+    result = await one.run(DATABASE_QUERY, ask(url, "SELECT name FROM things", poll={"enabled": False, "timeout": "30s"}))
+    assert result["count"] == 0
+
+
 async def test_poll_fails_when_no_row_came_in_time(one: Bench, url: str, table: str) -> None:
     config = ask(url, "SELECT name FROM things", poll={"timeout": "60ms", "interval": "20ms"})
     with pytest.raises(ActionFailed, match=r"no row within 0.06 s \(\d tries\)") as failed:

@@ -240,3 +240,11 @@ async def test_sqlite_keeps_what_steps_share_and_a_worker_opens_no_file() -> Non
     assert found[2]["error"]["message"].startswith("expected row_count == 2, it was 1 within 0.01 s (1 try)")
     assert found[2]["result"]["rows"] == [{"j": {"a": [7]}}]
     assert found[3]["error"]["message"] == "a SQLite file can be opened in local runs alone"
+
+
+@pytest.mark.parametrize("action", all_actions(), ids=lambda action: action.name)
+def test_aliases_of_keys_are_names_of_nothing_else(action: Action) -> None:
+    aliases = [alias for key in action.keys.values() for alias in key.aliases]
+    assert len(set(aliases)) == len(aliases)
+    assert not set(aliases) & set(action.keys)
+    assert all(action.keys[name].description or not action.keys[name].aliases for name in action.keys)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -135,7 +137,6 @@ async def test_a_cut_off_call_still_tears_down(why: Any) -> None:
     [
         ("{flow: logn}", "there is no flow 'logn'", 'did you mean "login"?'),
         ("{flow: login, inputs: {usr: 1}}", "login takes no input 'usr'", 'did you mean "user"?'),
-        ("{flow: login, inputs: {user: 1}, input: {user: 2}}", "mean the same", None),
         ("{flow: '${\"\"}'}", "path, name or id", None),
         ("{flow: again}", "more than 10 deep", None),
     ],
@@ -162,3 +163,31 @@ async def test_random_values_differ_from_call_to_call() -> None:
     local = local_with(one="flow: {name: one, env: {id: '${UUID}'}, steps: [{action: say, config: {message: '${id}'}}]}")
     await local.run(flow("- {id: a, action: run_flow, config: {flow: one}}\n- {id: b, action: run_flow, config: {flow: one}}"))
     assert len(set(local.calls.seen)) == 2
+
+
+async def test_inputs_come_from_a_file_and_those_of_the_step_win(tmp_path: Path) -> None:
+    (tmp_path / "ada.yaml").write_text("user: ada\nrole: admin\n")
+    (tmp_path / "list.json").write_text("[1]")
+    login = "flow: {name: login, inputs: {user: x, role: y}, steps: [{action: say, config: {message: '${user} ${role}'}}]}"
+    local = local_with(login=login)
+    local.tools = replace(local.tools, folder=tmp_path)
+    step = "- {id: c, action: run_flow, config: {flow: login, input_file: ada.yaml, input: {role: guest}},"
+    events = await local.run(flow(f"{step} assert: [flow.status == 'success', flow.name == 'login']}}"))
+    assert verdicts(events)["c"] == "passed"
+    assert local.calls.seen == ["ada guest"]
+    for file, message in {"list.json": "must hold an object", "../x.json": "below the project", "no.json": "no file"}.items():
+        events = await Local.run(local, flow(f"- {{id: c, action: run_flow, config: {{flow: login, input_file: {file}}}}}"))
+        assert message in outcomes(events)["c"]["error"]["message"]
+
+
+async def test_the_on_error_of_a_called_flow_runs_when_it_fails() -> None:
+    local = local_with(
+        one="flow: {name: one, steps: [{id: bad, action: fail}],"
+        " teardown: [{action: say, config: {message: '${FLOW_STATUS}'}}],"
+        " on_error: [{id: told, action: say, config: {message: '${failed_step.id}'}}]}"
+    )
+    events = await local.run(flow("- {id: c, action: run_flow, config: {flow: one}}"))
+    assert verdicts(events) == {
+        "c/bad": "failed", "c/on_error/told": "passed", "c/step_2": "passed", "c": "failed"
+    }  # fmt: skip
+    assert local.calls.seen == ["bad", "failed"]

@@ -314,3 +314,55 @@ class TestInFlows:
             read_flow(flow(wrong), actions=ACTIONS, known_variables=known)
         with pytest.raises(Exception, match='Nothing defines "keyd"'):
             read_flow(flow(self.TEXT.replace('"keyed[0]', '"keyd[0]')), actions=ACTIONS, known_variables=known)
+
+
+async def test_operations_may_be_named_by_type_and_look_at_parts_of_the_input() -> None:
+    value = {"user": {"profile": {"name": "ada"}}, "orders": ORDERS, "names": ["x", "y"]}
+    operations = [
+        {"type": "extract", "path": "user.profile", "save_as": "profile"},
+        {"type": "map", "array": "orders", "transform": {"number": "item.id", "who": "item.by"}, "save_as": "mapped"},
+        {"type": "filter", "array": "mapped", "condition": "item.who == 'ada'", "save_as": "adas"},
+        {"type": "join", "array": "names", "separator": ", ", "save_as": "joined"},
+        {"type": "join", "array": "${names}", "separator": "-", "save_as": "given"},
+        {
+            "type": "format",
+            "template": "User ${id} is ${name}",
+            "variables": {"id": 7, "name": "${profile.name}"},
+            "save_as": "f",
+        },
+    ]
+    async with bench(names={"names": ["p", "q"]}) as steps:
+        made = await steps.run(TRANSFORM, {"input": value, "operations": operations})
+    assert made["profile"] == {"name": "ada"}
+    assert made["mapped"][1] == {"number": 2, "who": "bob"}
+    assert [item["number"] for item in made["adas"]] == [1, 3]
+    assert (made["joined"], made["given"], made["f"], made["result"]) == ("x, y", "p-q", "User 7 is ada", "User 7 is ada")
+
+
+@pytest.mark.parametrize(
+    ("operation", "message"),
+    [
+        ({"type": "fliter", "array": "a", "condition": "true"}, "no type 'fliter'"),
+        ({"type": "filter", "array": "a"}, "needs condition"),
+        ({"type": "filter", "array": "a", "condition": "true", "from": "x"}, "has no key 'from'"),
+        ({"type": "filter", "array": "missing", "condition": "true"}, "missing is not defined"),
+        ({"type": "format", "template": 5}, "format takes a text"),
+        ({"type": "extract", "path": "a", "save_as": "item"}, "save_as must be a name"),
+    ],
+)
+async def test_a_typed_operation_that_cannot_be_done_is_told(operation: Any, message: str) -> None:
+    assert message in (await error({"a": [1]}, operation)).message
+
+
+def test_variables_of_a_format_are_no_unknown_names() -> None:
+    text = flow(
+        """
+- action: transform
+  config:
+    input: {a: 1}
+    operations:
+      - {type: format, template: "User ${id}", variables: {id: 5}, save_as: shown}
+  assert: [shown == 'User 5']
+"""
+    )
+    assert read_flow(text, actions=ACTIONS)[1] == ()

@@ -65,6 +65,27 @@ async def test_steps_share_a_connection_by_its_name() -> None:
     assert "no connection 'a' is open" in error.message
 
 
+async def test_acts_may_be_called_types_and_wait_for_a_part_of_a_message() -> None:
+    acts = [
+        {"type": "connect", "timeout": "5s"},
+        {"type": "send", "message": {"kind": "other"}},
+        {"type": "send", "message": {"kind": "ready", "room": "${room}", "more": 1}},
+        {"type": "wait_for", "message": {"kind": "ready", "room": "${room}"}, "timeout": "5s"},
+        {"type": "send", "message": "ping"},
+        {"type": "wait_for", "message": "ping"},
+        {"type": "close"},
+    ]
+    async with websocket_server() as server, bench(names={"room": "r-5"}) as steps:
+        result = await steps.run(WEBSOCKET, {"url": server.url, "protocols": ["chat"], "actions": acts})
+        acts[3:] = [{"type": "wait_for", "message": {"kind": "never"}, "timeout": "150ms"}]
+        missed = await failure(steps, url=server.url, actions=acts)
+        for act, message in (({"type": "wait_for"}, "needs message"), ({"type": "send", "action": "send"}, "two names of")):
+            assert message in (await steps.error(WEBSOCKET, {"url": server.url, "actions": [act]})).message
+    assert [message["kind"] for message in result["messages"][:2]] == ["other", "ready"]
+    assert (result["messages"][2], result["connected"]) == ("ping", False)
+    assert "no 1 message(s) as expected within 0.15 s" in missed.message
+
+
 async def test_acts_of_one_step_know_what_came_before() -> None:
     acts = [
         {"action": "send", "message": {"token": "${start}"}},

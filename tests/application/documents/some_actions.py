@@ -20,7 +20,7 @@ HTTP = Action(
     aliases=("http",),
     keys={
         "method": Key(("string",), required=True, choices=("GET", "POST", "PUT", "DELETE")),
-        "url": Key(("string",), required=True, description="Where to."),
+        "url": Key(("string",), required=True, description="Where to.", aliases=("address", "to")),
         "headers": Key(("object",)),
         "body": Key(),
         "timeout": Key(("duration",)),
@@ -63,9 +63,9 @@ MOCK = Action(name="mock", keys={"body": Key()}, run=nothing, unresolved=("body"
 ACTIONS = {name: action for action in (HTTP, LOG, FOR_EACH, CONDITION, QUERY, MOCK) for name in (action.name, *action.aliases)}
 
 
-def flow(text: str, **options: Any) -> FlowDefinition:
+def flow(text: str, actions: Mapping[str, Action] | None = None, **options: Any) -> FlowDefinition:
     """The definition of a valid document."""
-    return read_flow(text, file="f.yaml", actions=ACTIONS, **options)[0]
+    return read_flow(text, file="f.yaml", actions=actions or ACTIONS, **options)[0]
 
 
 def warnings(text: str, **options: Any) -> tuple[Problem, ...]:

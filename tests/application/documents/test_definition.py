@@ -1,10 +1,12 @@
 """A document becomes a definition that says what the document says."""
 
+from application.actions.registry import ACTIONS as ALL
 from application.flow_documents import place_in
 from domain.definition import Assertion, OnError, Position, Retry, Until
 from tests.application.documents.some_actions import flow, with_step
 
 LOG = "action: log\nconfig: {message: x}"
+_INLINE = LOG.replace("\n", ", ")
 
 
 def test_a_whole_flow() -> None:
@@ -122,3 +124,29 @@ def test_a_place_inside_a_text_can_be_found() -> None:
 def test_the_place_of_a_part_of_a_text_can_be_found() -> None:
     definition = flow(with_step("action: log\nconfig:\n  message: 'hello ${user.name}'"))
     assert place_in(definition, ("steps", 0, "config", "message"), "user.name", 5) == Position(6, 32)
+
+
+def test_an_alias_is_the_key_that_it_means_at_the_place_where_it_is_written() -> None:
+    definition = flow(with_step('action: http\nconfig: {method: GET, to: "http://${host}"}'))
+    (step,) = definition.steps
+    assert dict(step.config) == {"method": "GET", "url": "http://${host}"}
+    assert definition.position((*step.path, "config", "url")) == Position(5, 34)
+
+
+def test_steps_below_an_alias_are_found_where_they_are_written() -> None:
+    step = flow(with_step("action: condition\nconfig: {if: true, steps: [{action: log, config: {message: x}}]}"), ALL).steps[0]
+    assert (dict(step.config), step.bodies["then"][0].path) == ({"condition": True}, ("steps", 0, "config", "steps", 0))
+
+
+def test_on_error_and_on_timeout_take_steps() -> None:
+    step = flow(with_step(f"{LOG}\non_error: [{{{_INLINE}}}]\non_timeout: [{{{_INLINE}}}]")).steps[0]
+    assert [inner.path for inner in step.on_error.steps] == [("steps", 0, "on_timeout", 0), ("steps", 0, "on_error", 0)]
+    block = f"{{action: continue, error_steps: [{{{_INLINE}}}], on_timeout: fail}}"
+    step = flow(with_step(f"{LOG}\non_error: {block}")).steps[0]
+    assert (step.on_error.action, step.on_error.on_timeout) == ("continue", "fail")
+    assert [inner.path for inner in step.on_error.steps] == [("steps", 0, "on_error", "error_steps", 0)]
+
+
+def test_a_key_that_is_left_out_is_what_stands_for_it() -> None:
+    step = flow(with_step("action: database_query\nconfig: {query: select 1}"), ALL).steps[0]
+    assert step.config["connection"] == "${DATABASE_URL ?? null}"

@@ -2,7 +2,8 @@
 
 import pytest
 
-from application.flow_documents import names_read, teardown_reads
+from application.actions.registry import ACTIONS as ALL
+from application.flow_documents import names_read, read_flow, teardown_reads
 from tests.application.documents.some_actions import errors, flow, places, warnings, with_step
 
 
@@ -87,3 +88,38 @@ flow:
     assert {"order", "base", "status", "code", "flag", "done", "other", "late", "made", "deep"} <= reads
     assert "timeout" not in reads
     assert "made" not in names_read(definition.steps[0])
+
+
+def test_an_id_with_a_hyphen_is_read_by_its_text() -> None:
+    text = """flow:
+  name: x
+  steps:
+    - {id: make-user, action: log, config: {message: x}}
+    - {action: log, config: {message: '${steps["make-user"].a}'}}
+    - {action: log, config: {message: "${make-user.a}"}}
+    - {action: log, config: {message: '${steps["maek-user"].a}'}}
+"""
+    bare, unknown = warnings(text)
+    assert (bare.line, bare.title) == (6, '"make-user" reads as "make minus user" in an expression')
+    assert bare.remedy == 'write steps["make-user"], or give it a name with _ for -'
+    assert (unknown.line, unknown.remedy) == (7, 'did you mean "make-user"?')
+
+
+def test_texts_inside_an_object_that_may_stand_for_an_expression_are_no_expressions() -> None:
+    for step in (
+        "action: websocket\nconfig: {url: 'ws://a', expect: {type: subscribed}}",
+        "action: kafka_consume\nconfig: {brokers: [b], topic: t, match: {key: some-key, json_path: [$.a == 'x']}}",
+    ):
+        assert read_flow(with_step(step), actions=ALL)[1] == ()
+    (told,) = read_flow(
+        with_step("action: kafka_consume\nconfig: {brokers: [b], topic: t, filter: {key: '${k}'}}"), actions=ALL
+    )[1]
+    assert (told.line, told.title) == (5, 'Nothing defines "k", unless it is given with --var')
+
+
+def test_names_of_the_own_step_are_known_in_its_checks_alone() -> None:
+    step = "id: me\naction: http_request\nconfig: {method: GET, url: 'http://a'}"
+    checks = "assert: [response_time < 5, request.url == 'http://a', me.status == 200]"
+    assert read_flow(with_step(f"{step}\n{checks}"), actions=ALL)[1] == ()
+    (told,) = read_flow(with_step("action: delay\nconfig: {duration: 1s}\nassert: [response_time < 5]"), actions=ALL)[1]
+    assert told.title.startswith('Nothing defines "response_time"')

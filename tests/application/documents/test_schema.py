@@ -22,6 +22,11 @@ VALID = [
     "action: for_each\nconfig: {items: [1], steps: [{action: log, config: {message: 5}}]}",
     "action: condition\nconfig: {condition: true, then: [], else: []}",
     "action: mysql.query\nconfig: {query: select 1}",
+    "action: http\nconfig: {method: GET, to: x}",
+    "action: http\nconfig: {method: GET, url: x, assert: status == 200}\nassert: [body]",
+    f"{LOG}\nretry: {{enabled: false, max_attempts: 3}}",
+    f"{LOG}\non_error: [{{{LOG.replace(chr(10), ', ')}}}]\non_timeout: [{{{LOG.replace(chr(10), ', ')}}}]",
+    f"{LOG}\non_error: {{action: continue, on_timeout: []}}",
 ]
 INVALID = [
     "name: x",
@@ -35,6 +40,9 @@ INVALID = [
     "action: http\nconfig: {method: GET, url: x, max_redirects: '5'}",
     "action: http\nconfig: {method: GET, url: x, headers: [a]}",
     "action: http\nconfig: {method: GET, url: x, timeout: 5 parsecs!}",
+    "action: http\nconfig: {method: GET, url: x, to: x}",
+    "action: http\nconfig: {method: GET, url: x, assert: [[status]]}",
+    f"{LOG}\non_timeout: soon",
     "action: for_each\nconfig: {steps: []}",
     "action: for_each\nconfig: {items: [1], steps: [{action: log}]}",
     f"{LOG}\nretry: 11",

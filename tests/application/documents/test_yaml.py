@@ -82,6 +82,7 @@ BROKEN = [
     ("a: {b: ${x}}", 1, 8, "YAML cannot read this template", 'put this value in quotes: a: {b: "${x}"}'),
     ('a: {{x["k"]}}/y', 1, 4, "YAML cannot read this template", """put this value in quotes: a: '{{x["k"]}}/y'"""),
     ('- "a" == b', 1, 7, "YAML cannot read this", """put this value in quotes: - '"a" == b'"""),
+    ("- !(status >= 400)", 1, 13, "YAML cannot read this", 'put this value in quotes: - "!(status >= 400)"'),
     ("- !ready", 1, 3, "The tag !ready is not allowed", 'put this value in quotes: - "!ready"'),
     ("- *x == 1", 1, 3, "YAML cannot read|Nothing before this is named", "put this value in quotes"),
     ("a: @x", 1, 4, "YAML cannot read this", 'put this value in quotes: a: "@x"'),

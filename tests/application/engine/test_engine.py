@@ -189,13 +189,8 @@ async def test_a_drained_attempt_is_given_back_without_counting(local: Local) ->
     assert (events[-1].why, events[-1].counts, events[-1].then) == ("drain", False, "retry")
 
 
-async def test_a_taken_over_teardown_knows_secrets_and_the_same_env(local: Local) -> None:
-    text = flow(
-        "- {id: make, action: say, config: {message: 'token-12345', secret: 'token-12345'}, output: {made: $}}\n"
-        "- {id: hang, action: nap, config: {seconds: 60}}",
-        env="run_id: '${UUID}'",
-        teardown="- {id: down, action: say, config: {message: '${run_id} ${made}'}}",
-    )
+async def _taken_over(local: Local, text: str) -> Execution:
+    """The execution when its worker was lost in a step that naps; another worker has torn it down."""
     attempt = local.attempt(text)
     task = asyncio.create_task(attempt.run())
     while "nap" not in local.calls.seen:
@@ -203,15 +198,35 @@ async def test_a_taken_over_teardown_knows_secrets_and_the_same_env(local: Local
     attempt.stop("lost")
     await task
     lost = local.log.load(Execution, attempt.execution_id)
-    assert "token-12345" not in repr(lost.outputs)
     lost.abandon(BY, 1, "worker_lost")
     lost.start_teardown(BY, 1, "other", 1)
     local.log.put(lost)
     await Attempt(local.tools, lost, "other", teardown=1).run()
+    return lost
+
+
+async def test_a_taken_over_teardown_knows_secrets_and_the_same_env(local: Local) -> None:
+    text = flow(
+        "- {id: make, action: say, config: {message: 'token-12345', secret: 'token-12345'}, output: {made: $}}\n"
+        "- {id: hang, action: nap, config: {seconds: 60}}",
+        env="run_id: '${UUID}'",
+        teardown="- {id: down, action: say, config: {message: '${run_id} ${made}'}}",
+    )
+    assert "token-12345" not in repr((await _taken_over(local, text)).outputs)
     assert topics(local.events())[-2:] == ["teardown_finished", "requeued"]
     await local.run(text.replace("seconds: 60", "seconds: 0"))
     taken_over, own = [seen for seen in local.calls.seen if " token-12345" in str(seen)]
     assert taken_over == own
+
+
+async def test_a_taken_over_teardown_knows_that_the_flow_failed_and_steps_in_every_spelling(local: Local) -> None:
+    say = "action: say, config: {message"
+    text = flow(
+        f"- {{id: make-it, {say}: {{x: 1}}}}}}\n- {{id: hang, action: nap, config: {{seconds: 60}}}}",
+        teardown=f"- {{id: down, {say}: '${{steps[\"make-it\"].response.body.x}} ${{FLOW_STATUS}}'}}}}",
+    )
+    await _taken_over(local, text)
+    assert local.calls.seen[-1] == "1 failed"
 
 
 async def test_a_secret_is_masked_in_everything_recorded(local: Local) -> None:
@@ -256,3 +271,30 @@ async def test_a_big_result_is_kept_whole_outside_the_event(local: Local) -> Non
     (step,) = [event for event in events if isinstance(event, Execution.StepFinished)]
     assert len(step.outcome["result"]["body"]) < 3000
     assert len(local.payloads.open("w", step.payload)) > 60_000
+
+
+async def test_a_step_is_known_by_its_id_in_every_spelling(local: Local) -> None:
+    text = flow(
+        "- {id: me, action: say, config: {message: {x: 1}}, output: {a: me.body.x, b: me.response.body.x, c: response.body.x},"
+        " assert: [me.body.x == 1]}\n"
+        "- {id: it-too, action: say, config: {message: '${me.body.x}${me.response.body.x}${me.result.body.x}${a}${b}${c}'}}\n"
+        "- {id: last, action: say, config: {message: '${steps[\"it-too\"].response.body}'}}"
+    )
+    assert finished(await local.run(text)).verdict == "passed"
+    assert local.calls.seen[1:] == ["111111", "111111"]
+
+
+async def test_the_id_of_a_step_means_this_run_of_it_while_it_lasts(local: Local) -> None:
+    text = flow("- {id: me, action: flaky, config: {works_at: 1}, until: me.attempts == 2, assert: [me.attempts == 2]}")
+    text = text.replace("until: me.attempts == 2", "until: {condition: me.attempts == 2, interval: 0}")
+    assert finished(await local.run(text)).verdict == "passed"
+
+
+async def test_assertions_and_outputs_know_what_was_asked(local: Local) -> None:
+    text = flow(
+        "- {id: me, action: say, config: {message: {id: '${UUID}'}}, assert: [request.message.id == body.id],"
+        " output: {sent: request.message.id}}"
+    )
+    events = await local.run(text)
+    assert finished(events).verdict == "passed"
+    assert outcomes(events)["me"]["outputs"]["sent"] == local.calls.seen[0]["id"]

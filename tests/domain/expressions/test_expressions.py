@@ -15,6 +15,7 @@ from domain.expressions import (
     Builtins,
     ExpressionError,
     Scope,
+    StepValue,
     evaluate,
     explain,
     extract,
@@ -241,3 +242,49 @@ def test_a_header_reads_as_text_and_as_the_list_of_its_values() -> None:
     assert evaluate("user.name[0]", scope()) == "A"
     with pytest.raises(ExpressionError, match="has no 1"):
         extract("headers.Content-Type[1]", scope())
+
+
+def _built_in(text: str, **names: Any) -> Any:
+    def faker(name: str, seed: int) -> str:
+        return f"<{name}>"
+
+    builtins = Builtins("seed", 1, datetime(2030, 1, 2, tzinfo=UTC), lambda: 0.0, faker=faker).at("here")
+    return evaluate(text, Scope(names, {"time": 12.5, "body": {"prices": [1, 2, 6]}}, builtins))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "RANDOM_ID is uuid and random.id is uuid and RANDOM_ID != RANDOM_ID",
+        "len(RANDOM_STRING) == 16 and RANDOM_STRING matches '^[a-z0-9]+$'",
+        "TIMESTAMP_UNIX == TIMESTAMP and TIMESTAMP == 1893542400",
+        "[1, 2].avg() == 1.5 and avg(1, 2) == 1.5",
+        "$.prices.sum() == 9 and $.prices.avg() == 3 and $.prices.min() == 1 and $.prices.max() == 6 and $.prices.length == 3",
+        "response_time == 12.5 and response_time == response.time",
+        "FAKER.name == '<name>' and FAKER.first_name == '<first_name>' and FAKER.name.length == 6",
+        "FAKER.name.firstName == '<name.firstName>' and FAKER.name.firstName.upper() == '<NAME.FIRSTNAME>'",
+    ],
+)
+def test_names_of_the_original_hold(text: str) -> None:
+    assert _built_in(text) is True
+
+
+def test_a_variable_hides_a_family_of_built_ins() -> None:
+    assert _built_in("FAKER.name.firstName", FAKER={"name": {"firstName": "mine"}}) == "mine"
+
+
+def test_an_output_path_may_end_in_a_function() -> None:
+    assert extract("$.prices.avg()", Scope({}, {"body": {"prices": [1, 2]}})) == 1.5
+
+
+def test_what_a_step_came_to_has_its_parts_and_the_whole_and_nothing_else() -> None:
+    scope = Scope({"step": StepValue({"time": 5, "body": {"response": 1}})})
+    for text in (
+        "step.response.body.response == 1",
+        "step.result.time == 5",
+        "step.response_time == 5",
+        "step.respons not exists",
+    ):
+        assert evaluate(text, scope) is True
+    assert evaluate("step.body.result not exists and step.body.response_time not exists", scope) is True
+    assert evaluate("toJSON(step)", scope) == '{"time":5,"body":{"response":1}}'

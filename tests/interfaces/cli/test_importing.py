@@ -225,6 +225,13 @@ def test_variables_without_a_value_become_those_of_the_shell(testmesh: Testmesh,
     assert testmesh("export", "curl", "f.yaml:6").code == 4
 
 
+def test_other_names_of_keys_are_exported_like_the_first(testmesh: Testmesh, folder: Path) -> None:
+    auth = "auth: {type: api_key, key: k-1, name: k, location: query}"
+    step = f"{{action: http_request, config: {{method: GET, url: 'http://h/', query: {{a: 1}}, {auth}}}}}"
+    (folder / "f.yaml").write_text(f"flow: {{name: f, steps: [{step}]}}")
+    assert "'http://h/?a=1&k=k-1'" in testmesh("export", "curl", "f.yaml").out
+
+
 def _essence(collection: dict[str, Any]) -> list[Any]:
     """Method, URL, headers and body of each request."""
     found: list[Any] = []
