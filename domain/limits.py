@@ -25,6 +25,9 @@ class Limits:
     run_seconds: float = 3600.0
     push_bytes: int = 4 * MIB
     push_documents: int = 200
+    bundle_bytes: int = 4 * MIB
+    bundle_files: int = 200
+    bundle_file_bytes: int = MIB
     expression_bytes: int = 4 * KIB
     expression_nodes: int = 500
     expression_depth: int = 32
@@ -81,8 +84,11 @@ MEANINGS: Mapping[str, str] = {
     "parallel": "Branches or items of one step at the same time.",
     "flow_depth": "Flows that call flows.",
     "run_seconds": "How long an execution may take when its flow does not say.",
-    "push_bytes": "All documents of one push.",
+    "push_bytes": "All documents of one push, and the files that they name.",
     "push_documents": "Documents of one push.",
+    "bundle_bytes": "All files that go with a flow to workers.",
+    "bundle_files": "How many of them there may be.",
+    "bundle_file_bytes": "One of them.",
     "expression_bytes": "The text of an expression.",
     "expression_nodes": "Parts of an expression.",
     "expression_depth": "Nesting of an expression.",

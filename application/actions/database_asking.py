@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import astuple
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from application.actions.database_kinds import SCHEMES, Kind, Session, read_connection
 from application.actions.sql_dialect import Dialect
 from application.actions.sql_placeholders import Sql, bind
+from application.actions.sqlite_target import MEMORY, SqliteTarget
 from application.engine.action import ActionContext, ActionError, Key
 from domain.duration import parse_duration
 
@@ -19,17 +21,37 @@ if TYPE_CHECKING:
 _SHOWN_ROWS = 5
 _TRUTHS = {True: True, False: False, "true": True, "false": False}
 
+
+def sqlite_files(only: Kind | None, value: Any) -> Iterator[str]:
+    """The path of the SQLite file that a connection names, if it names one."""
+    try:
+        target = read_connection({"connection": value}, only)[1]
+    except ActionError:
+        return
+    if isinstance(target, SqliteTarget) and target.path != MEMORY:
+        yield target.path
+
+
 KEYS: Mapping[str, Key] = {
     "connection": Key(
         ("string", "object"),
         one_of="connection",
         schemes=SCHEMES,
+        names="database",
+        named=partial(sqlite_files, None),
         description="postgresql://user:password@host:port/database, mysql:// or mariadb:// alike, sqlite:///folder/name.db"
-        " (below the project folder, in local runs), sqlite::memory: (lives as long as the execution), or an object: type"
+        " (below the project folder), sqlite::memory: (lives as long as the execution), or an object: type"
         " (postgresql, mysql, sqlite), host, port, database, user, password, sslmode, connect_timeout (seconds),"
         " application_name; of SQLite type and path.",
     ),
-    "connection_string": Key(("string",), one_of="connection", schemes=SCHEMES, description="The same as text."),
+    "connection_string": Key(
+        ("string",),
+        one_of="connection",
+        schemes=SCHEMES,
+        names="database",
+        named=partial(sqlite_files, None),
+        description="The same as text.",
+    ),
     "query": Key(("string",), required=True, description="SQL; without parameters it may be several statements."),
     "params": Key(
         ("array",),

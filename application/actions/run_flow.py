@@ -35,7 +35,9 @@ RUN_FLOW = Action(
     name="run_flow",
     description="Runs another flow: its setup, steps and teardown, which runs whatever happens. It has names of its own.",
     keys={
-        "flow": Key(("string",), required=True, description="Its path (from this file, or from the project), name or id."),
+        "flow": Key(
+            ("string",), required=True, names="flow", description="Its path (from this file, or from the project), name or id."
+        ),
         "inputs": Key(("object",), description="Values for the inputs that the flow declares."),
         "input": Key(("object",), description="The same as inputs."),
         "inherit_env": Key(

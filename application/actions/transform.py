@@ -156,7 +156,8 @@ TRANSFORM = Action(
         "input_file": Key(
             ("string",),
             one_of="source",
-            description="A JSON, YAML, CSV or JSON lines file below the project's folder, for local runs. CSV has texts.",
+            names="file",
+            description="A JSON, YAML, CSV or JSON lines file below the project's folder. CSV has texts.",
         ),
         "operations": Key(("array",), one_of="operations", description=_OPERATIONS),
         "transforms": Key(("array",), one_of="operations", description="The same as operations."),

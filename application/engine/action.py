@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -34,6 +34,13 @@ ValueType = Literal[
 ]
 
 
+FileKind = Literal["file", "glob", "flow", "proto", "database"]
+
+
+def _its_texts(value: Any) -> Iterable[str]:
+    return [text for text in (value if isinstance(value, list) else [value]) if isinstance(text, str)]
+
+
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Key:
     """One config key of an action: its accepted types (templates are always accepted), and what it means."""
@@ -46,6 +53,11 @@ class Key:
     """With which schemes a text may begin; one without a scheme is left to the action."""
     one_of: str | None = None
     """Keys that share a `one_of` name are alternatives: at least one of them must be given."""
+    names: FileKind | None = None
+    """What of the project the key names: a file to read, a pattern of files, a flow, a .proto file with what it imports, or the
+    file of a database, which need not be there. What is named goes to workers together with the flow."""
+    named: Callable[[Any], Iterable[str]] = _its_texts
+    """The names in a value of the key: itself, or the items of a list, unless the action knows better."""
 
 
 class KeptNames(Protocol):
