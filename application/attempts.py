@@ -22,8 +22,10 @@ from application.engine.once import Once
 from application.engine.scope import Names
 from application.engine.snapshots import Snapshots, snapshot_functions
 from application.engine.step_runner import Surroundings, close_all
+from application.folders import Folders
 from application.log import Log, SideWrite
 from application.payloads import Payloads
+from application.places import Place, needs_files, worker_place
 from application.recorder import AttemptRecorder, Fenced, unsealed
 from domain.definition import FlowDefinition
 from domain.errors import Refusal, Unavailable
@@ -46,13 +48,15 @@ class Tools:
     process_variables: Mapping[str, Any] = field(default_factory=dict)
     """The process environment as flows see it: in local runs alone."""
     folder: Path | None = None
-    """The folder below which flows may read files: in local runs alone."""
+    """The folder below which flows read and write files, in local runs; the project's."""
+    folders: Folders | None = None
+    """Gives each attempt a folder of its own, with what its flow names: on workers."""
     snapshots: Snapshots | None = None
-    """Accepted values of earlier runs: in local runs alone."""
+    """Accepted values of earlier runs, in local runs; on workers they come with the flow."""
     faker: Callable[[str, int], Any] | None = None
     """Made-up data by the name of a provider and a seed."""
     flows: FlowFinder | None = None
-    """The flows that may be called: in local runs alone."""
+    """The flows that may be called, in local runs; on workers they come with the flow."""
     once: Once | None = None
     """What flows of this run do a single time together: in local runs alone."""
     observer: Observer | None = None
@@ -67,8 +71,10 @@ class Tools:
         object.__setattr__(self, "definitions", Definitions(self.payloads, self.actions))
 
     async def close(self) -> None:
-        """Close what executions shared, in the event loop in which they ran."""
+        """Close what executions shared, in the event loop in which they ran, and remove their folders."""
         await close_all(self.shared)
+        if self.folders is not None:
+            await asyncio.to_thread(self.folders.close)
 
 
 class Attempt:
@@ -109,6 +115,7 @@ class Attempt:
         )
         self._executor: Executor | None = None
         self._stop: Stop | None = None
+        self._folder: Path | None = None
 
     @property
     def hidden(self) -> frozenset[str]:
@@ -141,7 +148,18 @@ class Attempt:
             logger.warning("execution %s: %s", self.execution_id, fenced)
         except Unavailable as error:
             logger.error("execution %s cannot be recorded and is left to others: %s", self.execution_id, error)
+        finally:
+            await self._tidy()
         return None
+
+    async def _tidy(self) -> None:
+        """Remove the folder; most are empty."""
+        if self._folder is None or self._tools.folders is None:
+            return
+        try:
+            self._folder.rmdir()
+        except OSError:
+            await asyncio.to_thread(self._tools.folders.remove, self._folder)
 
     async def _run_attempt(self) -> int | None:
         try:
@@ -174,7 +192,7 @@ class Attempt:
 
     async def _prepared(self) -> Executor:
         begun = self._begin_now()
-        pinned, names = await asyncio.to_thread(self._begin) if begun is None else begun
+        pinned, place, names = await asyncio.to_thread(self._begin) if begun is None else begun
         definition = pinned.definition
         around = Surroundings(
             definition,
@@ -185,10 +203,12 @@ class Attempt:
             {"X-TestMesh-Execution": str(self.execution_id), "X-TestMesh-Attempt": str(self._execution.attempt)},
             random.random,
             shared=self._tools.shared,
-            folder=self._tools.folder,
+            folder=place.folder,
+            bundled=place.bundled,
+            near=place.file,
             once=self._tools.once,
-            flows=self._tools.flows,
-            given=self._given,
+            flows=place.flows,
+            given=self._given(place),
             observer=self._tools.observer,
             mock_bind=self._tools.mock_bind,
         )
@@ -197,25 +217,38 @@ class Attempt:
             self._executor.stop(self._stop)
         return self._executor
 
-    def _begin_now(self) -> tuple[Pinned, Names] | None:
+    def _begin_now(self) -> tuple[Pinned, Place, Names] | None:
         """As `_begin`, if nothing has to be fetched and decrypted for it."""
         request = self._execution.request
         pinned = self._tools.definitions.find(self._execution.workspace, request.document, request.file)
-        return None if pinned is None or self._teardown else (pinned, self._names(pinned.definition))
+        if pinned is None or self._teardown or needs_files(request.document, pinned.definition):
+            return None
+        return self._begun(pinned)
 
-    def _begin(self) -> tuple[Pinned, Names]:
+    def _begin(self) -> tuple[Pinned, Place, Names]:
         request = self._execution.request
         if self._definition is not None:
-            pinned = Pinned.of(self._definition)
-        else:
-            pinned = self._tools.definitions.read(self._execution.workspace, request.document, request.file)
-        return pinned, self._names(pinned.definition)
+            return self._begun(Pinned.of(self._definition))
+        return self._begun(self._tools.definitions.read(self._execution.workspace, request.document, request.file))
 
-    @property
-    def _given(self) -> dict[str, Any]:
-        return {**self._execution.request.variables, **self._unrecorded}
+    def _begun(self, pinned: Pinned) -> tuple[Pinned, Place, Names]:
+        place = self._place(pinned.definition)
+        return pinned, place, self._names(pinned.definition, place)
 
-    def _names(self, definition: FlowDefinition) -> Names:
+    def _place(self, definition: FlowDefinition) -> Place:
+        tools = self._tools
+        if tools.folders is None:
+            return Place(self._execution.request.file, tools.folder, tools.flows, tools.snapshots)
+        try:
+            self._folder = tools.folders.make()
+        except OSError as error:
+            raise Unavailable(f"there is no room for the files of the flow: {error.strerror}") from error
+        return worker_place(self._execution, definition, self._folder, tools.payloads, tools.definitions)
+
+    def _given(self, place: Place) -> dict[str, Any]:
+        return {**place.variables, **self._execution.request.variables, **self._unrecorded}
+
+    def _names(self, definition: FlowDefinition, place: Place) -> Names:
         """The names at the start. Values of `env` are made from the clock at which the attempt started, so that a
         teardown on another worker gets the same ones."""
         execution = self._execution
@@ -230,11 +263,11 @@ class Attempt:
             "attempt": execution.attempt,
         }
         frozen = Names(self._builtins(execution.started_at, frozen=True), {}, identity)
-        variables = starting_values(definition, self._given, self._tools.process_variables, frozen, "")
+        variables = starting_values(definition, self._given(place), self._tools.process_variables, frozen, "")
         started = execution.started_at if not self._teardown else datetime.now(execution.started_at.tzinfo)
         names = Names(self._builtins(started, frozen=False), variables, identity)
-        if self._tools.snapshots is not None:
-            names.functions = snapshot_functions(self._tools.snapshots, execution.request.file, self._masker)
+        if place.snapshots is not None:
+            names.functions = snapshot_functions(place.snapshots, place.file, self._masker)
         if self._teardown:
             names.values.update(unsealed(self._tools.payloads, execution.workspace, execution.outputs))
         return names

@@ -54,6 +54,8 @@ class Limits:
     import_nodes: int = 1_000_000
     import_depth: int = 100
     import_files: int = 1_000
+    sqlite_files: int = 10
+    sqlite_file_bytes: int = 16 * MIB
     mock_servers: int = 10
     mock_endpoints: int = 200
     mock_connections: int = 200
@@ -115,6 +117,8 @@ MEANINGS: Mapping[str, str] = {
     "import_nodes": "Values in a file to import.",
     "import_depth": "Nesting of a file to import.",
     "import_files": "Flows made by one import.",
+    "sqlite_files": "SQLite databases that a flow on a worker may open.",
+    "sqlite_file_bytes": "One of them, when it is a file.",
     "mock_servers": "Mock servers of an execution at the same time.",
     "mock_endpoints": "Endpoints of a mock server.",
     "mock_connections": "Connections to a mock server at the same time.",

@@ -20,9 +20,7 @@ async def run(config: Mapping[str, Any], context: ActionContext) -> Mapping[str,
     if "input" in config and "inputs" in config:
         raise ActionError("config", "input and inputs mean the same; keep one")
     if context.call is None:
-        raise ActionError(
-            "config", "flows are not called on workers in this version", hint="run it with `testmesh run`, or copy the steps"
-        )
+        raise ActionError("config", "there is no flow here that could be called")
     called = await context.call(reference.strip(), inputs, read_truth(config, "inherit_env", True))
     outputs = dict(called.outputs)
     result = {"output": outputs, "flow": {"name": called.name, "output": outputs}, "verdict": called.verdict}

@@ -112,7 +112,9 @@ class ActionContext:
     call: Call | None = None
     """Runs another flow; None where there are none to be found."""
     folder: Path | None = None
-    """The folder below which local runs may read files; None on workers."""
+    """The folder below which files are read and written: the project's, or on workers one of the attempt alone."""
+    bundled: bool = False
+    """Whether the folder has only what the flow names: on workers."""
     exchange: dict[str, Any] = field(default_factory=dict)
     """What was sent and received, filled in by the action while it works, for reports: {request: {...}, response: {...}}."""
     exchanges: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)

@@ -240,12 +240,12 @@ class Executor:
         async def call(reference: str, inputs: Mapping[str, Any], inherit: bool) -> Called:
             if around.depth >= LIMITS.flow_depth:
                 raise ActionError("limit", f"flows call one another more than {LIMITS.flow_depth} deep")
-            definition = await asyncio.to_thread(flows.find, reference, around.definition.file)
+            definition = await asyncio.to_thread(flows.find, reference, around.near or around.definition.file)
             given = {**(around.given if inherit else {}), **checked_inputs(definition, inputs)}
             outside = names.values.get("env", {}) if inherit else {}
             inner = names.of_call({"name": definition.name, "id": definition.id, "file": definition.file})
             starting_values(definition, given, outside, inner, f"{path}/")
-            there = replace(around, definition=definition, names=inner, given=given, depth=around.depth + 1)
+            there = replace(around, definition=definition, names=inner, given=given, depth=around.depth + 1, near="")
             return await self._called(definition, f"{path}/", phase, inner, lane.child(), there)
 
         return call

@@ -44,6 +44,10 @@ class Surroundings:
     resources: dict[str, Any] = field(default_factory=dict)
     shared: dict[str, Any] = field(default_factory=dict)
     folder: Path | None = None
+    bundled: bool = False
+    """Whether the folder has only what the flow names."""
+    near: str = ""
+    """Where the flow stands among those that it may call; its own file unless given."""
     flows: FlowFinder | None = None
     """The flows that may be called; None where there are none."""
     given: Mapping[str, Any] = field(default_factory=dict)
@@ -295,6 +299,7 @@ class StepRunner:
             bodies=self._bodies,
             call=self._caller,
             folder=self._around.folder,
+            bundled=self._around.bundled,
             exchanges=self._around.exchanges,
             mask=self._mask,
         )

@@ -19,6 +19,7 @@ from application.engine.action import Action
 from application.event_store import PostgresLog
 from application.executions import Executions, RunRequest
 from application.flow_documents import read_flow
+from application.folders import Folders
 from application.payloads import SealedPayloads
 from application.sweeper import Sweeper
 from domain.execution import Execution
@@ -44,7 +45,7 @@ class Cluster:
         self.queue = RedisCommandQueue(redis_url)
         self.dispatcher = Dispatcher(self.log, self.queue)
         self.sweeper = Sweeper(self.log, self.queue, lambda: [], lambda head: True, lease_seconds=1.0)
-        self.tools = Tools(self.log, self.payloads, self.actions, Anywhere(), b"k" * 32)
+        self.tools = Tools(self.log, self.payloads, self.actions, Anywhere(), b"k" * 32, folders=Folders())
 
     def request(self, text: str, key: str | None = None) -> UUID:
         """Accept a run."""
