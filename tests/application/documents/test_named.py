@@ -32,6 +32,11 @@ flow:
     - {action: database_query, config: {connection: "postgresql://u:passw@h/d", query: SELECT 1}}
     - {action: database_query, config: {connection: "${db}", query: SELECT 1}}
     - {action: sqlite.query, config: {connection: third.db, query: SELECT 1}}
+    - action: http_request
+      config:
+        method: POST
+        url: http://127.0.0.1:9/
+        multipart: {one: {file: one.png}, two: [{file: two.png}, {value: "x"}], three: text, four: {file: "${name}"}}
     - {action: contract_generate, config: {consumer: c, provider: p, interactions: [], output_file: out.json}}
     - action: log
       config: {message: hello}
@@ -59,12 +64,15 @@ def test_everything_that_is_read_is_named_and_nothing_that_is_written() -> None:
         ("database", "shop.db"),
         ("database", "other.db"),
         ("database", "third.db"),
+        ("file", "one.png"),
+        ("file", "two.png"),
+        ("file", "${name}"),
         ("file", "last.json"),
     ]
 
 
 def test_names_with_templates_are_not_known_before_the_run() -> None:
-    assert [name.text for name in named() if not name.known] == ["${where}.env", "${which}"]
+    assert [name.text for name in named() if not name.known] == ["${where}.env", "${which}", "${name}"]
 
 
 def test_each_name_tells_its_place() -> None:
@@ -72,4 +80,5 @@ def test_each_name_tells_its_place() -> None:
     lines = FLOW.splitlines()
     for name in named():
         if name.kind not in ("env_file", "data", "database"):
-            assert name.text in lines[definition.position(name.path).line - 1], name
+            line = definition.position(name.path).line
+            assert name.text in lines[line - 1], name
