@@ -19,6 +19,7 @@ from application.engine.egress import EgressPolicy, ExecutionPolicy
 from application.engine.executor import Executor, Stop
 from application.engine.observer import Observer
 from application.engine.once import Once
+from application.engine.open_calls import OpenCall, hide_secrets, split_state
 from application.engine.scope import Names
 from application.engine.snapshots import Snapshots, snapshot_functions
 from application.engine.step_runner import Surroundings, close_all
@@ -116,6 +117,7 @@ class Attempt:
         self._executor: Executor | None = None
         self._stop: Stop | None = None
         self._folder: Path | None = None
+        self._calls: Sequence[OpenCall] = ()
 
     @property
     def hidden(self) -> frozenset[str]:
@@ -180,7 +182,7 @@ class Attempt:
     async def _run_teardown(self) -> int | None:
         try:
             executor = await self._prepared()
-            verdict = await executor.run_teardown()
+            verdict = await executor.run_teardown(self._calls)
         except (Refusal, ExpressionError) as error:
             if isinstance(error, Unavailable):
                 raise
@@ -269,7 +271,9 @@ class Attempt:
         if place.snapshots is not None:
             names.functions = snapshot_functions(place.snapshots, place.file, self._masker)
         if self._teardown:
-            names.values.update(unsealed(self._tools.payloads, execution.workspace, execution.outputs))
+            kept, self._calls = split_state(unsealed(self._tools.payloads, execution.workspace, execution.outputs))
+            names.values.update(kept)
+            hide_secrets(definition, kept, self._masker)
         return names
 
     def _builtins(self, started: datetime, *, frozen: bool) -> Builtins:
