@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from application.definitions import Definitions, Pinned
 from application.engine.action import Action
@@ -23,7 +23,6 @@ from application.engine.open_calls import OpenCall, hide_secrets, split_state
 from application.engine.scope import Names
 from application.engine.snapshots import Snapshots, snapshot_functions
 from application.engine.step_runner import Surroundings, close_all
-from application.folders import Folders
 from application.log import Log, SideWrite
 from application.payloads import Payloads
 from application.places import Place, needs_files, worker_place
@@ -33,6 +32,9 @@ from domain.errors import Refusal, Unavailable
 from domain.execution import Execution
 from domain.expressions import Builtins, ExpressionError
 from domain.masking import Masker
+
+if TYPE_CHECKING:
+    from application.folders import Folders
 
 logger = logging.getLogger("testmesh.attempts")
 

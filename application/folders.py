@@ -90,25 +90,29 @@ def _locked(home: Path) -> int | None:
 
 
 def _swept(home: Path) -> bool:
-    """Whether the folder belonged to nobody, and is gone now."""
+    """Whether the folder belonged to nobody, and is gone now. Others may sweep at the same time."""
     try:
         found = home.lstat()
-        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
-            return False
+    except OSError:
+        return False
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+        return False
+    try:
         lock = os.open(home / LOCK, os.O_RDWR | os.O_NOFOLLOW)
     except FileNotFoundError:
-        if time.time() - found.st_mtime < YOUNG_SECONDS:
-            return False
-        shutil.rmtree(home, ignore_errors=True)
-        return True
+        return time.time() - found.st_mtime >= YOUNG_SECONDS and _removed(home)
     except OSError:
         return False
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        shutil.rmtree(home, ignore_errors=True)
-        logger.info("removed %s, which a worker had left", home)
+        return _removed(home)
     except OSError:
         return False
     finally:
         os.close(lock)
+
+
+def _removed(home: Path) -> bool:
+    shutil.rmtree(home, ignore_errors=True)
+    logger.info("removed %s, which a worker had left", home)
     return True

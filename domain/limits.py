@@ -54,6 +54,7 @@ class Limits:
     import_nodes: int = 1_000_000
     import_depth: int = 100
     import_files: int = 1_000
+    written_bytes: int = 16 * MIB
     sqlite_files: int = 10
     sqlite_file_bytes: int = 16 * MIB
     mock_servers: int = 10
@@ -117,6 +118,7 @@ MEANINGS: Mapping[str, str] = {
     "import_nodes": "Values in a file to import.",
     "import_depth": "Nesting of a file to import.",
     "import_files": "Flows made by one import.",
+    "written_bytes": "What the steps of a flow on a worker write into files.",
     "sqlite_files": "SQLite databases that a flow on a worker may open.",
     "sqlite_file_bytes": "One of them, when it is a file.",
     "mock_servers": "Mock servers of an execution at the same time.",

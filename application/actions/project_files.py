@@ -14,6 +14,7 @@ from application.engine.action import ActionContext, ActionError
 from application.engine.errors import ONLY_NAMED
 from domain.limits import Limits
 
+_WRITTEN = "files: written"
 _JSON = (".json",)
 _YAML = (".yaml", ".yml")
 _ROWS = (".csv", ".tsv", ".jsonl", ".ndjson")
@@ -97,10 +98,20 @@ def write_json(key: str, value: Any, content: Any, context: ActionContext) -> st
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.is_symlink() or path.is_dir():
             raise ActionError("config", f"{key}: {text[:200]!r} is a link or a folder and is left alone")
-        _replace(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+        written = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+        _count(len(written.encode()), context)
+        _replace(path, written)
     except OSError as error:
         raise ActionError("config", f"{key}: {text[:200]!r} cannot be written: {error.strerror}") from None
     return path.relative_to(root).as_posix()
+
+
+def _count(size: int, context: ActionContext) -> None:
+    """On workers, where the folder takes room of everybody, an execution may write so much and no more."""
+    written = context.resources.get(_WRITTEN, 0) + size
+    if context.bundled and written > context.limits.written_bytes:
+        raise ActionError("limit", f"a flow on a worker may write {context.limits.written_bytes:,} bytes into files")
+    context.resources[_WRITTEN] = written
 
 
 def parse_json(text: str, what: str, limits: Limits) -> Any:

@@ -38,6 +38,7 @@ def push(paths: tuple[str, ...], project: str | None, prune: bool, url: str | No
     from interfaces.cli.client import connect_client
     from interfaces.cli.planning.plan import plan
     from interfaces.cli.project import find_project
+    from interfaces.cli.running.secret_variables import refuse_secret_files
 
     described, home = find_project(paths)
     planned, warnings = plan(paths, {})
@@ -46,6 +47,7 @@ def push(paths: tuple[str, ...], project: str | None, prune: bool, url: str | No
     if not planned:
         print("no flow was selected", file=sys.stderr)
         return ExitCode.NOTHING
+    refuse_secret_files(planned, described.secrets)
     body = {**_with_files(planned, home), "project": project or described.project or "", "prune": prune}
     with connect_client(url) as client:
         answer, position = client.command("POST", client.room("/flows"), body)

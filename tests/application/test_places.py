@@ -158,6 +158,13 @@ async def test_a_flow_without_its_file_of_variables_does_not_begin(worker: Worke
     assert worker.calls.seen == []
 
 
+@pytest.mark.parametrize("path", HOSTILE)
+async def test_no_file_of_variables_is_read_outside(worker: Worker, path: str) -> None:
+    text = flow("- {action: say, config: {message: x}}", env_file=f"- '{path}'")
+    end = finished(await worker.run(text, bundle=files(**{"flows/x": "a=1"})))
+    assert (end.verdict, end.cause, worker.calls.seen) == ("error", "missing_file", [])
+
+
 async def test_snapshots_come_along_and_none_is_accepted(worker: Worker) -> None:
     text = flow(
         "- {id: same, action: say, config: {message: x}, assert: ['snapshot(body, \"one\")']}\n"
@@ -220,6 +227,17 @@ async def test_databases_of_a_flow_are_bounded_in_size_and_number(worker: Worker
     assert "full" in error(events, "fill")["message"]
     assert "may open 10" in str(outcomes(await worker.run(flow(many)))["step_11"]["error"])
     assert worker.left() == []
+
+
+async def test_what_a_flow_writes_is_bounded(worker: Worker) -> None:
+    config = (
+        "{consumer: c, provider: p, output_file: 'o.json', interactions: [{description: d, request: {method: GET, path: /},"
+    )
+    config += " response: {status: 200, body: '${text}'}}]}"
+    text = flow(f"- action: for_each\n  config: {{range: 40, steps: [{{id: w, action: contract_generate, config: {config}}}]}}")
+    events = await worker.run(text, variables={"text": "x" * 600_000})
+    assert "may write 16,777,216 bytes" in str([vars(event) for event in events])
+    assert finished(events).verdict == "error"
 
 
 async def test_without_room_the_execution_is_left_to_others(worker: Worker, tmp_path: Path) -> None:
