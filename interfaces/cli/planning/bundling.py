@@ -75,9 +75,17 @@ class _Search:
             try:
                 self._take(definition, place, name)
             except Invalid as left:
-                at = definition.position(name.path)
-                source = Source(definition.source, definition.file)
-                self.warnings.append(source.problem(at, left.message, left.remedy, severity="warning"))
+                self._warn(definition, name, left.message, left.remedy)
+            except (
+                OSError,
+                ValueError,
+                RuntimeError,
+            ) as error:  # a name that is too long, a pattern that is none, a loop of links
+                self._warn(definition, name, f'"{name.text[:200]}" cannot be looked for: {error}')
+
+    def _warn(self, definition: FlowDefinition, name: Named, title: str, remedy: str | None = None) -> None:
+        at, source = definition.position(name.path), Source(definition.source, definition.file)
+        self.warnings.append(source.problem(at, title, remedy, severity="warning"))
 
     def snapshot(self, place: Path) -> None:
         """Take the accepted snapshots of the flow."""

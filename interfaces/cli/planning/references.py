@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 
@@ -37,9 +38,10 @@ class ProjectFlows:
         beside = Path(near).parent if near != "<stdin>" else Path()
         if reference.lower().endswith(_SUFFIXES):
             for folder in (beside, self._home):
-                path = (folder / reference).resolve()
-                if path.is_file() and path.is_relative_to(self._home):
-                    return path
+                with suppress(OSError, RuntimeError):  # a name that is too long, a loop of links
+                    path = (folder / reference).resolve()
+                    if path.is_file() and path.is_relative_to(self._home):
+                        return path
         return self._names.get(reference)
 
     def missing(self, definition: FlowDefinition) -> Iterator[Problem]:

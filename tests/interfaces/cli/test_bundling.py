@@ -161,6 +161,23 @@ def test_what_cannot_go_along_is_told_with_its_place(home: Path, name: str, warn
     assert warning in told.title
 
 
+@pytest.mark.parametrize(
+    ("action", "config"),
+    [
+        ("transform", "{input_file: %s, operations: [count]}" % ("x" * 300)),
+        ("run_flow", "{flow: %s.yaml}" % ("x" * 300)),
+        ("transform", "{input_file: loop/x.json, operations: [count]}"),
+        ("for_each", "{glob: '', steps: [{action: log, config: {message: x}}]}"),
+        ("for_each", "{glob: '**x', steps: [{action: log, config: {message: x}}]}"),
+        ("for_each", "{glob: '../*', steps: [{action: log, config: {message: x}}]}"),
+    ],
+)
+def test_names_that_no_file_can_have_are_told_too(home: Path, action: str, config: str) -> None:
+    (home / "loop").symlink_to("loop")
+    given = found(f"    - action: {action}\n      config: {config}\n")
+    assert (paths(given), len(given.warnings)) == ([], 1)
+
+
 def test_a_link_inside_the_project_is_followed(home: Path) -> None:
     put(home, **{"real.json": "1"})
     (home / "link.json").symlink_to("real.json")
