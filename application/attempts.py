@@ -7,7 +7,7 @@ import logging
 import random
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,6 +32,7 @@ from domain.errors import Refusal, Unavailable
 from domain.execution import Execution
 from domain.expressions import Builtins, ExpressionError
 from domain.masking import Masker
+from domain.values import dataclass
 
 if TYPE_CHECKING:
     from application.folders import Folders
@@ -223,9 +224,13 @@ class Attempt:
 
     def _begin_now(self) -> tuple[Pinned, Place, Names] | None:
         """As `_begin`, if nothing has to be fetched and decrypted for it."""
+        if self._teardown:
+            return None
+        if self._definition is not None:
+            return self._begin()
         request = self._execution.request
         pinned = self._tools.definitions.find(self._execution.workspace, request.document, request.file)
-        if pinned is None or self._teardown or needs_files(request.document, pinned.definition):
+        if pinned is None or needs_files(request.document, pinned.definition):
             return None
         return self._begun(pinned)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import unicodedata
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 import orjson
@@ -15,6 +15,7 @@ from application.log import SideWrite
 from application.payloads import Payloads, Reference
 from domain.errors import Invalid, LimitExceeded
 from domain.limits import LIMITS
+from domain.values import dataclass
 
 MOST_CHARS = 500
 """Of a path in a project."""

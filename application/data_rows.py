@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from application.documents.shapes import IDENTIFIER
 from domain.definition import Data
 from domain.errors import Invalid, LimitExceeded, NotFound
 from domain.limits import LIMITS
+from domain.values import dataclass
 
 KINDS = (".csv", ".tsv", ".json", ".jsonl", ".ndjson")
 

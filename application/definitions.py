@@ -5,12 +5,12 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from application.engine.action import Action
 from application.flow_documents import read_flow, teardown_reads
 from application.payloads import Payloads, Reference
 from domain.definition import FlowDefinition
+from domain.values import dataclass
 
 KEPT = 256
 """Definitions that are kept; documents are bounded, so this bounds the memory too."""

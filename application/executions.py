@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid4, uuid5
 
@@ -18,6 +18,7 @@ from domain.definition import FlowDefinition
 from domain.errors import Conflict, NotFound
 from domain.events import Actor
 from domain.execution import Execution, ExecutionFinished
+from domain.values import dataclass
 
 MAX_ATTEMPTS = 3
 

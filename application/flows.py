@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Literal
 from uuid import UUID
 
@@ -18,6 +18,7 @@ from domain.errors import Conflict, Invalid, LimitExceeded, NotFound, Problem
 from domain.events import Actor
 from domain.flow import Flow, flow_uuid
 from domain.limits import LIMITS
+from domain.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,11 +7,12 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
 from application.log import LostTail, SideWrite, VersionConflict
 from domain.errors import Unavailable
+from domain.values import dataclass
 
 if TYPE_CHECKING:
     import psycopg

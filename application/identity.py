@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -12,6 +11,7 @@ from domain.api_key import MAX_LIFETIME_DAYS, SCOPES, ApiKey, KeyText, key_uuid
 from domain.errors import Invalid, NotFound
 from domain.events import SYSTEM, Actor
 from domain.user import User, user_uuid
+from domain.values import dataclass
 from domain.workspace import ROLES, Role, Workspace, workspace_uuid
 
 DEFAULT_WORKSPACE = "default"

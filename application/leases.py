@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from application.log import SideWrite
+from domain.values import dataclass
 
 if TYPE_CHECKING:
     import psycopg

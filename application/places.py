@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -18,6 +18,7 @@ from application.variables import parse_env_file
 from domain.definition import FlowDefinition
 from domain.errors import NotFound, Unavailable
 from domain.execution import Execution
+from domain.values import dataclass
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)

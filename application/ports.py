@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal, Protocol
 from uuid import UUID
+
+from domain.values import dataclass
 
 CommandKind = Literal["attempt", "teardown"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from application.documents.check import Check
@@ -16,6 +16,7 @@ from application.documents.source import Source, did_you_mean
 from domain.definition import Position
 from domain.errors import Invalid, InvalidFlow, NotFound, Problem
 from domain.limits import LIMITS
+from domain.values import dataclass
 
 PREFIX = "TESTMESH_VAR_"
 PRECEDENCE = ("--var", "TESTMESH_VAR_*", "--env-file", "environment", "project file", "env_file", "env")

@@ -7,13 +7,13 @@ import re
 import secrets
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from domain.errors import Invalid
 from domain.events import Actor, RecordedAggregate
+from domain.values import dataclass
 
 _ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 PATTERN = r"\btmk_[0-9A-Za-z]{12}_[0-9A-Za-z]{49}\b"

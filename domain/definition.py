@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Literal, NamedTuple
+
+from domain.limits import LIMITS
+from domain.values import dataclass
 
 Phase = Literal["setup", "steps", "teardown"]
 Path = tuple[str | int, ...]
@@ -107,7 +110,7 @@ class Step:
 class FlowConfig:
     """Settings of a whole flow. Seconds; `timeout` bounds everything but teardown."""
 
-    timeout: float = 3600.0
+    timeout: float = field(default_factory=lambda: LIMITS.run_seconds)
     teardown_timeout: float = 60.0
     fail_fast: bool = True
     retry: Retry | None = None

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
+
+from domain.values import dataclass
 
 Kind = Literal["invalid", "not_found", "conflict", "forbidden", "unavailable", "too_large"]
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from eventsourcing.domain import Aggregate
+
+from domain.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from domain.values import dataclass
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -75,6 +76,14 @@ class Limits:
 
 
 LIMITS = Limits()
+"""Those of this process. They are shared by all who read them, and replaced only by `replace_limits`."""
+
+
+def replace_limits(values: Mapping[str, float]) -> None:
+    """Give limits of this process other values; to be called once, at its start, before anything is read."""
+    for name, value in values.items():
+        object.__setattr__(LIMITS, name, value)
+
 
 MEANINGS: Mapping[str, str] = {
     "document_bytes": "A flow document, a file of variables.",

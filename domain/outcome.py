@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import field, fields, is_dataclass
 from typing import Any, Literal
+
+from domain.values import dataclass
 
 StepVerdict = Literal["passed", "passed_on_retry", "failed", "error", "skipped", "tolerated", "cancelled", "timed_out"]
 Verdict = Literal["passed", "passed_on_retry", "failed", "error", "cancelled", "timed_out"]

@@ -7,12 +7,12 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from domain.api_key import KeyText
 from domain.errors import Refusal
+from domain.values import dataclass
 
 CACHED_SECONDS = 1.0
 """A revocation works after this long at the latest."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import psycopg
@@ -14,6 +13,7 @@ from psycopg import sql
 from application import schema as logs
 from application.database import Database
 from domain.errors import Conflict
+from domain.values import dataclass
 
 WRITER, PROJECTOR, AUDITOR = "testmesh_writer", "testmesh_projector", "testmesh_auditor"
 ROLES = (WRITER, PROJECTOR, AUDITOR)

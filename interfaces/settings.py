@@ -6,16 +6,21 @@ import difflib
 import ipaddress
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from pathlib import Path
 from typing import Any
 
 from domain.duration import parse_duration
 from domain.errors import Invalid
+from domain.values import dataclass
+from interfaces.limit_settings import PREFIX as LIMIT_PREFIX
+from interfaces.limit_settings import read_limits
 
 PREFIX = "TESTMESH_"
 _OTHER_NAMES = ("URL", "API_KEY", "API_KEY_FILE", "DATA_DIR", "CONFIG", "PROJECT")
-_FREE = ("TESTMESH_VAR_", "TESTMESH_OPT_", "TESTMESH_TEST_")
+_FREE = ("TESTMESH_VAR_", "TESTMESH_OPT_", "TESTMESH_TEST_", LIMIT_PREFIX)
+_BY_PART = ("log_urls", "limits")
+"""Settings of several names each."""
 _LOGS = ("flows", "executions", "identity")
 
 
@@ -42,6 +47,8 @@ class Settings:
     heartbeat: float = 5.0
     log_level: str = "info"
     log_format: str = "text"
+    limits: Mapping[str, float] = field(default_factory=dict)
+    """Limits that are not as by default, by name."""
 
     def database_of(self, log: str) -> str:
         """The URL of a domain's database."""
@@ -50,7 +57,7 @@ class Settings:
 
 def load(environ: Mapping[str, str], file: Path | None = None) -> tuple[Settings, list[str]]:
     """The settings and warnings about unknown names. The environment wins over the file (`[server]`, `[worker]`,
-    `[egress]` tables). Raises Invalid, naming the setting, for a value of the wrong kind."""
+    `[egress]`, `[limits]` tables). Raises Invalid, naming the setting, for a value of the wrong kind."""
     if environ.get("POSTGRES_ENABLE_DB_FUNCTIONS", "").lower() in ("1", "y", "yes", "t", "true", "on"):
         raise Invalid(
             "POSTGRES_ENABLE_DB_FUNCTIONS is set: that mode loses events for their followers",
@@ -63,6 +70,7 @@ def load(environ: Mapping[str, str], file: Path | None = None) -> tuple[Settings
     values: dict[str, Any] = {}
     for name, value in given.items():
         values[name] = _converted(name, value, str(known[name].type))
+    values["limits"] = read_limits(environ, given.get("limits"))
     if "mock_bind" in values:
         values["mock_bind"] = bind_address(str(values["mock_bind"]))
     return Settings(**values), unknown_names(environ)
@@ -91,7 +99,7 @@ def unknown_names(environ: Mapping[str, str]) -> list[str]:
 
 def _names() -> dict[str, str]:
     """Environment names by setting."""
-    names = {setting.name: PREFIX + setting.name.upper() for setting in fields(Settings) if setting.name != "log_urls"}
+    names = {setting.name: PREFIX + setting.name.upper() for setting in fields(Settings) if setting.name not in _BY_PART}
     return {**names, **{f"log:{log}": f"{PREFIX}{log.upper()}_DATABASE_URL" for log in _LOGS}}
 
 
@@ -140,8 +148,13 @@ def _from_file(file: Path) -> dict[str, Any]:
         raise Invalid(f"{file} cannot be read: {error}", code="invalid_settings") from error
     found: dict[str, Any] = {}
     for table, keys in tables.items():
+        if table == "limits" and isinstance(keys, dict):
+            found["limits"] = keys
+            continue
         if table not in _TABLES or not isinstance(keys, dict):
-            raise Invalid(f"{file}: there is no table [{table}]; there is [{'], ['.join(_TABLES)}]", code="invalid_settings")
+            raise Invalid(
+                f"{file}: there is no table [{table}]; there is [{'], ['.join([*_TABLES, 'limits'])}]", code="invalid_settings"
+            )
         for key, value in keys.items():
             if key not in _TABLES[table]:
                 near = ", ".join(_TABLES[table])

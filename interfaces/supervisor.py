@@ -10,11 +10,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Protocol
 
 from domain.errors import Refusal
+from domain.values import dataclass
 from interfaces.signals import Stop
 
 _PR_SET_PDEATHSIG = 1

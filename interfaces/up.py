@@ -7,15 +7,17 @@ import logging
 import os
 import sys
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from domain.errors import Unavailable
+from domain.values import dataclass
 from interfaces.adapters import embedded
 from interfaces.adapters.embedded_postgres import EmbeddedPostgres
 from interfaces.adapters.embedded_valkey import EmbeddedValkey
 from interfaces.bootstrap import Platform, make_key
 from interfaces.cli import credentials
+from interfaces.limit_settings import as_environment
 from interfaces.settings import Settings
 from interfaces.signals import Stop, StopSignal
 from interfaces.supervisor import Role, Supervisor
@@ -134,7 +136,7 @@ def environment(settings: Settings) -> dict[str, str]:
         "TESTMESH_EGRESS_ALLOW": ",".join(settings.egress_allow),
         "TESTMESH_MOCK_BIND": settings.mock_bind,
     }
-    return {**os.environ, **values}
+    return {**os.environ, **values, **as_environment(settings.limits)}
 
 
 def _wait_until_ready(settings: Settings, stop: Stop, key: str | None) -> None:

@@ -6,7 +6,6 @@ import base64
 import binascii
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar, Protocol
 from uuid import UUID
@@ -15,6 +14,7 @@ import orjson
 import psycopg
 
 from domain.errors import Invalid
+from domain.values import dataclass
 
 
 class Recorded(Protocol):

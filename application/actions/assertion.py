@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from application.engine.action import Action, ActionContext, ActionError, ActionFailed, Key
 from domain.expressions import Explanation, ExpressionError, Scope, explain, parse, render, template_names
+from domain.values import dataclass
 
 _LONGEST = 200
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from application.actions.extras import extra_missing
@@ -14,6 +13,7 @@ from application.actions.sqlite_target import read_sqlite
 from application.documents.shapes import SCHEME
 from application.documents.source import did_you_mean
 from application.engine.action import ActionContext, ActionError
+from domain.values import dataclass
 
 if TYPE_CHECKING:
     from application.actions.database_rows import Rows

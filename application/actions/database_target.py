@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from application.documents.source import did_you_mean
 from application.engine.action import ActionError
+from domain.values import dataclass
 
 KEYS = ("host", "port", "database", "user", "password", "sslmode", "connect_timeout", "application_name")
 _SAME = {"dbname": "database", "db": "database", "username": "user"}

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from application.actions.database_asking import Query
 from application.engine.action import ActionContext, ActionError, ActionFailed
+from domain.values import dataclass
 
 SHORTEST_INTERVAL = 0.01
 _SHORTEST_TRY = 1.0

@@ -7,10 +7,11 @@ import os
 import re
 import ssl
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+from domain.values import dataclass
 
 # Its core writes failures of connections to stderr by itself; the step tells them.
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
@@ -86,7 +87,11 @@ class Peer:
         left = max(0.001, call.seconds - (asyncio.get_running_loop().time() - begun))
         made = getattr(channel, kind)(call.path)(given, metadata=call.metadata, timeout=left)
         try:
-            return await _outcome(made, call, context.limits)
+            outcome = await _outcome(made, call, context.limits)
+            if outcome.code is grpc.StatusCode.UNAVAILABLE and channel.get_state() is not grpc.ChannelConnectivity.READY:
+                lost = _AROUND.sub("", outcome.details)[:300]
+                raise ActionError("connection_error", f"the connection to {self._target.label} was lost: {lost}")
+            return outcome
         finally:
             if not made.done():
                 made.cancel()

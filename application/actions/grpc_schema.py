@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from google.protobuf import (
@@ -21,6 +20,7 @@ from google.protobuf.message import DecodeError
 
 from application.engine.action import ActionError
 from domain.expressions.errors import did_you_mean
+from domain.values import dataclass
 
 _MOST_FILES = 1_000
 _COMMON = (any_pb2, descriptor_pb2, duration_pb2, empty_pb2, field_mask_pb2, struct_pb2, timestamp_pb2, wrappers_pb2)

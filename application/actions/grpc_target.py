@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from application.actions.tls_config import Tls, read_tls
@@ -13,6 +12,7 @@ from application.engine.action import ActionContext, ActionError
 from domain.expressions.errors import Fault
 from domain.expressions.values import to_text
 from domain.masking import SENSITIVE_HEADERS
+from domain.values import dataclass
 
 Metadata = tuple[tuple[str, str | bytes], ...]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote_plus, urlencode
 
@@ -13,6 +13,7 @@ from application.actions.http_headers import basic_value, read_headers, value_ch
 from application.actions.http_messages import Pairs
 from application.actions.http_url import Url, bare, read_url
 from application.engine.action import ActionContext, ActionError
+from domain.values import dataclass
 
 if TYPE_CHECKING:
     from application.actions.http_client import Ask, HttpClient

@@ -7,13 +7,13 @@ import binascii
 import json
 import secrets
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote_plus, urlencode
 
 from application.actions.http_url import query_pairs, value_text
 from application.actions.project_files import file_below
 from application.engine.action import ActionContext, ActionError
+from domain.values import dataclass
 
 _KEYS = ("body", "json", "form", "multipart", "graphql")
 _JSON = "application/json"

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from application.actions import http_headers
@@ -17,6 +16,7 @@ from application.actions.http_tls import MARKS, Contexts, Marks, Tls
 from application.actions.http_url import Url, bare, judge_number, judge_target, origin_of, parse_url, user_of
 from application.engine.action import ActionContext, ActionError
 from domain.limits import Limits
+from domain.values import dataclass
 
 if TYPE_CHECKING:
     import aiohttp
@@ -103,8 +103,12 @@ class HttpClient:
         """An open WebSocket (RFC 6455). ActionError says why there is none; no redirect is followed."""
         request = self._request(ask)
         sent(request)
-        async with self._judged(ask):
+        marks = await self._judged(ask)
+        token = MARKS.set(marks)
+        try:
             return await self._one(ask).websocket(request, options)
+        finally:
+            MARKS.reset(token)
 
     async def _with_digest(
         self, ask: Ask, sent: Callable[[Request], None], found: _Found, read: ReadBody
@@ -128,26 +132,24 @@ class HttpClient:
         return answered
 
     async def _send(self, ask: Ask, request: Request, read: ReadBody) -> tuple[Response, Body, Marks]:
-        async with self._judged(ask) as marks:
+        marks = await self._judged(ask)
+        token = MARKS.set(marks)
+        try:
             response = await self._transport(ask).send(request)
             try:
                 return response, await read(response, self._limits), marks
             finally:
                 await response.close()
+        finally:
+            MARKS.reset(token)
 
-    @asynccontextmanager
-    async def _judged(self, ask: Ask) -> AsyncIterator[Marks]:
-        """What the resolver cannot judge is judged here; inside the block connections are marked as this request's."""
+    async def _judged(self, ask: Ask) -> Marks:
+        """What the resolver cannot judge is judged here. The marks are the request's while they are set."""
         await judge_number(self._policy, ask.url)
         if ask.proxy is not None:
             await judge_number(self._policy, ask.proxy)
             await judge_target(self._policy, ask.url)
-        marks = Marks((ask.proxy or ask.url).host, time.monotonic())
-        token = MARKS.set(marks)
-        try:
-            yield marks
-        finally:
-            MARKS.reset(token)
+        return Marks((ask.proxy or ask.url).host, time.monotonic())
 
     def _one(self, ask: Ask) -> HttpOne:
         own = (ask.tls is not None and ask.tls.own) or self._policy.name != self._policy.base.name
@@ -173,15 +175,16 @@ class HttpClient:
 
     def _request(self, ask: Ask, authorization: str = "") -> Request:
         """The request with all its headers; they are sent in this order."""
-        own = http_headers.with_defaults(ask.headers, ask.left_out)
+        named = http_headers.names_of(ask.headers)
+        own = http_headers.with_defaults(ask.headers, named | ask.left_out)
         if authorization:
             own = [*http_headers.without(own, "authorization"), ("Authorization", authorization)]
-        headers = [("Host", ask.url.netloc)] if not http_headers.has(own, "host") else []
+        headers = [("Host", ask.url.netloc)] if "host" not in named else []
         if ask.content or ask.method in _LENGTH_ALWAYS:
             headers.append(("Content-Length", str(len(ask.content))))
         headers += own
         tunnel = _authorize_proxy(ask, headers) if ask.proxy is not None else []
-        if not http_headers.has(headers, "cookie"):
+        if "cookie" not in named:
             headers += self._cookie_header(ask)
         secure = ask.url.scheme == "https" or (ask.proxy is not None and ask.proxy.scheme == "https")
         tls = ask.tls.context() if secure and ask.tls is not None else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from typing import Any
 
 from application.actions.http_messages import Pairs
@@ -13,31 +13,39 @@ from application.actions.http_url import value_text
 from application.engine.action import ActionError
 from domain.masking import MASKED, SENSITIVE_HEADERS
 
+_NONE: frozenset[str] = frozenset()
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _BROKEN = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _OURS = ("transfer-encoding", "content-length", "upgrade", "proxy-authorization")
 DEFAULTS: Pairs = [("Accept", "*/*"), ("Accept-Encoding", ENCODINGS), ("User-Agent", "testmesh")]
 """Sent unless the step sets them; the only ones that follow a redirect to another origin."""
+_DEFAULTS = [(name.lower(), (name, value)) for name, value in DEFAULTS]
 
 
 def read_headers(value: Any, more: Mapping[str, str]) -> Pairs:
     """The step's headers, and those of `more` that it does not set. A list repeats a header, null leaves it out."""
     if value is not None and not isinstance(value, Mapping):
         raise ActionError("config", "headers must be an object of names and values")
-    written = list(_written(value or {}))
-    named = {str(name).lower() for name in value or ()}
+    if not value:
+        return list(more.items())
+    written = list(_written(value))
+    named = {str(name).lower() for name in value}
     return [*written, *(pair for pair in more.items() if pair[0].lower() not in named)]
 
 
-def with_defaults(headers: Pairs, left_out: frozenset[str] = frozenset()) -> Pairs:
-    """The headers, and every default that is neither among them nor left out."""
-    named = {name.lower() for name, _ in headers} | left_out
-    return [*(pair for pair in DEFAULTS if pair[0].lower() not in named), *headers]
+def with_defaults(headers: Pairs, named: Set[str]) -> Pairs:
+    """The headers, and every default whose name in lower case is not among those `named`."""
+    return [*(pair for name, pair in _DEFAULTS if name not in named), *headers]
+
+
+def names_of(headers: Pairs) -> frozenset[str]:
+    """The names in lower case."""
+    return frozenset([name.lower() for name, _ in headers])
 
 
 def left_out(value: Any) -> frozenset[str]:
     """Names that the step sets to null: no default is sent for them."""
-    return frozenset(str(name).lower() for name, item in (value or {}).items() if item is None)
+    return frozenset(str(name).lower() for name, item in value.items() if item is None) if value else _NONE
 
 
 def has(headers: Pairs, name: str) -> bool:

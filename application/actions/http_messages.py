@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Protocol
 
 from application.actions.http_url import Url
+from domain.values import dataclass
 
 Pairs = list[tuple[str, str]]
 RawPairs = tuple[tuple[bytes, bytes], ...]

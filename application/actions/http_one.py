@@ -6,21 +6,20 @@ import io
 import socket
 import time
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import aiohttp
-from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from application.actions.http_errors import of_aiohttp
 from application.actions.http_messages import Request, Response
 from application.actions.http_tls import MARKS, Marks
 from application.actions.http_url import Url, port_of
+from application.actions.lean_aiohttp import aiohttp
 from application.engine.action import ActionError
 from application.engine.egress import EgressPolicy, checked_addresses
 from domain.limits import Limits
+from domain.values import dataclass
 
 _SILENT = ("Accept", "Accept-Encoding", "User-Agent", "Content-Type")
 _MOST_HEADERS = 256
@@ -133,13 +132,13 @@ class _Connector(aiohttp.TCPConnector):
         return connection
 
 
-class _Resolver(AbstractResolver):
+class _Resolver(aiohttp.abc.AbstractResolver):
     """Judges every address of an answer before any is tried."""
 
     def __init__(self, policy: EgressPolicy) -> None:
         self._policy = policy
 
-    async def resolve(self, host: str, port: int = 0, family: int = socket.AF_UNSPEC) -> list[ResolveResult]:
+    async def resolve(self, host: str, port: int = 0, family: int = socket.AF_UNSPEC) -> list[aiohttp.abc.ResolveResult]:
         """The addresses in the order of the answer."""
         marks = MARKS.get()
         marks.dns_begun = time.monotonic()
@@ -165,7 +164,7 @@ def _connection(request: Request) -> dict[str, Any]:
     return options
 
 
-def _resolved(host: str, address: str, port: int) -> ResolveResult:
+def _resolved(host: str, address: str, port: int) -> aiohttp.abc.ResolveResult:
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     return {"hostname": host, "host": address, "port": port, "family": family, "proto": 0, "flags": socket.AI_NUMERICHOST}
 

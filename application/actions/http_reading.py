@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import zlib
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Iterable, Iterator
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Protocol
 
 from application.actions.http_errors import too_large
 from application.actions.http_messages import Response
 from application.engine.action import ActionError
 from domain.limits import Limits
+from domain.values import dataclass
 
 _STEP = 64 * 1024
 ENCODINGS = "gzip, deflate"
@@ -67,12 +68,19 @@ class _Reading:
         self._limits = limits
         self._body = body
         self._decoder = decoder_of(response.header(b"content-encoding"))
+        self._plain = isinstance(self._decoder, _Plain)
 
-    def feed(self, piece: bytes) -> Iterator[bytes]:
+    def feed(self, piece: bytes) -> Iterable[bytes]:
         """The parts that a piece of the wire comes to."""
         self._body.read += len(piece)
         if self._body.read > self._limits.response_read_bytes:
             raise too_large(f"the answer is larger than {self._limits.response_read_bytes} bytes")
+        if self._plain:
+            self._body.size += len(piece)
+            return (piece,)
+        return self._decoded(piece)
+
+    def _decoded(self, piece: bytes) -> Iterator[bytes]:
         for part in self._decoder.feed(piece):
             _count(self._body, part, self._limits)
             yield part

@@ -7,11 +7,11 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 from application.engine.action import ActionError
+from domain.values import dataclass
 
 
 @dataclass(slots=True)

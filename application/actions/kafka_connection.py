@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import weakref
-from dataclasses import dataclass, field
+from dataclasses import field
 from ssl import SSLError
 from typing import Any
 
@@ -12,6 +12,7 @@ from aiokafka.conn import AIOKafkaConnection, ScramAuthenticator
 from aiokafka.protocol.metadata import MetadataRequest
 
 from application.engine.egress import EgressPolicy, checked_addresses
+from domain.values import dataclass
 
 _MOST_ITERATIONS = 1_000_000
 

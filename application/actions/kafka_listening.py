@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -16,6 +15,7 @@ from application.actions.kafka_errors import request_failed
 from application.actions.kafka_messages import record_of
 from application.actions.kafka_target import KafkaTarget
 from application.engine.action import ActionContext, ActionError
+from domain.values import dataclass
 
 Record = Mapping[str, Any]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,6 +12,7 @@ from application.actions.json_values import depth_of, no_constant
 from application.engine.action import ActionError
 from domain.expressions.errors import Fault, did_you_mean
 from domain.expressions.values import to_text
+from domain.values import dataclass
 
 _KEYS = ("value", "payload", "key", "headers", "partition")
 _MOST_HEADERS = 1_000

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
@@ -15,6 +14,7 @@ from application.actions.kafka_errors import request_failed
 from application.actions.kafka_messages import Outgoing
 from application.actions.kafka_target import KafkaTarget
 from application.engine.action import ActionContext, ActionError
+from domain.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

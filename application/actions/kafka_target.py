@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from application.actions.tls_config import Tls, read_tls
 from application.engine.action import ActionContext, ActionError, Key
 from domain.expressions.errors import did_you_mean
+from domain.values import dataclass
 
 _BROKER = re.compile(
     r"(?:(?:kafka|PLAINTEXT|SSL|SASL_PLAINTEXT|SASL_SSL)://)?(\[[0-9A-Fa-f:.]+\]|[^\s:/@\[\]]+)(?::(\d{1,5}))?"

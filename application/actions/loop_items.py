@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from application.actions.project_files import lies_below, path_below, project_folder
 from application.engine.action import ActionContext, ActionError
 from application.engine.errors import ONLY_NAMED
+from domain.values import dataclass
 
 _RANGE = re.compile(r"\s*(-?\d{1,15})\s*\.\.\s*(-?\d{1,15})\s*")
 _KINDS = ("items", "range", "glob")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from application.engine.action import Action, ActionContext, ActionError, Key
+from domain.definition import Path as Place
 
 if TYPE_CHECKING:
     from application.actions.mock_server_endpoints import Endpoint
@@ -135,6 +136,20 @@ def _endpoints(config: Mapping[str, Any], context: ActionContext) -> list[Endpoi
     return read_endpoints(given[0] if given else None, lambda value: context.render(value, {}), context.limits)
 
 
+def _expressions(config: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
+    from application.actions.mock_server_endpoints import expressions_of
+
+    for key in ("endpoints", "routes"):
+        yield from (((key, *place), text) for place, text in expressions_of(config.get(key)))
+
+
+def _faults(config: Mapping[str, Any]) -> Iterator[tuple[Place, str, str | None]]:
+    from application.actions.mock_server_endpoints import faults_of
+
+    for key in ("endpoints", "routes"):
+        yield from (((key, *place), message, remedy) for place, message, remedy in faults_of(config.get(key)))
+
+
 def _page(server: MockServer) -> list[dict[str, Any]]:
     return [dict(request) for request in server.records.requests[:200]]
 
@@ -175,6 +190,8 @@ MOCK_SERVER_START = Action(
     result={**_INFO, "requests": "Empty; mock_server_verify and mock_server_stop give what came."},
     unresolved=("endpoints", "routes"),
     names={"endpoints": _OWN_NAMES, "routes": _OWN_NAMES},
+    expressions=_expressions,
+    faults=_faults,
 )
 MOCK_SERVER_UPDATE = Action(
     name="mock_server_update",
@@ -194,6 +211,8 @@ MOCK_SERVER_UPDATE = Action(
     result={**_INFO, "state": "The state now.", "requests": "What was received, the first 200."},
     unresolved=("endpoints", "routes"),
     names={"endpoints": _OWN_NAMES, "routes": _OWN_NAMES},
+    expressions=_expressions,
+    faults=_faults,
 )
 MOCK_SERVER_RESET_STATE = Action(
     name="mock_server_reset_state",

@@ -6,7 +6,7 @@ import base64
 import binascii
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from difflib import SequenceMatcher
 from typing import Any
 
@@ -23,6 +23,7 @@ from application.engine.action import ActionError, KeptNames
 from domain.duration import parse_duration
 from domain.expressions import ExpressionError
 from domain.limits import Limits
+from domain.values import dataclass
 
 _JSON = "application/json"
 _TEXT = "text/plain; charset=utf-8"

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from application.actions.config_values import known_keys, read_expression
 from application.actions.mock_server_faults import Fault, read_fault
-from application.actions.mock_server_match import Match, read_match, read_methods
+from application.actions.mock_server_match import Match, match_expressions, read_match, read_methods
 from application.actions.mock_server_paths import PathPattern, read_path
 from application.actions.mock_server_state import Changes, read_changes
 from application.engine.action import ActionError
+from domain.definition import Path as Place
+from domain.expressions import is_template
 from domain.limits import Limits
+from domain.values import dataclass
 
 _KEYS = (
     *("path", "method", "methods", "match", "response", "responses", "state", "when_state", "times", "priority"),
     *("fault", "delay", "id", "name", "description"),
 )
 _RESPONSE = ("status", "headers", "body", "json", "text", "base64", "delay")
+_AT_ONCE = ("path", "method", "methods", "id", "name", "times", "priority")
+"""What is resolved before the server starts; the rest when a request comes."""
+_NOT_WRITTEN = "endpoints are written in the flow, as a list or by `METHOD /path`"
 _BODIES = ("body", "json", "text", "base64")
 
 
@@ -57,6 +62,52 @@ def read_endpoints(value: Any, resolve: Resolve, limits: Limits) -> list[Endpoin
     return [_endpoint(item, number, resolve) for number, item in enumerate(items, 1)]
 
 
+def expressions_of(value: Any) -> Iterator[tuple[Place, str]]:
+    """The expressions in endpoints, each with its path below the key that holds them."""
+    for key, item in _written(value):
+        if isinstance(item, Mapping):
+            yield from (((key, *place), text) for place, text in match_expressions(item.get("match")))
+            if isinstance(item.get("when_state"), str):
+                yield (key, "when_state"), item["when_state"]
+
+
+def faults_of(value: Any) -> Iterator[tuple[Place, str, str | None]]:
+    """What is wrong with endpoints whatever their templates come to: where below the key that holds them, what, a remedy."""
+    if isinstance(value, str):
+        yield (), _NOT_WRITTEN, "a template cannot give them: write each in its place"
+    listed = value if isinstance(value, Mapping | list | tuple) else ()
+    for number, ((key, _), item) in enumerate(zip(_written(listed), _items(listed), strict=True), 1):
+        try:
+            _endpoint(_as_far_as_known(item), number, lambda part: part)
+        except ActionError as error:
+            yield (key,), error.message, error.hint
+
+
+def _as_far_as_known(item: Any) -> Any:
+    """An endpoint without what a template at its beginning will come to, and without expressions, which are checked apart."""
+    if not isinstance(item, Mapping):
+        return item
+    known = {name: part for name, part in item.items() if name not in _AT_ONCE or not _has_template(part)}
+    known = {name: part for name, part in known.items() if name not in ("match", "when_state") or not isinstance(part, str)}
+    if isinstance(known.get("match"), Mapping):
+        known["match"] = {name: part for name, part in known["match"].items() if name != "expression"}
+    return known if "path" in known or "path" not in item else {**known, "path": "/"}
+
+
+def _has_template(value: Any) -> bool:
+    if isinstance(value, str):
+        return is_template(value)
+    return isinstance(value, list | tuple) and any(map(_has_template, value))
+
+
+def _written(value: Any) -> Iterator[tuple[str | int, Any]]:
+    """Endpoints as they are written, by their key or index."""
+    if isinstance(value, Mapping):
+        yield from ((str(key), item) for key, item in value.items())
+    elif isinstance(value, list | tuple):
+        yield from enumerate(value)
+
+
 def _items(value: Any) -> Iterator[Any]:
     if isinstance(value, Mapping):
         for key, item in value.items():
@@ -67,7 +118,7 @@ def _items(value: Any) -> Iterator[Any]:
     elif isinstance(value, list | tuple):
         yield from value
     else:
-        raise ActionError("config", "endpoints are written in the flow, as a list or by `METHOD /path`")
+        raise ActionError("config", _NOT_WRITTEN)
 
 
 def _endpoint(item: Any, number: int, resolve: Resolve) -> Endpoint:

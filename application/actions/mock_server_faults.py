@@ -5,10 +5,10 @@ from __future__ import annotations
 import socket
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from application.engine.action import ActionError
+from domain.values import dataclass
 
 if TYPE_CHECKING:
     from aiohttp import web

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from application.actions.config_values import known_keys, read_expression, untrue
 from application.actions.partial import missing, missing_text
 from application.engine.action import ActionError
+from domain.definition import Path as Place
 from domain.expressions.errors import did_you_mean
+from domain.values import dataclass
 
 _MATCH = ("query", "headers", "body", "expression")
 _METHODS = frozenset(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "ANY", "*"])
@@ -37,6 +38,14 @@ class Match:
             or (self.expression is not None and untrue(self.expression, evaluate))
             or ""
         )
+
+
+def match_expressions(value: Any) -> Iterator[tuple[Place, str]]:
+    """The expression in a `match` as it is written, with its path below the object that holds it."""
+    if isinstance(value, str):
+        yield ("match",), value
+    elif isinstance(value, Mapping) and isinstance(value.get("expression"), str):
+        yield ("match", "expression"), value["expression"]
 
 
 def read_methods(value: Any, where: str) -> frozenset[str]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, unquote
 
 from application.engine.action import ActionError
+from domain.values import dataclass
 
 _PART = re.compile(r":(?P<colon>[A-Za-z_]\w*)|\{(?P<brace>[A-Za-z_]\w*)\}|(?P<star>\*{1,2})|(?P<text>[^:{*]+|.)")
 _REST = "rest_of_path"

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
-from dataclasses import dataclass
 from typing import Any
 
 from application.engine.action import ActionError
 from domain.limits import Limits
+from domain.values import dataclass
 
 _KINDS = ("set", "increment", "append", "remove")
 _DOT = re.compile(r"\.(?![^{]*\})")

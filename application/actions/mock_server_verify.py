@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from application.actions.config_values import is_mistake, known_keys
 from application.actions.http_request import read_seconds
 from application.actions.mock_server import server_of, tell
-from application.actions.mock_server_match import Match, read_match, read_methods
+from application.actions.mock_server_match import Match, match_expressions, read_match, read_methods
 from application.actions.mock_server_paths import PathPattern, canonical, read_path
 from application.actions.partial import as_json
 from application.engine.action import Action, ActionContext, ActionError, ActionFailed, Key
+from domain.definition import Path as Place
 from domain.expressions import ExpressionError
+from domain.values import dataclass
 
 if TYPE_CHECKING:
     from application.actions.mock_server_records import Records
@@ -156,6 +157,15 @@ def _in_order(item: Any, number: int, context: ActionContext) -> _Wanted:
     return _read(resolved, where, context)
 
 
+def _expressions(config: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
+    if isinstance(config.get("match"), Mapping):
+        yield from match_expressions(config["match"])
+    order = config.get("in_order")
+    for number, item in enumerate(order if isinstance(order, list) else []):
+        if isinstance(item, Mapping):
+            yield from ((("in_order", number, *place), text) for place, text in match_expressions(item.get("match")))
+
+
 def _bounds(config: Mapping[str, Any]) -> tuple[int, int | None]:
     """The least and the most requests; at least 1 when nothing is said."""
     given = {key: _count(key, config[key]) for key in _COUNTS if config.get(key) is not None}
@@ -237,4 +247,5 @@ MOCK_SERVER_VERIFY = Action(
     },
     unresolved=("match", "in_order"),
     names={"match": ("request",), "in_order": ("request",)},
+    expressions=_expressions,
 )

@@ -8,7 +8,6 @@ until a nearer rule says otherwise.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from application.actions.pact_errors import contract_error
@@ -17,6 +16,7 @@ from application.actions.pact_paths import BodyRules, Found, Place, RuleSet, kin
 from application.actions.pact_rules import body_rules, rule_set
 from application.engine.action import ActionError
 from domain.expressions.frame import kind_of
+from domain.values import dataclass
 
 _MOST = 100
 _VISITS = 1_000_000

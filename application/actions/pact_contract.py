@@ -7,12 +7,13 @@ import binascii
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Literal
 from urllib.parse import parse_qsl
 
 from application.actions.pact_errors import contract_error
 from application.actions.pact_rules import Rules, read_rules
+from domain.values import dataclass
 
 _JSON = re.compile(r"\s*[a-z0-9.!#$&^_-]+/(?:[a-z0-9.!#$&^_-]+\+)?json\s*(?:;|$)", re.IGNORECASE)
 _HTTP = "Synchronous/HTTP"

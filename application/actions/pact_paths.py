@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from application.actions.pact_errors import contract_error
 from application.engine.action import ActionError
+from domain.values import dataclass
 
 Place = tuple[str | int, ...]
 """Names and indexes from the root of a body."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from application.actions.pact_errors import contract_error
 from application.actions.pact_matchers import known
 from application.actions.pact_paths import BodyRules, Place, RuleSet, kind_of_matcher, read_path
+from domain.values import dataclass
 
 _CATEGORIES = ("path", "query", "header", "body", "status")
 _FLAT = {"headers": "header", "header": "header", "query": "query", "path": "path", "body": "body", "status": "status"}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from application.actions.pact_matchers import CHECKS, check
@@ -13,6 +12,7 @@ from application.actions.pact_paths import Found, Place, write_path
 from application.actions.pact_rules import rule_set
 from application.engine.action import ActionError
 from domain.expressions.errors import did_you_mean
+from domain.values import dataclass
 
 _DATES = ("date", "time", "timestamp", "datetime")
 _LISTS = ("eachLike", "values")

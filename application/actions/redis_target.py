@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from application.engine.action import ActionError
+from domain.values import dataclass
 
 _SCHEMES = {"redis": False, "valkey": False, "rediss": True, "valkeys": True}
 _PARTS = ("host", "port", "db", "username", "password", "tls")

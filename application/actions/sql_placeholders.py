@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
 from application.actions.sql_dialect import POSTGRESQL, Dialect
 from application.engine.action import ActionError
+from domain.values import dataclass
 
 _COMMENT = re.compile(r"/\*|\*/")
 _UNSENDABLE = re.compile("[\0\ud800-\udfff]")

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
 from application.actions.database_target import plain_texts
 from application.engine.action import ActionError
+from domain.values import dataclass
 
 MEMORY = ":memory:"
 _URL = re.compile(r"sqlite:(?:///(?P<path>.+)|(?://)?/?(?P<memory>:memory:)|//)", re.IGNORECASE | re.DOTALL)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import codecs
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from domain.values import dataclass
 
 _BREAK = re.compile(r"\r\n|\n|\r")
 _DIGITS = re.compile(r"[0-9]{1,15}")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from application.engine.action import ActionContext, ActionError
 from domain.expressions.errors import did_you_mean
+from domain.values import dataclass
 
 _SWITCH = {True: True, False: False, "true": True, "false": False}
 

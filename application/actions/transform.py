@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from application.engine.action import Action, ActionContext, ActionError, Key
+from domain.definition import Path as Place
+from domain.expressions import is_template
 from domain.expressions.errors import ExpressionError, Fault, did_you_mean
+from domain.values import dataclass
 
 if TYPE_CHECKING:
     from application.actions.transform_operations import Operation
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 _NAME = re.compile(r"[A-Za-z_]\w{0,99}", re.ASCII)
 _TAKEN = ("result", "count", "item", "index", "input")
 _MOST = 100
+_BY = ("sort", "group", "unique", "join", "sum", "avg", "min", "max")
 _ALONE = ("flatten", "unique", "count", "sort", "sum", "avg", "min", "max")
 
 
@@ -131,6 +134,66 @@ def _saved(config: Mapping[str, Any]) -> frozenset[str]:
     return frozenset(str(item["save_as"]) for item in items if isinstance(item.get("save_as"), str))
 
 
+def _lists(config: Mapping[str, Any]) -> Iterator[tuple[str, list[Any]]]:
+    for key in ("operations", "transforms"):
+        if isinstance(config.get(key), list):
+            yield key, config[key]
+
+
+def _expressions(config: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
+    from application.actions.transform_work import checkable
+
+    for key, items in _lists(config):
+        for number, item in enumerate(items):
+            for place, text in _expressions_of(item):
+                if (known := checkable(text, by=place[0] in _BY)) is not None:
+                    yield (key, number, *place), known
+
+
+def _expressions_of(item: Any) -> Iterator[tuple[Place, str]]:
+    """What may be an expression in one operation, with its path in it."""
+    for name, given in item.items() if isinstance(item, Mapping) else ():
+        if name == "map" and isinstance(given, Mapping):
+            yield from (((name, field), text) for field, text in given.items() if isinstance(text, str))
+        elif name in ("map", "filter", "count") and isinstance(given, str):
+            yield (name,), given
+        elif name in _BY and not (name == "join" and isinstance(given, str)):  # that is a separator
+            yield from _keys(given, (name,))
+
+
+def _keys(given: Any, place: Place) -> Iterator[tuple[Place, str]]:
+    """Texts that say by what: alone, below `by`, `on`, `left` and `right`, or a list of either."""
+    if isinstance(given, str):
+        yield place, given
+    elif isinstance(given, Mapping):
+        for name in ("by", "on", "left", "right"):
+            if isinstance(given.get(name), str):
+                yield (*place, name), given[name]
+    elif isinstance(given, list):
+        for number, key in enumerate(given):
+            yield from _keys(key, (*place, number))
+
+
+def _faults(config: Mapping[str, Any]) -> Iterator[tuple[Place, str, str | None]]:
+    for key, items in _lists(config):
+        saved = ["input"]
+        for number, item in enumerate(items, 1):
+            if isinstance(item, str) and is_template(item):
+                return
+            try:
+                step = _step(item, number)
+            except ActionError as error:
+                yield (key, number - 1), error.message, error.hint
+                continue
+            if step.source is not None and step.source not in saved and not is_template(step.source):
+                hint = did_you_mean(step.source, saved) or f"there is: {', '.join(saved)}"
+                yield (key, number - 1, "from"), f"{step.name}: no operation before it saves {step.source[:80]!r}", hint
+            if step.save_as is not None:
+                if step.save_as in saved:
+                    yield (key, number - 1, "save_as"), f"two operations save as {step.save_as!r}", None
+                saved.append(step.save_as)
+
+
 def _count(value: Any) -> int:
     if value is None:
         return 0
@@ -170,4 +233,6 @@ TRANSFORM = Action(
     unresolved=("operations", "transforms"),
     names=dict.fromkeys(("operations", "transforms"), ("item", "index")),
     made=_saved,
+    expressions=_expressions,
+    faults=_faults,
 )

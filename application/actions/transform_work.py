@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from application.engine.action import ActionContext
-from domain.expressions import ExpressionError, parse
+from domain.expressions import ExpressionError, is_template, parse
 from domain.expressions.errors import Fault, did_you_mean
 from domain.expressions.frame import kind_of
 from domain.expressions.values import weigh
@@ -107,6 +107,17 @@ class Work:
             return self.expression(given, what)
         parts, optional = found[1].split("."), bool(found[2])
         return lambda item, index: field_of(item, parts, optional)
+
+
+def checkable(text: str, *, by: bool) -> str | None:
+    """What of an expression over items can be looked at before the run: itself, or how it stands in a predicate; None for a
+    template, and for what `by` a field is."""
+    if is_template(text) or (by and _FIELD.fullmatch(text.strip())):
+        return None
+    try:
+        return f"map([item], {text})" if _only_in_predicate(text) else text
+    except Wrong:
+        return None
 
 
 def field_of(item: Any, parts: list[str], optional: bool) -> Any:

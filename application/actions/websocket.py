@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from application.actions.config_values import read_count, refusal
 from application.actions.http_request import read_seconds
-from application.actions.websocket_acts import ACTIONS, CONNECT, read_acts
+from application.actions.websocket_acts import ACTIONS, CONNECT, act_expressions, act_faults, read_acts
 from application.engine.action import Action, ActionContext, ActionError, ActionFailed, Key
 
 if TYPE_CHECKING:
@@ -268,4 +268,6 @@ WEBSOCKET = Action(
     },
     unresolved=("expect", "actions"),
     names={"expect": _EXPECT, "actions": _EXPECT},
+    expressions=act_expressions,
+    faults=act_faults,
 )

@@ -7,6 +7,8 @@ from typing import Any
 
 from application.actions.config_values import known_keys, read_expression
 from application.engine.action import ActionError
+from domain.definition import Path as Place
+from domain.expressions import is_template
 
 ACTIONS = ("connect", "send", "receive", "close")
 CONNECT = ("url", "headers", "params", "query", "auth", "cookies", "subprotocols", "verify_ssl", "cert", "proxy", "ping")
@@ -30,6 +32,37 @@ def read_acts(config: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     for act in acts:
         _check(act)
     return acts
+
+
+def act_expressions(config: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
+    """The expressions in `actions`, each with its path below the config."""
+    for number, act in enumerate(config["actions"] if isinstance(config.get("actions"), list) else []):
+        if isinstance(act, Mapping) and isinstance(act.get("expect"), str):
+            yield ("actions", number, "expect"), act["expect"]
+
+
+def act_faults(config: Mapping[str, Any]) -> Iterator[tuple[Place, str, str | None]]:
+    """What is wrong with the acts whatever their templates come to: where, what, and a remedy."""
+    acts = config.get("actions")
+    if isinstance(acts, str) or any(isinstance(act, str) and is_template(act) for act in _kinds(config)):
+        return
+    bare = [_without_expressions(act) for act in acts] if isinstance(acts, list) else acts
+    try:
+        read_acts({**_without_expressions(config), **({} if acts is None else {"actions": bare})})
+    except ActionError as error:
+        yield () if acts is None else ("actions",), error.message, error.hint
+
+
+def _kinds(config: Mapping[str, Any]) -> Iterator[Any]:
+    yield config.get("action")
+    acts = config.get("actions")
+    for act in acts if isinstance(acts, list) else []:
+        yield act.get("action") if isinstance(act, Mapping) else act
+
+
+def _without_expressions(act: Any) -> Any:
+    """Expressions are checked apart; any will do here."""
+    return {**act, "expect": "true"} if isinstance(act, Mapping) and isinstance(act.get("expect"), str) else act
 
 
 def _listed(value: Any) -> Iterator[Mapping[str, Any]]:

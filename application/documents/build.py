@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from application.documents.actions import find_action, takes_branches, takes_steps, takes_text_only
@@ -13,6 +13,7 @@ from application.documents.reader import Document
 from application.documents.records import branches_of
 from application.engine.action import Action, Key
 from domain.definition import Assertion, Data, FlowConfig, FlowDefinition, OnError, Path, Retry, Step, Until
+from domain.values import dataclass
 
 _FAIL = OnError()
 _FLOW_TEXTS = ("id", "description", "version", "author", "suite")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from application.documents.actions import config_record, find_action
@@ -16,6 +16,7 @@ from application.documents.source import did_you_mean
 from application.engine.action import Action
 from domain.definition import Path
 from domain.limits import LIMITS, Limits
+from domain.values import dataclass
 
 
 @dataclass(slots=True, eq=False, repr=False)
@@ -108,6 +109,10 @@ class Check:
         if isinstance(config, dict):
             place = (*path, "config") if "config" in step else (*path, "action")
             config_record(action).check(config, place, self)
+            for below, message, hint in action.faults(config):
+                self.error((*place, *below), message, hint)
+            for below, text in action.expressions(config):
+                self.expression((*place, *below), text)
 
     def _on_error(self, step: dict[str, Any], path: Path) -> None:
         block = step.get("on_error")

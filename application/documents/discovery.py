@@ -7,12 +7,12 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from application.documents.source import nearest
 from domain.errors import NotFound
 from domain.limits import LIMITS
+from domain.values import dataclass
 
 SUFFIXES = (".yaml", ".yml")
 STDIN = "-"

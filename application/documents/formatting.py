@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import yaml
@@ -17,6 +16,7 @@ from application.engine.action import Action
 from application.flow_documents import normalised
 from domain.errors import Invalid, InvalidFlow
 from domain.limits import LIMITS
+from domain.values import dataclass
 
 _CORE = "tag:yaml.org,2002:"
 Way = Callable[[str, Mapping[str, Action]], str]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
+
+from domain.values import dataclass
 
 _ROOT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _DEFAULT = r"(?<![\w.$]){name}\b(?:[\w.?!-]|\[[^\]]*\])*\s*\?\?|\$\{{\s*{name}:"

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Literal
 
 from application.documents.language import is_template
 from application.engine.action import Action, FileKind
 from domain.definition import FlowDefinition, Path, Step
+from domain.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

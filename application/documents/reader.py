@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 import yaml
@@ -15,6 +15,7 @@ from application.documents.source import Source
 from domain.definition import Path, Position
 from domain.errors import Problem
 from domain.limits import LIMITS, Limits
+from domain.values import dataclass
 
 PROBLEMS = 100
 """How many problems of one document are reported."""
@@ -73,23 +74,25 @@ class _Builder:
     def node(self, index: int, path: Path) -> tuple[Any, int]:
         """The value of the node that begins at `index`, and the index after it."""
         event = self._events[index]
-        kind = type(event)
-        if kind is yaml.AliasEvent:
-            value, _ = self.node(self._targets[index], path)
-            self._document.positions[path] = place(event)
-            return value, index + 1
         self._document.positions[path] = place(event)
+        kind = type(event)
         if kind is yaml.ScalarEvent:
             return self._scalar(event, path), index + 1
+        if kind is yaml.MappingStartEvent:
+            return self._mapping(index, path)
         if kind is yaml.SequenceStartEvent:
             return self._sequence(index + 1, path)
-        return self._mapping(index, path)
+        value, _ = self.node(self._targets[index], path)
+        self._document.positions[path] = place(event)
+        return value, index + 1
 
     def _scalar(self, event: Any, path: Path) -> Any:
+        if event.style and event.tag is None:
+            return event.value
         try:
             if event.tag is not None:
                 return tagged(event.tag, event.value)
-            value = resolve(event.value) if event.style is None or event.style == "" else event.value
+            value = resolve(event.value)
         except ValueError as error:
             self._problem(event, f"{error}", "put it in quotes if it is text")
             return event.value
@@ -99,7 +102,8 @@ class _Builder:
 
     def _sequence(self, index: int, path: Path) -> tuple[list[Any], int]:
         items: list[Any] = []
-        while type(self._events[index]) is not yaml.SequenceEndEvent:
+        events = self._events
+        while type(events[index]) is not yaml.SequenceEndEvent:
             item, index = self.node(index, (*path, len(items)))
             items.append(item)
         return items, index + 1
@@ -107,22 +111,21 @@ class _Builder:
     def _mapping(self, start: int, path: Path) -> tuple[dict[str, Any], int]:
         own: dict[str, Any] = {}
         merges: list[int] = []
-        index = start + 1
-        while type(self._events[index]) is not yaml.MappingEndEvent:
-            key_event = self._events[index]
+        events, index = self._events, start + 1
+        while type(event := events[index]) is not yaml.MappingEndEvent:
             key = self._key(index, start)
             if key is None:
                 index = self._skip(self._skip(index))
                 continue
-            if key == _MERGE and key_event.style in (None, ""):
+            below = (*path, key)
+            if key == _MERGE and not event.style:
                 merges.append(index + 1)
                 index = self._skip(index + 1)
             elif key in own:
-                self._twice(key_event, (*path, key), key)
+                self._twice(event, below, key)
                 index = self._skip(index + 1)
             else:
-                below = (*path, key)
-                self._document.keys[below] = place(key_event)
+                self._document.keys[below] = place(event)
                 own[key], index = self._flow(index + 1) if self._whole and below == (_ROOT,) else self.node(index + 1, below)
         for merge in merges:
             self._merge(merge, path, own)

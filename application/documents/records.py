@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from application.documents.shapes import IDENTIFIER, Checking, Choice, Schema, Shape, Text, name_of
 from application.documents.source import did_you_mean, meant
 from domain.definition import Path
+from domain.values import dataclass
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from application.documents.reader import PROBLEMS, Document
 from domain.definition import Path, Position
 from domain.errors import InvalidFlow, Problem
+from domain.values import dataclass
 
 
 @dataclass(slots=True, eq=False, repr=False)

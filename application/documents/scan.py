@@ -6,8 +6,8 @@ Counted with aliases expanded: nodes, bytes of text, depth. Sources: project lim
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import field
+from typing import Any, NamedTuple
 
 import yaml
 from yaml.reader import Reader
@@ -18,6 +18,7 @@ from application.documents.source import Source
 from domain.definition import Position
 from domain.errors import InvalidFlow
 from domain.limits import LIMITS, Limits
+from domain.values import dataclass
 
 _CORE = "tag:yaml.org,2002:"
 
@@ -31,20 +32,22 @@ class Stream:
     targets: dict[int, int] = field(default_factory=dict)
 
 
+class _Cost(NamedTuple):
+    """What a complete node amounts to with its aliases expanded: nodes, bytes of text, levels below it."""
+
+    nodes: int
+    size: int
+    height: int
+
+
 @dataclass(slots=True, eq=False, repr=False)
-class _Cost:
-    """What a node amounts to with its aliases expanded."""
+class _Open:
+    """A collection that is not complete yet: what there was before it, and the levels below it so far."""
 
-    nodes: int = 1
-    size: int = 0
+    anchor: str | None
+    nodes: int
+    size: int
     height: int = 0
-
-    def add(self, nodes: int, size: int, height: int) -> None:
-        """A child of so much."""
-        self.nodes += nodes
-        self.size += size
-        if height >= self.height:
-            self.height = height + 1
 
 
 def decode(data: str | bytes, file: str, limits: Limits = LIMITS) -> Source:
@@ -75,7 +78,8 @@ def scan(source: Source, limits: Limits = LIMITS) -> Stream:
     """The events of the only document in the text. Raises InvalidFlow for the first thing that is unreadable or unsafe."""
     scanner = _Scanner(source, limits)
     try:
-        for event in yaml.parse(source.text, Loader=yaml.CSafeLoader):
+        parser = yaml.CSafeLoader(source.text)
+        while (event := parser.get_event()) is not None:
             scanner.take(event)
     except yaml.MarkedYAMLError as error:
         raise _malformed(source, error) from None
@@ -99,23 +103,23 @@ class _Scanner:
         self.stream = Stream(source)
         self._source = source
         self._limits = limits
-        self._open: list[tuple[_Cost, str | None]] = [(_Cost(), None)]
         self._anchors: dict[str, tuple[int, _Cost | None]] = {}
         self._documents = 0
-        self._total = _Cost()
-        """Of everything so far; what is popped from `_open` is in it too."""
+        self._nodes = 1
+        self._size = 0
+        self._open = [_Open(None, self._nodes, self._size)]
 
     def take(self, event: Any) -> None:
         """Check one event and keep it if it belongs to a node."""
         kind = type(event)
         if kind is yaml.ScalarEvent:
             self._scalar(event)
+        elif kind is yaml.MappingStartEvent or kind is yaml.SequenceStartEvent:
+            self._begin(event)
+        elif kind is yaml.MappingEndEvent or kind is yaml.SequenceEndEvent:
+            self._end()
         elif kind is yaml.AliasEvent:
             self._alias(event)
-        elif issubclass(kind, yaml.CollectionStartEvent):
-            self._begin(event)
-        elif issubclass(kind, yaml.CollectionEndEvent):
-            self._end()
         else:
             if kind is yaml.DocumentStartEvent:
                 self._document(event)
@@ -138,7 +142,7 @@ class _Scanner:
         if "\0" in value:
             raise self._refuse(event, "A text may not hold the character U+0000")
         if event.anchor:
-            self._anchors[event.anchor] = (len(self.stream.events), _Cost(size=size))
+            self._anchors[event.anchor] = (len(self.stream.events), _Cost(1, size, 0))
         self._count(event, 1, size, 0)
 
     def _begin(self, event: Any) -> None:
@@ -146,16 +150,20 @@ class _Scanner:
             self._tag(event, COLLECTION_TAGS)
         if event.anchor:
             self._anchors[event.anchor] = (len(self.stream.events), None)
-        self._open.append((_Cost(), event.anchor))
-        self._total.nodes += 1
+        self._open.append(_Open(event.anchor, self._nodes, self._size))
         self._depth(event, len(self._open) - 1)
-        self._within(event)
+        self._nodes += 1
+        if self._nodes > self._limits.document_nodes:
+            raise self._too_much(event)
 
     def _end(self) -> None:
-        cost, anchor = self._open.pop()
-        if anchor and self._anchors[anchor][1] is None:
-            self._anchors[anchor] = (self._anchors[anchor][0], cost)
-        self._open[-1][0].add(cost.nodes, cost.size, cost.height)
+        ended = self._open.pop()
+        if ended.anchor and self._anchors[ended.anchor][1] is None:
+            cost = _Cost(self._nodes - ended.nodes, self._size - ended.size, ended.height)
+            self._anchors[ended.anchor] = (self._anchors[ended.anchor][0], cost)
+        around = self._open[-1]
+        if ended.height >= around.height:
+            around.height = ended.height + 1
 
     def _alias(self, event: Any) -> None:
         if event.anchor not in self._anchors:
@@ -165,26 +173,27 @@ class _Scanner:
             raise self._refuse(event, f"*{event.anchor} would repeat itself without end", "repeat only what is complete above")
         self.stream.targets[len(self.stream.events)] = index
         self._depth(event, len(self._open) - 1 + cost.height)
-        self._count(event, cost.nodes, cost.size, cost.height)
+        self._count(event, *cost)
 
     def _unknown_alias(self, event: Any) -> str:
         line = self._source.line(event.start_mark.line + 1)
         return f"if * belongs to the value, {quote_remedy(line)}"
 
     def _count(self, event: Any, nodes: int, size: int, height: int) -> None:
-        self._open[-1][0].add(nodes, size, height)
-        self._total.nodes += nodes
-        self._total.size += size
-        self._within(event)
+        around = self._open[-1]
+        if height >= around.height:
+            around.height = height + 1
+        self._nodes += nodes
+        self._size += size
+        if self._nodes > self._limits.document_nodes or self._size > self._limits.document_bytes:
+            raise self._too_much(event)
 
-    def _within(self, event: Any) -> None:
-        total = self._total
-        if total.nodes > self._limits.document_nodes:
+    def _too_much(self, event: Any) -> InvalidFlow:
+        if self._nodes > self._limits.document_nodes:
             title = f"The document has more than {self._limits.document_nodes:,} values, repeated ones counted"
-            raise self._refuse(event, title, "split it into several files, or repeat less")
-        if total.size > self._limits.document_bytes:
-            title = f"The document's texts have more than {self._limits.document_bytes:,} bytes, repeated ones counted"
-            raise self._refuse(event, title, "split it into several files, or repeat less")
+            return self._refuse(event, title, "split it into several files, or repeat less")
+        title = f"The document's texts have more than {self._limits.document_bytes:,} bytes, repeated ones counted"
+        return self._refuse(event, title, "split it into several files, or repeat less")
 
     def _depth(self, event: Any, depth: int) -> None:
         if depth > self._limits.document_depth:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from application.documents.grammar import CHECKS, RETRY_KINDS
 from application.documents.language import expression_names, has_default, is_template, template_names
@@ -13,6 +13,7 @@ from application.documents.shapes import texts
 from application.documents.source import nearest
 from application.engine.action import Action
 from domain.definition import Data, FlowDefinition, Path, Step
+from domain.values import dataclass
 
 _BUILT_INS = (
     "UUID RANDOM_ID TIMESTAMP TIMESTAMP_MS ISO_TIMESTAMP DATE TIME DATETIME YEAR MONTH DAY HOUR MINUTE SECOND TODAY "
@@ -109,8 +110,10 @@ class Scope:
                 yield _Read((*step.path, key), text, template_names(text))
         if step.when is not None:
             yield _Read((*step.path, "when"), step.when, expression_names(step.when))
+        inner = {place: text for place, text in action.expressions(step.config)} if action else {}
         for path, text in texts(dict(step.config), (*step.path, "config")):
-            read = self._config_read(action, path, text, result)
+            within = inner.get(path[len(step.path) + 1 :]) if inner else None
+            read = self._config_read(action, path, within or text, result, expression=within is not None)
             if read is not None:
                 yield read
         anything = not result or not all(name.isidentifier() for name in result)
@@ -118,14 +121,16 @@ class Scope:
         for path, text in _result_expressions(step):
             yield _Read(path, text, expression_names(text), extra, anything, afterwards=True)
 
-    def _config_read(self, action: Action | None, path: Path, text: str, result: frozenset[str]) -> _Read | None:
-        """What a text of the config reads; None for most, which read nothing."""
+    def _config_read(
+        self, action: Action | None, path: Path, text: str, result: frozenset[str], *, expression: bool
+    ) -> _Read | None:
+        """What a text of the config reads, as an expression or in its templates; None for most, which read nothing."""
         name = str(path[path.index("config") + 1]) if "config" in path else ""
         key = action.keys.get(name) if action else None
         if action is None or key is None:
             return _Read(path, text, template_names(text)) if is_template(text) else None
         own = name in action.unresolved
-        expression = "expression" in key.types and not ("string" in key.types and is_template(text))
+        expression = expression or ("expression" in key.types and not ("string" in key.types and is_template(text)))
         expression = expression or ("assertions" in key.types and path[-1] != "message")
         names = expression_names(text) if expression else template_names(text)
         if not names:

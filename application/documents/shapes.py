@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from application.documents.source import did_you_mean
 from domain.definition import Path
+from domain.values import dataclass
 
 SCHEME = re.compile(r"\s*([A-Za-z][A-Za-z0-9+.-]*):")
 IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from application.engine.errors import ActionError, ActionFailed
+from domain.definition import Path as Place
 from domain.limits import LIMITS, Limits
+from domain.values import dataclass
 
 if TYPE_CHECKING:  # whoever validates a flow needs neither asyncio nor addresses
     from pathlib import Path
@@ -148,5 +150,9 @@ class Action:
     """The names that nested steps know beside those outside, by the step's config."""
     made: Callable[[Mapping[str, Any]], frozenset[str]] = lambda config: frozenset()
     """Fields that the step's config adds to the result; unresolved keys know them too."""
+    expressions: Callable[[Mapping[str, Any]], Iterable[tuple[Place, str]]] = lambda config: ()
+    """The expressions within unresolved keys, each with its path below the config; the other texts there are templates."""
+    faults: Callable[[Mapping[str, Any]], Iterable[tuple[Place, str, str | None]]] = lambda config: ()
+    """What is wrong within unresolved keys and can be seen before the run: the path below the config, what, and a remedy."""
     after_bodies: tuple[str, ...] = ()
     """Unresolved keys that are looked at after nested steps have run, and know what those leave behind."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any, Literal
 
 from application.engine.errors import BodyFailed
 from application.engine.lane import Lane
 from application.engine.scope import Names
 from domain.definition import Step
+from domain.values import dataclass
 
 BodyVerdict = Literal["passed", "failed", "error"]
 BESIDE = "a step that ran beside it failed"

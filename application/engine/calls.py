@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Literal, Protocol
 
 from application.documents.source import did_you_mean
@@ -11,6 +11,7 @@ from application.engine.errors import ActionError
 from application.engine.scope import Names
 from domain.definition import FlowDefinition
 from domain.expressions import ExpressionError, extract, render
+from domain.values import dataclass
 
 
 class FlowFinder(Protocol):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any, Literal
 
 from application.engine.bodies import Bodies, BodyResult
@@ -24,6 +24,7 @@ from domain.errors import LimitExceeded
 from domain.expressions import ExpressionError, extract
 from domain.limits import LIMITS
 from domain.outcome import StepOutcome, Verdict
+from domain.values import dataclass
 
 logger = logging.getLogger("testmesh.engine")
 LEFT_OUT = StepOutcome("skipped", 0.0, reason="by hand")

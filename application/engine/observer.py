@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from domain.definition import FlowDefinition, Phase, Step
 from domain.outcome import StepOutcome
+from domain.values import dataclass
 
 if TYPE_CHECKING:
     from application.engine.step_runner import StepRunner

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any
 
 from domain.outcome import StepOutcome
+from domain.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from application.documents.reads import teardown_reads
 from domain.definition import FlowDefinition, Step
 from domain.masking import Masker
+from domain.values import dataclass
 
 _IDENTITY = frozenset({"flow", "execution", "attempt"})
 

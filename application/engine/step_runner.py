@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from domain.expressions import ExpressionError, Scope, evaluate, extract, render
 from domain.limits import LIMITS
 from domain.masking import MASKED, Masker
 from domain.outcome import AssertionOutcome, StepError, StepOutcome, Try
+from domain.values import dataclass
 
 ONCE = Retry(max_attempts=1)
 logger = logging.getLogger("testmesh.engine")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Protocol
 
 from application.engine.bodies import BodyResult
 from domain.definition import Step
 from domain.outcome import StepOutcome, Verdict
+from domain.values import dataclass
 
 _ORDER: tuple[Verdict, ...] = ("passed", "passed_on_retry", "failed", "error", "timed_out", "cancelled")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from application.actions.http_url import query_pairs, value_text
@@ -13,6 +12,7 @@ from application.engine.action import ActionError
 from application.exporting.templates import Resolver
 from domain.definition import FlowDefinition, Step
 from domain.errors import Invalid
+from domain.values import dataclass
 
 _NAMES = ("http_request", "http")
 

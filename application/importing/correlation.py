@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, unquote, unquote_plus
 
 from application.importing.model import Body, Call
 from application.importing.secrets import is_sensitive
 from application.importing.text import compose, free, member, quoted, refer, slug, url_parts
+from domain.values import dataclass
 
 SHORTEST = 6
 """Characters of a value that is looked for everywhere; shorter ids of things that were made count as a part of a path only."""

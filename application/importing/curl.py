@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from urllib.parse import quote_plus
 
 from application.importing.bodies import as_body
@@ -15,6 +15,7 @@ from application.importing.secrets import Vault
 from application.importing.text import url_parts
 from domain.errors import Invalid, LimitExceeded
 from domain.limits import LIMITS
+from domain.values import dataclass
 
 _BY_CONNECTION = ("content-length", "transfer-encoding", "host", "connection", "upgrade", "proxy-authorization")
 

@@ -7,7 +7,7 @@ import binascii
 import re
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 from urllib.parse import unquote
 
@@ -18,6 +18,7 @@ from application.importing.reading import json_body, read_json
 from application.importing.secrets import Vault
 from application.importing.text import Template, compose, free, member, refer, slug, url_parts
 from domain.errors import Invalid
+from domain.values import dataclass
 
 _API_TYPES = frozenset({"xhr", "fetch"})
 _STATIC_TYPES = frozenset({"script", "stylesheet", "image", "font", "media", "manifest", "texttrack", "ping", "beacon"})

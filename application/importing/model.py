@@ -6,10 +6,11 @@ Texts are literal unless they are a Template.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Literal
 
 from domain.limits import LIMITS
+from domain.values import dataclass
 
 BodyKind = Literal["body", "json", "form", "multipart", "graphql"]
 

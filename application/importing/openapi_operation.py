@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from application.importing.model import Body, Call, Draft, Imported
 from application.importing.openapi_schema import Specification
 from application.importing.text import Template, compose, each_text, free, refer, rendered, slug
+from domain.values import dataclass
 
 _PARAMETER = re.compile(r"\{([^{}/]+)\}")
 _JSON = re.compile(r"application/(?:[\w.+-]+\+)?json(?:;.*)?", re.IGNORECASE)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from application.importing.model import Body, Call, Draft, Imported
@@ -17,6 +17,7 @@ from application.importing.secrets import Vault, is_sensitive
 from application.importing.text import Template, each_text, file_slug, refer, url_parts
 from domain.errors import Invalid, LimitExceeded
 from domain.limits import LIMITS
+from domain.values import dataclass
 
 _DEPTH = 20
 _STATUS = re.compile(r"status", re.IGNORECASE)

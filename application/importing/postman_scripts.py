@@ -8,13 +8,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from application.documents.language import expression_faults
 from application.importing.javascript import arguments, bodies, path_parts, statements, string
 from application.importing.model import Check
 from application.importing.text import member, quoted, value_literal
 from domain.limits import LIMITS
+from domain.values import dataclass
 
 _SCOPES = r"(?:environment|collectionVariables|globals|variables|vault)"
 SETTER = re.compile(rf"(?:pm\.{_SCOPES}\.set|postman\.set(?:Environment|Global)Variable)\s*\((.*)\)\Z", re.DOTALL)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from application.importing.text import RESERVED, clean, compose, each_text, free, refer
+from domain.values import dataclass
 
 _VARIABLE = re.compile(r"\{\{\s*([^{}]{1,200}?)\s*\}\}")
 _DYNAMIC = {

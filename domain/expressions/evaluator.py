@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, ClassVar
 
@@ -12,6 +11,7 @@ from domain.expressions.errors import ExpressionError, Fault
 from domain.expressions.frame import Code, Frame
 from domain.expressions.parser import parse_tree
 from domain.expressions.scope import Scope
+from domain.values import dataclass
 
 
 class Expression:

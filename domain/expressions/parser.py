@@ -29,7 +29,7 @@ _TESTS |= {
     for name in ["string", "number", "boolean", "array", "object", "integer", "uuid", "email", "date", "url", "empty"]
 }
 _RESERVED = frozenset({"and", "or", "in", "is", "contains", "matches", "let"})
-_HIGHEST_TREE = 4 * LIMITS.expression_depth
+_TREE_OF_DEPTH = 4
 _LEADING_DASH_NAME = re.compile(r"(?:-\w+)+")
 
 
@@ -61,8 +61,9 @@ class Parser:
         token = self._peek()
         if self.at != len(self.tokens) - 1:
             raise self._unexpected(token)
-        if s.height(tree) > _HIGHEST_TREE:
-            raise self._limit(f"the expression is nested more than {_HIGHEST_TREE} operators deep")
+        highest = _TREE_OF_DEPTH * LIMITS.expression_depth
+        if s.height(tree) > highest:
+            raise self._limit(f"the expression is nested more than {highest} operators deep")
         return tree
 
     def _check_size(self) -> None:

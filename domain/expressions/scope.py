@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from domain.expressions.builtins import BoundBuiltins
+from domain.values import dataclass
 
 _MISSING = object()
 

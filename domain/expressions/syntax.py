@@ -5,8 +5,9 @@ They have no equality and no text of their own: what is not generated need not b
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, Literal
+
+from domain.values import dataclass
 
 
 @dataclass(slots=True, eq=False, repr=False)

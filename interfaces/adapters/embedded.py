@@ -15,11 +15,11 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 from domain.errors import Conflict, Unavailable
+from domain.values import dataclass
 
 PORTS = range(20_000, 32_000)
 """Below the ephemeral range, where an outgoing connection cannot hold a port."""

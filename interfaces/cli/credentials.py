@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import secrets
-from dataclasses import dataclass
 from pathlib import Path
 
 import orjson
 
 from domain.errors import Invalid, Unavailable
+from domain.values import dataclass
 
 DEFAULT_URL = "http://127.0.0.1:8080"
 

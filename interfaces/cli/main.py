@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import importlib
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -98,6 +99,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run a command line; its exit code. Every refusal is one message that says what to do."""
     try:
+        _replace_limits()
         outcome: Any = testmesh.main(
             args=None if arguments is None else list(arguments), prog_name="testmesh", standalone_mode=False
         )
@@ -121,6 +123,15 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         return fail(error)
     return outcome if isinstance(outcome, int) else ExitCode.PASSED
+
+
+def _replace_limits() -> None:
+    """Limits of the environment, before anything reads one."""
+    if any(name.startswith("TESTMESH_LIMIT_") for name in os.environ):
+        from domain.limits import replace_limits
+        from interfaces.limit_settings import read_limits
+
+        replace_limits(read_limits(os.environ))
 
 
 if __name__ == "__main__":

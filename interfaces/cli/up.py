@@ -18,12 +18,14 @@ def _settings(config: str | None, **given: Any) -> Settings:
     """Settings from environment and file, with the options given on the command line."""
     from dataclasses import replace
 
+    from domain.limits import replace_limits
     from interfaces.settings import load
 
     file = config or os.environ.get("TESTMESH_CONFIG") or ("testmesh.toml" if Path("testmesh.toml").is_file() else None)
     settings, warnings = load(os.environ, Path(file) if file else None)
     for warning in warnings:
         print(f"warning: {warning}", file=sys.stderr)
+    replace_limits(settings.limits)
     return replace(settings, **{name: value for name, value in given.items() if value is not None})
 
 

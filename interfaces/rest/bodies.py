@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from application.bundles import MOST_CHARS
 from domain.api_key import SCOPES
 from domain.limits import LIMITS
+from domain.values import dataclass
 from domain.workspace import ROLES
 from interfaces.rest.shapes import value
 

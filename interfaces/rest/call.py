@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, ParamSpec, TypeVar
 from uuid import UUID
 
 from domain.errors import NotFound
 from domain.events import Actor
+from domain.values import dataclass
 from interfaces.authentication import Caller
 from interfaces.reading import Reading
 

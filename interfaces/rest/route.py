@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Any, Literal
 
 from domain.limits import LIMITS
+from domain.values import dataclass
 from interfaces.rest.bodies import NoQuery
 from interfaces.rest.call import Call, Reply
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 import orjson
 
 from domain.errors import Invalid, NotFound, Refusal
+from domain.values import dataclass
 from interfaces.authentication import Caller
 from interfaces.reading import Reading
 from interfaces.rest.call import position_text

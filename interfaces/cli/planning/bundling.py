@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 from application.actions.registry import ACTIONS
@@ -17,6 +17,7 @@ from application.flow_documents import read_flow
 from domain.definition import FlowDefinition
 from domain.errors import Invalid, InvalidFlow, LimitExceeded, Problem
 from domain.limits import LIMITS
+from domain.values import dataclass
 from interfaces.cli.planning.references import ProjectFlows
 from interfaces.cli.project import in_project
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ from application.variables import (
 )
 from domain.definition import Data, FlowDefinition
 from domain.errors import Invalid, InvalidFlow, NotFound, Problem, Refusal
+from domain.values import dataclass
 from interfaces.cli.project import PROJECT_FILE, find_project, meant_files
 
 if TYPE_CHECKING:

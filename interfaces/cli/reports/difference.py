@@ -5,8 +5,9 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
+
+from domain.values import dataclass
 
 MISSING = object()
 MOST = 20

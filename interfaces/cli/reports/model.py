@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from typing import IO, Any
 
 import orjson
+
+from domain.values import dataclass
 
 KEPT = 500
 """Executions that stay in memory after their end."""

@@ -60,4 +60,9 @@ def jsonl(executions: Iterable[Execution], sources: Mapping[str, str]) -> Iterat
     """The events themselves, one a line."""
     for execution in executions:
         for event in execution.events:
-            yield orjson.dumps({"version": VERSION, **event}, option=orjson.OPT_APPEND_NEWLINE)
+            yield as_line(event) + b"\n"
+
+
+def as_line(event: Mapping[str, Any]) -> bytes:
+    """One event as a line of JSON, which says in `format` how it is to be read; `version` is the event's own."""
+    return orjson.dumps({"format": VERSION, **event})

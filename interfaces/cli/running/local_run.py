@@ -6,7 +6,7 @@ import asyncio
 import secrets
 import signal
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from application.payloads import MemoryPayloads
 from domain.events import Actor
 from domain.execution import Execution
 from domain.masking import Masker
+from domain.values import dataclass
 from interfaces.adapters.made_up import made_up
 from interfaces.cli.planning.plan import Planned
 from interfaces.cli.reports.events import plain_event

@@ -275,9 +275,9 @@ def _sink(collector: Any, view: Any, options: Mapping[str, Any]) -> Any:
     def take(event: dict[str, Any]) -> None:
         view.changed(collector.add(event))
         if options["form"] == "jsonl":
-            import orjson
+            from interfaces.cli.reports.records import as_line
 
-            say(orjson.dumps({"version": 1, **event}).decode(), sys.stdout)
+            say(as_line(event).decode(), sys.stdout)
 
     return take
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from domain.values import dataclass
 from interfaces.cli.errors import ExitCode
 from interfaces.cli.terminal import counted, one_line, patient
 

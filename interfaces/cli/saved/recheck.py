@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, Literal
 
 from domain.definition import Step as StepDefinition
@@ -17,6 +16,7 @@ from domain.expressions import Explanation, ExpressionError, Scope, explain, par
 from domain.expressions import syntax as s
 from domain.expressions.evaluator import Expression
 from domain.masking import MASKED
+from domain.values import dataclass
 from interfaces.cli.reports.model import Execution, Step
 from interfaces.cli.saved.recorded_names import Definitions, names_before, starting_names
 from interfaces.cli.saved.saved_run_reading import SavedRun

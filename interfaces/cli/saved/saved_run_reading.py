@@ -6,7 +6,6 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -14,6 +13,7 @@ import orjson
 
 from domain.errors import Invalid, NotFound
 from domain.limits import LIMITS
+from domain.values import dataclass
 from interfaces.cli.reports.model import Collected, Collector
 from interfaces.cli.saved.saved_run import EVENTS, FORMAT, META, VERSION, source_entry
 from interfaces.cli.saved.saved_run_shapes import BadShape, checked_event, checked_meta

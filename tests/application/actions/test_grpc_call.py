@@ -356,7 +356,8 @@ async def test_a_server_that_was_started_again_is_found_again(one: Bench) -> Non
     async with grpc_server("v1") as first:
         await one.run(GRPC_CALL, to(first, "Ping"))
         port = first.port
-    assert (await one.error(GRPC_CALL, to(first, "Ping"))).kind == "connection_refused"
+    lost = "connection_error"  # where the channel has not heard of the end yet
+    assert (await one.error(GRPC_CALL, to(first, "Ping"))).kind in ("connection_refused", lost)
     async with grpc_server("v1", port=port) as second:
         assert (await one.run(GRPC_CALL, to(second, "Ping")))["status"] == "OK"
 

@@ -174,7 +174,10 @@ def test_stdout_stays_clean_for_json(testmesh: Testmesh) -> None:
     ran = testmesh("run", "good.yaml", "--format", "json")
     assert json.loads(ran.out)["executions"][0]["verdict"] == "passed"
     ran = testmesh("run", "good.yaml", "--format", "jsonl")
-    assert [json.loads(line)["topic"] for line in ran.out.splitlines()][-1] == "execution.finished"
+    events = [json.loads(line) for line in ran.out.splitlines()]
+    assert events[-1]["topic"] == "execution.finished"
+    assert {event["format"] for event in events} == {1}
+    assert [event["version"] for event in events] == list(range(1, len(events) + 1))
 
 
 def test_flows_run_side_by_side(testmesh: Testmesh, folder: Path) -> None:
