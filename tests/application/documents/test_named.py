@@ -82,3 +82,15 @@ def test_each_name_tells_its_place() -> None:
         if name.kind not in ("env_file", "data", "database"):
             line = definition.position(name.path).line
             assert name.text in lines[line - 1], name
+
+
+def test_every_key_that_is_described_as_a_file_of_the_project_says_what_it_names() -> None:
+    written = {("contract_generate", "output_file")}
+    told = {
+        (action.name, name)
+        for action in ACTIONS.values()
+        for name, key in action.keys.items()
+        if "below the project" in key.description or name.endswith("_file") or name == "glob"
+    }
+    silent = {(name, key) for name, key in told if ACTIONS[name].keys[key].names is None}
+    assert silent == written
