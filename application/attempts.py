@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import field
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from application.definitions import Definitions, Pinned
 from application.engine.action import Action
@@ -19,11 +19,13 @@ from application.engine.egress import EgressPolicy, ExecutionPolicy
 from application.engine.executor import Executor, Stop
 from application.engine.observer import Observer
 from application.engine.once import OnceRuns
+from application.engine.open_calls import OpenCall, hide_secrets, split_state
 from application.engine.scope import Names
 from application.engine.snapshots import Snapshots, snapshot_functions
 from application.engine.step_runner import Surroundings, close_all
 from application.log import Log, SideWrite
 from application.payloads import Payloads
+from application.places import Place, needs_files, worker_place
 from application.recorder import AttemptRecorder, Fenced, unsealed
 from domain.definition import FlowDefinition
 from domain.errors import Refusal, Unavailable
@@ -31,6 +33,9 @@ from domain.execution import Execution
 from domain.expressions import Builtins, ExpressionError
 from domain.masking import Masker
 from domain.values import dataclass
+
+if TYPE_CHECKING:
+    from application.folders import Folders
 
 logger = logging.getLogger("testmesh.attempts")
 
@@ -47,13 +52,15 @@ class Tools:
     process_variables: Mapping[str, Any] = field(default_factory=dict)
     """The process environment as flows see it: in local runs alone."""
     folder: Path | None = None
-    """The folder below which flows may read files: in local runs alone."""
+    """The folder below which flows read and write files, in local runs; the project's."""
+    folders: Folders | None = None
+    """Gives each attempt a folder of its own, with what its flow names: on workers."""
     snapshots: Snapshots | None = None
-    """Accepted values of earlier runs: in local runs alone."""
+    """Accepted values of earlier runs, in local runs; on workers they come with the flow."""
     faker: Callable[[str, int], Any] | None = None
     """Made-up data by the name of a provider and a seed."""
     flows: FlowFinder | None = None
-    """The flows that may be called: in local runs alone."""
+    """The flows that may be called, in local runs; on workers they come with the flow."""
     once: OnceRuns | None = None
     """What flows of this run do a single time together: in local runs alone."""
     observer: Observer | None = None
@@ -68,8 +75,10 @@ class Tools:
         object.__setattr__(self, "definitions", Definitions(self.payloads, self.actions))
 
     async def close(self) -> None:
-        """Close what executions shared, in the event loop in which they ran."""
+        """Close what executions shared, in the event loop in which they ran, and remove their folders."""
         await close_all(self.shared)
+        if self.folders is not None:
+            await asyncio.to_thread(self.folders.close)
 
 
 class Attempt:
@@ -110,6 +119,8 @@ class Attempt:
         )
         self._executor: Executor | None = None
         self._stop: Stop | None = None
+        self._folder: Path | None = None
+        self._calls: Sequence[OpenCall] = ()
 
     @property
     def hidden(self) -> frozenset[str]:
@@ -142,7 +153,18 @@ class Attempt:
             logger.warning("execution %s: %s", self.execution_id, fenced)
         except Unavailable as error:
             logger.error("execution %s cannot be recorded and is left to others: %s", self.execution_id, error)
+        finally:
+            await self._tidy()
         return None
+
+    async def _tidy(self) -> None:
+        """Remove the folder; most are empty."""
+        if self._folder is None or self._tools.folders is None:
+            return
+        try:
+            self._folder.rmdir()
+        except OSError:
+            await asyncio.to_thread(self._tools.folders.remove, self._folder)
 
     async def _run_attempt(self) -> int | None:
         try:
@@ -163,7 +185,7 @@ class Attempt:
     async def _run_teardown(self) -> int | None:
         try:
             executor = await self._prepared()
-            verdict = await executor.run_teardown()
+            verdict = await executor.run_teardown(self._calls)
         except (Refusal, ExpressionError) as error:
             if isinstance(error, Unavailable):
                 raise
@@ -175,7 +197,7 @@ class Attempt:
 
     async def _prepared(self) -> Executor:
         begun = self._begin_now()
-        pinned, names = await asyncio.to_thread(self._begin) if begun is None else begun
+        pinned, place, names = await asyncio.to_thread(self._begin) if begun is None else begun
         definition = pinned.definition
         around = Surroundings(
             definition,
@@ -186,10 +208,12 @@ class Attempt:
             {"X-TestMesh-Execution": str(self.execution_id), "X-TestMesh-Attempt": str(self._execution.attempt)},
             random.random,
             shared=self._tools.shared,
-            folder=self._tools.folder,
+            folder=place.folder,
+            bundled=place.bundled,
+            near=place.file,
             once=self._tools.once,
-            flows=self._tools.flows,
-            given=self._given,
+            flows=place.flows,
+            given=self._given(place),
             observer=self._tools.observer,
             mock_bind=self._tools.mock_bind,
         )
@@ -198,7 +222,7 @@ class Attempt:
             self._executor.stop(self._stop)
         return self._executor
 
-    def _begin_now(self) -> tuple[Pinned, Names] | None:
+    def _begin_now(self) -> tuple[Pinned, Place, Names] | None:
         """As `_begin`, if nothing has to be fetched and decrypted for it."""
         if self._teardown:
             return None
@@ -206,21 +230,34 @@ class Attempt:
             return self._begin()
         request = self._execution.request
         pinned = self._tools.definitions.find(self._execution.workspace, request.document, request.file)
-        return None if pinned is None else (pinned, self._names(pinned.definition))
+        if pinned is None or needs_files(request.document, pinned.definition):
+            return None
+        return self._begun(pinned)
 
-    def _begin(self) -> tuple[Pinned, Names]:
+    def _begin(self) -> tuple[Pinned, Place, Names]:
         request = self._execution.request
         if self._definition is not None:
-            pinned = Pinned.of(self._definition)
-        else:
-            pinned = self._tools.definitions.read(self._execution.workspace, request.document, request.file)
-        return pinned, self._names(pinned.definition)
+            return self._begun(Pinned.of(self._definition))
+        return self._begun(self._tools.definitions.read(self._execution.workspace, request.document, request.file))
 
-    @property
-    def _given(self) -> dict[str, Any]:
-        return {**self._execution.request.variables, **self._unrecorded}
+    def _begun(self, pinned: Pinned) -> tuple[Pinned, Place, Names]:
+        place = self._place(pinned.definition)
+        return pinned, place, self._names(pinned.definition, place)
 
-    def _names(self, definition: FlowDefinition) -> Names:
+    def _place(self, definition: FlowDefinition) -> Place:
+        tools = self._tools
+        if tools.folders is None:
+            return Place(self._execution.request.file, tools.folder, tools.flows, tools.snapshots)
+        try:
+            self._folder = tools.folders.make()
+        except OSError as error:
+            raise Unavailable(f"there is no room for the files of the flow: {error.strerror}") from error
+        return worker_place(self._execution, definition, self._folder, tools.payloads, tools.definitions)
+
+    def _given(self, place: Place) -> dict[str, Any]:
+        return {**place.variables, **self._execution.request.variables, **self._unrecorded}
+
+    def _names(self, definition: FlowDefinition, place: Place) -> Names:
         """The names at the start. Values of `env` are made from the clock at which the attempt started, so that a
         teardown on another worker gets the same ones."""
         execution = self._execution
@@ -235,13 +272,15 @@ class Attempt:
             "attempt": execution.attempt,
         }
         frozen = Names(self._builtins(execution.started_at, frozen=True), {}, identity)
-        variables = starting_values(definition, self._given, self._tools.process_variables, frozen, "")
+        variables = starting_values(definition, self._given(place), self._tools.process_variables, frozen, "")
         started = execution.started_at if not self._teardown else datetime.now(execution.started_at.tzinfo)
         names = Names(self._builtins(started, frozen=False), variables, identity)
-        if self._tools.snapshots is not None:
-            names.functions = snapshot_functions(self._tools.snapshots, execution.request.file, self._masker)
+        if place.snapshots is not None:
+            names.functions = snapshot_functions(place.snapshots, place.file, self._masker)
         if self._teardown:
-            names.restore(unsealed(self._tools.payloads, execution.workspace, execution.outputs))
+            kept, self._calls = split_state(unsealed(self._tools.payloads, execution.workspace, execution.outputs))
+            names.restore(kept)
+            hide_secrets(definition, kept, self._masker)
         return names
 
     def _builtins(self, started: datetime, *, frozen: bool) -> Builtins:

@@ -30,7 +30,8 @@ def claim(log: Log, command: RunCommand, worker: str) -> Execution | None:
         else:
             execution.start_attempt(by, command.attempt, worker)
         request = execution.request
-        seconds = request.teardown_timeout + (request.timeout if command.kind == "attempt" else 0.0)
+        seconds = request.teardown_timeout * (2 if execution.calls_open else 1)  # as much again for called flows
+        seconds += request.timeout if command.kind == "attempt" else 0.0
         side = leases.take(execution.id, command.attempt, command.kind, worker, seconds, cancelled=execution.cancel_requested)
         log.put(execution, side=[side])
     except (AttemptNotMine, ExecutionFinished, VersionConflict):

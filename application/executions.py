@@ -11,6 +11,7 @@ from uuid import NAMESPACE_URL, UUID, uuid4, uuid5
 
 import orjson
 
+from application.bundles import Bundle, sealed
 from application.log import Log, SideWrite, VersionConflict
 from application.payloads import Payloads, Reference
 from domain.definition import FlowDefinition
@@ -46,6 +47,8 @@ class RunRequest:
     seed: str | None = None
     case: str = ""
     """The key of the data row that this run is for."""
+    bundle: Bundle = field(default_factory=Bundle)
+    """The files that the flow names."""
     idempotency_key: str | None = None
     digest: str = ""
     """SHA-256 of the canonical request, compared when the same idempotency key comes again."""
@@ -77,7 +80,7 @@ class Executions:
     def request(self, by: Actor, request: RunRequest) -> tuple[UUID, int]:
         """Accept a run: its id and the position of the event. Durable when this returns."""
         id = execution_uuid(request.workspace, request.idempotency_key)
-        document, side = self._document(request)
+        document, side = sealed(self.payloads, request.workspace, request.source, request.bundle)
         definition = request.definition
         execution = Execution.request_run(
             by,
@@ -88,7 +91,7 @@ class Executions:
             flow_revision=request.pinned.revision if request.pinned else None,
             flow_name=definition.name,
             file=definition.file,
-            document=dict(document),
+            document=document,
             variables=dict(request.variables),
             tags=list(request.tags or definition.tags),
             trigger=request.trigger,
@@ -130,9 +133,6 @@ class Executions:
     def source(self, execution: Execution) -> str:
         """The exact text of the definition that the execution is pinned to."""
         return self.payloads.open(execution.workspace, execution.request.document).decode()
-
-    def _document(self, request: RunRequest) -> tuple[Reference, list[SideWrite]]:
-        return self.payloads.seal(request.workspace, request.source.encode())
 
     def _same(self, stored: Execution, workspace: str, digest: str) -> tuple[UUID, int]:
         """The same key again: the same answer for the same request, a refusal for another."""

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import field
 from typing import Any, Literal
 from uuid import UUID
 
+from application.bundles import Bundle, opened, revision_digest, sealed
 from application.engine.action import Action
 from application.executions import Pinned
-from application.flow_documents import digest, read_flow
+from application.flow_documents import read_flow
 from application.log import Log, VersionConflict
-from application.payloads import Payloads
+from application.payloads import Payloads, SealingOnce
 from domain.definition import FlowDefinition
 from domain.errors import Conflict, Invalid, LimitExceeded, NotFound, Problem
 from domain.events import Actor
@@ -21,10 +23,11 @@ from domain.values import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One file of a push: its path in the project, and its text."""
+    """One flow of a push: its path in the project, its text, and the files that it names."""
 
     path: str
     text: str
+    files: Mapping[str, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +58,9 @@ class Flows:
         read = [(document, *self._read(document)) for document in documents]
         self._check_ids(read)
         pushed, position = [], self.log.head()
+        payloads = SealingOnce(self._payloads)
         for document, definition, warnings in read:
-            done, position = self._store(by, workspace, project, document, definition, warnings)
+            done, position = self._store(by, workspace, project, document, definition, warnings, payloads)
             pushed.append(done)
         for id in prune:
             position = self.archive(by, workspace, id)
@@ -95,13 +99,15 @@ class Flows:
             raise NotFound(f"flow {flow.name} has no revision {revision}; the newest is {flow.revision}")
         return flow, revision or flow.revision, self._payloads.open(workspace, reference).decode()
 
-    def runnable(self, workspace: str, id: UUID, revision: int | None = None) -> tuple[FlowDefinition, str, Pinned]:
-        """What an execution of a flow needs: definition, text, and what it is pinned to. Archived flows do not run."""
+    def runnable(self, workspace: str, id: UUID, revision: int | None = None) -> tuple[FlowDefinition, str, Pinned, Bundle]:
+        """What an execution of a flow needs: definition, text, what it is pinned to, files. Archived flows do not run."""
         flow, number, text = self.source(workspace, id, revision)
         if flow.archived:
             raise Conflict(f"flow {flow.name} is archived; restore it before you run it", code="flow_archived")
         definition, _ = read_flow(text, file=flow.path, actions=self._actions)
-        return definition, text, Pinned(str(id), number, flow.project, flow.documents[number])
+        document = flow.documents[number]
+        bundle = opened(self._payloads, workspace, document)
+        return definition, text, Pinned(str(id), number, flow.project, document), bundle
 
     def _read(self, document: Document) -> tuple[FlowDefinition, tuple[Problem, ...]]:
         return read_flow(document.text, file=document.path, actions=self._actions)
@@ -114,17 +120,18 @@ class Flows:
         document: Document,
         definition: FlowDefinition,
         warnings: tuple[Problem, ...],
+        payloads: SealingOnce,
     ) -> tuple[Pushed, int]:
         key = definition.id or document.path
-        reference, side = self._payloads.seal(workspace, document.text.encode())
+        kept, side = sealed(payloads, workspace, document.text, Bundle(document.path, document.files))
         values: dict[str, Any] = {
             "path": document.path,
             "name": definition.name,
             "description": definition.description or "",
             "suite": definition.suite or "",
             "tags": list(definition.tags),
-            "digest": digest(document.text),
-            "document": dict(reference),
+            "digest": revision_digest(document.text, document.files),
+            "document": kept,
             "steps": len(definition.setup) + len(definition.steps) + len(definition.teardown),
         }
         while True:
@@ -138,6 +145,7 @@ class Flows:
                 position = self.log.put(flow, side=side)
             except VersionConflict:
                 continue
+            payloads.ended(committed=flow.revision > before)
             outcome: Literal["registered", "revised", "unchanged"] = (
                 "registered" if not before else "revised" if flow.revision > before else "unchanged"
             )
@@ -147,7 +155,8 @@ class Flows:
     def _check_size(documents: Sequence[Document]) -> None:
         if len(documents) > LIMITS.push_documents:
             raise LimitExceeded(f"a push may have {LIMITS.push_documents} documents, this one has {len(documents)}")
-        size = sum(len(document.text.encode()) for document in documents)
+        files = {path: content for document in documents for path, content in document.files.items()}
+        size = sum(len(document.text.encode()) for document in documents) + sum(map(len, files.values()))
         if size > LIMITS.push_bytes:
             raise LimitExceeded(f"a push may have {LIMITS.push_bytes} bytes, this one has {size}: push fewer at a time")
 

@@ -49,6 +49,34 @@ class MemoryPayloads:
             raise NotFound("the payload is not kept") from error
 
 
+class SealingOnce:
+    """Payloads for several transactions, one after the other: what one has written, the next only name."""
+
+    def __init__(self, payloads: Payloads) -> None:
+        self._payloads = payloads
+        self._sealed: dict[tuple[str, bytes], tuple[Reference, list[SideWrite]]] = {}
+        self._open: set[tuple[str, bytes]] = set()
+
+    def seal(self, workspace: str, content: bytes) -> tuple[Reference, list[SideWrite]]:
+        """As the payloads do, but what was written is not written again."""
+        key = (workspace, hashlib.sha256(content).digest())
+        if key not in self._sealed:
+            self._sealed[key] = self._payloads.seal(workspace, content)
+        self._open.add(key)
+        reference, side = self._sealed[key]
+        return reference, list(side)
+
+    def ended(self, *, committed: bool) -> None:
+        """The transaction of what was sealed since the last one is over."""
+        if committed:
+            self._sealed.update({key: (self._sealed[key][0], []) for key in self._open})
+        self._open.clear()
+
+    def open(self, workspace: str, reference: Reference) -> bytes:
+        """As the payloads do."""
+        return self._payloads.open(workspace, reference)
+
+
 class SealedPayloads:
     """Payloads in PostgreSQL: zlib, then AES-256-GCM under a random workspace key that the key file wraps.
 

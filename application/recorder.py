@@ -64,11 +64,15 @@ class AttemptRecorder:
         self._lock = asyncio.Lock()
         self._landed = execution.version
 
-    def step_started(self, step: Step, path: str, phase: Phase, number: int, name: str, *, durable: bool) -> Pending:
+    def step_started(
+        self, step: Step, path: str, phase: Phase, number: int, name: str, state: Mapping[str, Any], *, durable: bool
+    ) -> Pending:
         """Append StepStarted; wait for it only when durable. LimitExceeded when the execution has too many events."""
         if phase != "teardown" and self.execution.version >= LIMITS.events_per_execution:
             raise LimitExceeded(f"an execution may have {LIMITS.events_per_execution} events; this one has reached it")
         values: dict[str, Any] = {"path": path, "phase": phase, "number": number, "name": name[:255], "action": step.action}
+        if state:
+            return self._start_call(values, state)
         commands: list[Command] = [lambda e: e.start_step(self._by, self._attempt, self._worker, **values)]
         if (self._gate is not None and not self._gate.is_set()) or not self._append_now(commands):
             return self._start_step(commands, durable)
@@ -80,6 +84,14 @@ class AttemptRecorder:
         await self._append(commands)
         if durable:
             await self.settle()
+
+    async def _start_call(self, values: dict[str, Any], state: Mapping[str, Any]) -> None:
+        """What teardown of the call will read is committed before its first step acts."""
+        kept, side = await asyncio.to_thread(self._kept, state)
+        if self._gate is not None:
+            await self._gate.wait()
+        await self._append([lambda e: e.start_step(self._by, self._attempt, self._worker, **values, state=kept)], side)
+        await self.settle()
 
     async def _settled(self) -> None:
         await self.settle()

@@ -114,10 +114,16 @@ class Execution(RecordedAggregate):
         number: int
         name: str
         action: str
+        state: Mapping[str, Any] | None = None
+        """Of the first step of a called flow: what its teardown on another worker would need, by names that begin with the
+        path of the calling step and a slash. Older events have none."""
 
         def apply(self, aggregate: Execution) -> None:
-            """From here on the attempt owes its teardown."""
+            """From here on the attempt owes its teardown, and that of the call."""
             aggregate.stepped = True
+            if self.state:
+                prefix = next(name for name in self.state if name.endswith("/"))
+                aggregate.outputs = {**_without(aggregate.outputs, prefix), **self.state}
 
     class StepFinished(Event):
         """A step of the attempt ended; `outcome` is a StepOutcome as plain data, masked and bounded."""
@@ -132,7 +138,9 @@ class Execution(RecordedAggregate):
         payload: Mapping[str, Any] | None
 
         def apply(self, aggregate: Execution) -> None:
-            """Keep what a later teardown may read."""
+            """Keep what a later teardown may read; a call that this step made is over."""
+            if f"{self.path}/" in aggregate.outputs:
+                aggregate.outputs = _without(aggregate.outputs, f"{self.path}/")
             if self.state:
                 aggregate.outputs = {**aggregate.outputs, **self.state}
 
@@ -262,6 +270,11 @@ class Execution(RecordedAggregate):
         request.__dict__.update({**given, "timestamp": moment, "originator_id": id})
         return {**state, "request": request, "started_at": datetime.fromisoformat(state["started_at"])}
 
+    @property
+    def calls_open(self) -> bool:
+        """Whether flows that were called have begun and not ended."""
+        return any(name.endswith("/") for name in self.outputs)
+
     # Commands: what anybody may ask for ---------------------------------------------------------------------------
 
     @classmethod
@@ -297,11 +310,21 @@ class Execution(RecordedAggregate):
         self._record(self.TeardownStarted, by, attempt=attempt, worker=worker, number=number)
 
     def start_step(
-        self, by: Actor, attempt: int, worker: str, *, path: str, phase: str, number: int, name: str, action: str
+        self,
+        by: Actor,
+        attempt: int,
+        worker: str,
+        *,
+        path: str,
+        phase: str,
+        number: int,
+        name: str,
+        action: str,
+        state: Mapping[str, Any] | None = None,
     ) -> None:
-        """Record that a step begins."""
+        """Record that a step begins; `state` is what a teardown of the call that it begins would need on another worker."""
         self._must_own(attempt, worker)
-        values = {"path": path, "phase": phase, "number": number, "name": name, "action": action}
+        values = {"path": path, "phase": phase, "number": number, "name": name, "action": action, "state": state or None}
         self._record(self.StepStarted, by, attempt=attempt, worker=worker, **values)
 
     def finish_step(
@@ -417,3 +440,7 @@ class Execution(RecordedAggregate):
         owned = self.status in ("running", "tearing_down") and self.worker == worker and self.attempt == attempt
         if not owned:
             raise AttemptNotMine(f"attempt {attempt} is no longer run by {worker}: {self.status}({self.attempt})")
+
+
+def _without(outputs: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    return {name: value for name, value in outputs.items() if not name.startswith(prefix)}

@@ -26,6 +26,9 @@ class Limits:
     run_seconds: float = 3600.0
     push_bytes: int = 4 * MIB
     push_documents: int = 200
+    bundle_bytes: int = 4 * MIB
+    bundle_files: int = 200
+    bundle_file_bytes: int = MIB
     expression_bytes: int = 4 * KIB
     expression_nodes: int = 500
     expression_depth: int = 32
@@ -52,6 +55,9 @@ class Limits:
     import_nodes: int = 1_000_000
     import_depth: int = 100
     import_files: int = 1_000
+    written_bytes: int = 16 * MIB
+    sqlite_files: int = 10
+    sqlite_file_bytes: int = 16 * MIB
     mock_servers: int = 10
     mock_endpoints: int = 200
     mock_connections: int = 200
@@ -90,8 +96,11 @@ MEANINGS: Mapping[str, str] = {
     "parallel": "Branches or items of one step at the same time.",
     "flow_depth": "Flows that call flows.",
     "run_seconds": "How long an execution may take when its flow does not say.",
-    "push_bytes": "All documents of one push.",
+    "push_bytes": "All documents of one push, and the files that they name.",
     "push_documents": "Documents of one push.",
+    "bundle_bytes": "All files that go with a flow to workers.",
+    "bundle_files": "How many of them there may be.",
+    "bundle_file_bytes": "One of them.",
     "expression_bytes": "The text of an expression.",
     "expression_nodes": "Parts of an expression.",
     "expression_depth": "Nesting of an expression.",
@@ -118,6 +127,9 @@ MEANINGS: Mapping[str, str] = {
     "import_nodes": "Values in a file to import.",
     "import_depth": "Nesting of a file to import.",
     "import_files": "Flows made by one import.",
+    "written_bytes": "What the steps of a flow on a worker write into files.",
+    "sqlite_files": "SQLite databases that a flow on a worker may open.",
+    "sqlite_file_bytes": "One of them, when it is a file.",
     "mock_servers": "Mock servers of an execution at the same time.",
     "mock_endpoints": "Endpoints of a mock server.",
     "mock_connections": "Connections to a mock server at the same time.",

@@ -18,6 +18,7 @@ from application.database import Database
 from application.event_store import PostgresLog
 from application.executions import Executions
 from application.flows import Flows
+from application.folders import Folders
 from application.identity import Identity
 from application.payloads import SealedPayloads
 from application.schema import LOGS
@@ -155,7 +156,7 @@ class Platform:
         mask_key = hmac.new(self.key, b"testmesh masking", hashlib.sha256).digest()
         policy = WorkerPolicy(self.settings.egress_allow, own_addresses(self.settings))
         log, payloads, bind = self.logs["executions"], self.payloads("executions"), self.settings.mock_bind
-        return Tools(log, payloads, ACTIONS, policy, mask_key, faker=made_up, mock_bind=bind)
+        return Tools(log, payloads, ACTIONS, policy, mask_key, folders=Folders(), faker=made_up, mock_bind=bind)
 
     def close(self) -> None:
         """Commit what was handed in, then close every connection."""

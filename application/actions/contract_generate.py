@@ -132,7 +132,8 @@ CONTRACT_GENERATE = Action(
         "headers": Key(("array",), description="More headers to keep of from_steps; never those that carry credentials."),
         "version": Key(("integer", "string"), description="Of the Pact specification: 3 (default) or 4."),
         "output_file": Key(
-            ("string",), description="Where to write it: a .json file below the project's folder, in local runs."
+            ("string",),
+            description="Where to write it: a .json file below the project's folder; on workers it is gone when the flow ends.",
         ),
     },
     run=run,

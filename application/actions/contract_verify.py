@@ -221,7 +221,7 @@ CONTRACT_VERIFY = Action(
     keys={
         "contract": Key(("object", "string"), one_of="contract", description="The contract, or its JSON text."),
         "contract_file": Key(
-            ("string",), one_of="contract", description="A JSON file below the project's folder, for local runs."
+            ("string",), one_of="contract", names="file", description="A JSON file below the project's folder."
         ),
         "provider_base_url": Key(("string",), required=True, description="What the paths of the contract are added to."),
         "provider_states_url": Key(

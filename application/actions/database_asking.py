@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import astuple
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from application.actions.database_kinds import DEFAULT_CONNECTION, SCHEMES, Kind, Session, read_connection
 from application.actions.sql_dialect import Dialect
 from application.actions.sql_placeholders import Sql, bind
+from application.actions.sqlite_target import MEMORY, SqliteTarget
 from application.engine.action import ActionContext, ActionError, Key
 from domain.duration import parse_duration
 
@@ -19,14 +21,27 @@ if TYPE_CHECKING:
 _SHOWN_ROWS = 5
 _TRUTHS = {True: True, False: False, "true": True, "false": False}
 
+
+def sqlite_files(only: Kind | None, value: Any) -> Iterator[str]:
+    """The path of the SQLite file that a connection names, if it names one."""
+    try:
+        target = read_connection({"connection": value}, only)[1]
+    except ActionError:
+        return
+    if isinstance(target, SqliteTarget) and target.path != MEMORY:
+        yield target.path
+
+
 KEYS: Mapping[str, Key] = {
     "connection": Key(
         ("string", "object"),
         aliases=("connection_string",),
         otherwise=f"${{{DEFAULT_CONNECTION} ?? null}}",
         schemes=SCHEMES,
+        names="database",
+        named=partial(sqlite_files, None),
         description="postgresql://user:password@host:port/database, mysql:// or mariadb:// alike, sqlite:///folder/name.db"
-        " (below the project folder, in local runs), sqlite::memory: (lives as long as the execution), or an object: type"
+        " (below the project folder), sqlite::memory: (lives as long as the execution), or an object: type"
         " (postgresql, mysql, sqlite), host, port, database, user, password, sslmode (or ssl: true),"
         " connect_timeout (seconds; or timeout),"
         " application_name; of SQLite type and path. Left out, it is what the variable DATABASE_URL holds.",

@@ -118,7 +118,13 @@ def _sqlite(target: Any, context: ActionContext) -> Session:
     from application.actions.sqlite_session import SqliteSession
     from application.actions.sqlite_target import file_of
 
-    return SqliteSession(target, file_of(target, context.folder))
+    if not context.bundled:
+        return SqliteSession(target, file_of(target, context.folder))
+    open_now = sum(isinstance(resource, SqliteSession) for resource in context.resources.values())
+    if open_now >= context.limits.sqlite_files:
+        raise ActionError("limit", f"a flow on a worker may open {context.limits.sqlite_files} SQLite databases")
+    file = file_of(target, context.folder, make=True)
+    return SqliteSession(target, file, most=context.limits.sqlite_file_bytes)
 
 
 POSTGRES_KIND = Kind("PostgreSQL", ("postgresql", "postgres"), POSTGRESQL, read_postgres, _postgres)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from application.actions.database_asking import KEYS, RESULT, Query, seconds, truth
+from application.actions.database_asking import KEYS, RESULT, Query, seconds, sqlite_files, truth
 from application.actions.database_kinds import MYSQL_KIND, POSTGRES_KIND, SQLITE_KIND, Kind
 from application.actions.database_waiting import SHORTEST_INTERVAL, Waiting, ask_until
 from application.engine.action import Action, ActionContext, ActionError, Key
@@ -53,7 +53,10 @@ def _of(kind: Kind, name: str, *aliases: str) -> Action:
         name=name,
         aliases=aliases,
         description=f"`database_query` on {kind.name}, which the connection need not name.",
-        keys={key: replace(value, schemes=kind.names) if value.schemes else value for key, value in _QUERY_KEYS.items()},
+        keys={
+            key: replace(value, schemes=kind.names, named=partial(sqlite_files, kind)) if value.schemes else value
+            for key, value in _QUERY_KEYS.items()
+        },
         run=partial(run, only=kind),
         result=RESULT,
     )

@@ -79,8 +79,13 @@ FOR_EACH = Action(
             one_of="items",
             description="Numbers: `1..5`, [1, 5], {start, end, step}, all with both ends; or how many, counted from 0.",
         ),
-        "glob": Key(("string",), one_of="items", aliases=("items_from_glob",), description="Files below the project's folder,"
-                    " as paths; local runs only."),
+        "glob": Key(
+            ("string",),
+            one_of="items",
+            aliases=("items_from_glob",),
+            names="glob",
+            description="Files below the project's folder, as paths; on workers an error when it matches none.",
+        ),
         "item_name": Key(("string",), description="The name of the item inside; `item` by default."),
         "index_name": Key(("string",), description="The name of its number, from 0; `index` by default."),
         "steps": Key(("steps",), required=True, description="The steps; they also know loop.index, loop.number (from 1),"

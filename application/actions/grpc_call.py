@@ -195,7 +195,9 @@ GRPC_CALL = Action(
             description="The text of the .proto file, or an object of file names and texts. Without proto and proto_file, the"
             " server is asked (reflection v1, then v1alpha).",
         ),
-        "proto_file": Key(("string", "array"), description="Paths in the project folder, in local runs only."),
+        "proto_file": Key(
+            ("string", "array"), names="proto", description="Paths in the project folder; what they import is found there too."
+        ),
         "max_messages": Key(
             ("integer",),
             aliases=("max_receive",),

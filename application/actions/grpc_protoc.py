@@ -15,6 +15,7 @@ from google.protobuf import descriptor_pb2
 from google.protobuf.message import DecodeError
 
 from application.actions.grpc_schema import Schema, schema_of
+from application.actions.project_files import missing
 from application.engine.action import ActionContext, ActionError
 from domain.limits import MIB
 
@@ -55,9 +56,9 @@ async def compile_files(given: Any, context: ActionContext) -> Schema:
         raise ActionError("config", f"proto_file must be a path, or a list of 1 to {_MOST_FILES}")
     if context.folder is None:
         hint = "write the text into proto, or leave both out where the server has reflection"
-        raise ActionError("config", "proto_file is read in local runs only", hint=hint)
+        raise ActionError("config", "proto_file needs a folder of files, and there is none here", hint=hint)
     root = context.folder.resolve()
-    files = [_file(root, path, context.limits.request_body_bytes) for path in paths]
+    files = [_file(root, path, context) for path in paths]
     includes = dict.fromkeys(above for file in files for above in file.parents if above.is_relative_to(root))
     return await _compiled(list(includes), [str(file) for file in files])
 
@@ -69,7 +70,8 @@ def _write(folder: Path, texts: Mapping[str, str]) -> None:
         path.write_text(text, "utf-8", "replace")
 
 
-def _file(root: Path, given: Any, most: int) -> Path:
+def _file(root: Path, given: Any, context: ActionContext) -> Path:
+    most = context.limits.request_body_bytes
     if not isinstance(given, str) or not given.endswith(".proto"):
         raise ActionError("config", "proto_file must be a path that ends in .proto")
     try:
@@ -77,7 +79,7 @@ def _file(root: Path, given: Any, most: int) -> Path:
         if Path(given).is_absolute() or not path.is_relative_to(root):
             raise ActionError("config", f"proto_file must lie in the project folder: {given[:200]!r} does not")
         if not path.is_file():
-            raise ActionError("config", f"there is no file {given[:200]!r} in the project folder")
+            raise ActionError("config", f"there is no file {given[:200]!r} in the project folder", hint=missing(context))
         if path.stat().st_size > most:
             raise ActionError("config", f"{given[:200]!r} is larger than {most} bytes")
     except (OSError, ValueError, RuntimeError):

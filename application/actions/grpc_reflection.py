@@ -66,7 +66,7 @@ class Reflection:
             self._version = _VERSIONS[1]
             outcome = await self._called(questions)
         if outcome.code is grpc.StatusCode.UNIMPLEMENTED:
-            hint = "give proto (the text), or proto_file in local runs"
+            hint = "give proto (the text), or proto_file"
             raise ActionError("config", "the server has no reflection, so its services are not known", hint=hint)
         if outcome.code is not grpc.StatusCode.OK:
             message = f"the server does not tell its services: {outcome.code.name} {outcome.details[:200]}"

@@ -11,12 +11,14 @@ from typing import Any
 from urllib.parse import quote_plus, urlencode
 
 from application.actions.http_url import query_pairs, value_text
-from application.engine.action import ActionError
+from application.actions.project_files import file_below
+from application.engine.action import ActionContext, ActionError
 from domain.values import dataclass
 
 _KEYS = ("body", "json", "form", "multipart", "graphql")
 _JSON = "application/json"
-_PART = {"name", "value", "content", "base64", "filename", "content_type"}
+_PART = {"name", "value", "content", "base64", "file", "filename", "content_type"}
+_CONTENTS = ("value", "content", "base64", "file")
 _GRAPHQL = {"query", "variables", "operation_name", "operationName", "extensions"}
 
 
@@ -28,13 +30,15 @@ class RequestBody:
     content_type: str = ""
 
 
-def read_body(config: Mapping[str, Any]) -> RequestBody:
+def read_body(config: Mapping[str, Any], context: ActionContext) -> RequestBody:
     """The body that the config describes; one key at most. ActionError `config` for what cannot be a body."""
     given = [key for key in _KEYS if config.get(key) is not None]
     if len(given) > 1:
         raise ActionError("config", f"{' and '.join(given)} are both a body; keep one")
     if not given:
         return RequestBody(b"null", _JSON) if "json" in config else RequestBody()
+    if given[0] == "multipart":
+        return _multipart(config["multipart"], context)
     return _READERS[given[0]](config[given[0]])
 
 
@@ -70,15 +74,15 @@ def _graphql(value: Any) -> RequestBody:
     return _json(sent)
 
 
-def _multipart(value: Any) -> RequestBody:
+def _multipart(value: Any, context: ActionContext) -> RequestBody:
     """RFC 7578, the boundary chosen so that no part holds it."""
-    parts = list(_parts(value))
+    parts = list(_parts(value, context))
     boundary = f"testmesh-{secrets.token_hex(12)}"
     content = b"".join(f"--{boundary}\r\n{head}\r\n".encode() + data + b"\r\n" for head, data in parts)
     return RequestBody(content + f"--{boundary}--\r\n".encode(), f"multipart/form-data; boundary={boundary}")
 
 
-def _parts(value: Any) -> Iterator[tuple[str, bytes]]:
+def _parts(value: Any, context: ActionContext) -> Iterator[tuple[str, bytes]]:
     if isinstance(value, Mapping):
         pairs = [(str(name), item) for name, given in value.items() for item in (given if isinstance(given, list) else [given])]
     elif isinstance(value, list) and all(isinstance(item, Mapping) and "name" in item for item in value):
@@ -87,13 +91,17 @@ def _parts(value: Any) -> Iterator[tuple[str, bytes]]:
         raise ActionError("config", "multipart is an object of names and values, or a list of parts with a name")
     for name, item in pairs:
         if item is not None:
-            yield _part(name, item if isinstance(item, Mapping) else {"value": item})
+            yield _part(name, item if isinstance(item, Mapping) else {"value": item}, context)
 
 
-def _part(name: str, part: Mapping[str, Any]) -> tuple[str, bytes]:
+def _part(name: str, part: Mapping[str, Any], context: ActionContext) -> tuple[str, bytes]:
     if part.keys() - _PART:
         raise ActionError("config", f"the part {name} has unknown keys", hint=f"known: {', '.join(sorted(_PART))}")
-    filename, kind = part.get("filename"), part.get("content_type")
+    given = [key for key in _CONTENTS if part.get(key) is not None]
+    if "file" in given and len(given) > 1:
+        raise ActionError("config", f"the part {name} has {' and '.join(given)}; keep one")
+    file = file_below(f"the file of the part {name}", part["file"], context, "data/image.png") if "file" in given else None
+    filename, kind = part.get("filename", None if file is None else file.name), part.get("content_type")
     head = f'Content-Disposition: form-data; name="{_quoted(name)}"'
     if filename is not None:
         head += f'; filename="{_quoted(str(filename))}"'
@@ -103,7 +111,7 @@ def _part(name: str, part: Mapping[str, Any]) -> tuple[str, bytes]:
         content, kind = _json(content).content.decode(), kind or _JSON
     if kind is not None:
         head += f"\r\nContent-Type: {_one_line(str(kind))}"
-    return f"{head}\r\n", _data(name, part, content)
+    return f"{head}\r\n", _data(name, part, content) if file is None else file.read_bytes()
 
 
 def _data(name: str, part: Mapping[str, Any], content: Any) -> bytes:
@@ -125,4 +133,4 @@ def _one_line(text: str) -> str:
     return text
 
 
-_READERS = {"body": _body, "json": _json, "form": _form, "multipart": _multipart, "graphql": _graphql}
+_READERS = {"body": _body, "json": _json, "form": _form, "graphql": _graphql}

@@ -80,7 +80,7 @@ def _way(config: Mapping[str, Any], context: ActionContext, client: HttpClient) 
 def _ask(config: Mapping[str, Any], context: ActionContext, way: _Way) -> Ask:
     """The request but for `auth`; credentials in the URL are moved to a header."""
     url, given = read_url(config.get("url"), context), config.get("headers")
-    user, body = user_of(url), read_body(config)
+    user, body = user_of(url), read_body(config, context)
     headers, left_out = http_headers.read_headers(given, context.headers), http_headers.left_out(given)
     if user is not None and config.get("auth") is None and not http_headers.has(headers, "authorization"):
         headers += basic(*user, context).headers

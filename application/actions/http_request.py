@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from application.engine.action import Action, ActionContext, ActionError, Key
@@ -55,6 +55,20 @@ def read_seconds(value: Any, default: float) -> float:
     return seconds
 
 
+def _part_files(value: Any) -> Iterator[str]:
+    """The files that parts of `multipart` name."""
+    items = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()
+    for item in items:
+        for part in item if isinstance(item, list) else [item]:
+            if isinstance(part, Mapping) and isinstance(part.get("file"), str):
+                yield part["file"]
+
+
+def _pem_files(value: Any) -> list[str]:
+    """A path of a file; text that is a certificate or key itself names none."""
+    return [value] if isinstance(value, str) and "-----BEGIN" not in value else []
+
+
 HTTP_REQUEST = Action(
     name="http_request",
     aliases=("http",),
@@ -73,8 +87,10 @@ HTTP_REQUEST = Action(
         "form": Key(("object", "string"), description="Names and values, as application/x-www-form-urlencoded."),
         "multipart": Key(
             ("object", "array"),
-            description="Parts by name, as multipart/form-data: a value, or an object of content or base64, filename and"
-            " content_type. A list of such objects, each with a name, keeps the order.",
+            names="file",
+            named=_part_files,
+            description="Parts by name, as multipart/form-data: a value, or an object of content, base64 or file (a path below"
+            " the project's folder), filename and content_type. A list of such objects, each with a name, keeps the order.",
         ),
         "graphql": Key(("object", "string"), description="query, variables, operation_name; as JSON."),
         "auth": Key(
@@ -94,9 +110,16 @@ HTTP_REQUEST = Action(
         ),
         "client_cert": Key(
             ("string",),
-            description="Instead of cert: PEM text, or in local runs the path of a file below the project's folder.",
+            names="file",
+            named=_pem_files,
+            description="Instead of cert: PEM text, or the path of a file below the project's folder.",
         ),
-        "client_key": Key(("string",), description="Its key, in the same ways; not needed where client_cert holds both."),
+        "client_key": Key(
+            ("string",),
+            names="file",
+            named=_pem_files,
+            description="Its key, in the same ways; not needed where client_cert holds both.",
+        ),
         "proxy": Key(("string",), description="http://user:password@host:port; proxies of the environment are not used."),
         "http2": Key(("boolean",), description="Offers HTTP/2; on http:// it is spoken at once. Needs the extra http2."),
     },

@@ -10,6 +10,7 @@ from typing import Any
 from application.actions.loop_options import read_number
 from application.actions.project_files import lies_below, path_below, project_folder
 from application.engine.action import ActionContext, ActionError
+from application.engine.errors import ONLY_NAMED
 from domain.values import dataclass
 
 _RANGE = re.compile(r"\s*(-?\d{1,15})\s*\.\.\s*(-?\d{1,15})\s*")
@@ -82,4 +83,6 @@ def _is_number(value: Any) -> bool:
 def _files(value: Any, context: ActionContext) -> list[Item]:
     root, pattern = project_folder("glob", context), path_below("glob", value, "data/**/*.json")
     found = sorted(path for path in root.glob(pattern) if path.is_file() and lies_below(root, path))
+    if context.bundled and not found:
+        raise ActionError("config", f"glob: no file of this flow is like {pattern!r:.200}", hint=ONLY_NAMED)
     return [Item(path.relative_to(root).as_posix()) for path in found]

@@ -178,9 +178,23 @@ _WHICH = {
     "name": Key(("string",), aliases=("server",), description="The server, by its name or id; `default` by default."),
     "server_id": Key(("string",), description="The server by its id."),
 }
+
+
+def _body_files(value: Any) -> Iterator[str]:
+    """The files that responses within endpoints or chaos take their bodies from."""
+    if isinstance(value, Mapping):
+        if isinstance(value.get("body_from_file"), str):
+            yield value["body_from_file"]
+        value = [*value.values()]
+    for part in value if isinstance(value, list) else []:
+        yield from _body_files(part)
+
+
 _ENDPOINTS = Key(
     ("array", "object"),
     aliases=("routes",),
+    names="file",
+    named=_body_files,
     description="Each has path (`/users/:id`, `/users/{id}`, `/files/*`), method (one, a list or ANY), match (an expression"
     " over `request`, or query, headers, body and expression), response (status, headers, body, json, text or base64, delay) or"
     " responses (one after the other, the last one stays), state (set, increment, append, remove: made before the response),"
@@ -193,7 +207,10 @@ _ENDPOINTS = Key(
     " chaos_rules: probability and response of what comes instead. scenarios: name, response and next_state of each stage.",
 )
 _CHAOS = Key(
-    ("object", "array"), description="enabled and rules, each of probability and response: what comes instead, of any endpoint."
+    ("object", "array"),
+    names="file",
+    named=_body_files,
+    description="enabled and rules, each of probability and response: what comes instead, of any endpoint.",
 )
 _INFO = {
     "base_url": "Where it is reached: http://127.0.0.1:40123.",
@@ -215,8 +232,9 @@ MOCK_SERVER_START = Action(
         "chaos": _CHAOS,
         "from_file": Key(
             ("string",),
-            description="A YAML or JSON file below the project's folder, for local runs, with name, port, endpoints, state and"
-            " chaos, or these below mock_server. The step's own win; its endpoints come first.",
+            names="file",
+            description="A YAML or JSON file below the project's folder with name, port, endpoints, state and chaos, or these"
+            " below mock_server. The step's own win; its endpoints come first.",
         ),
     },
     run=start,
@@ -235,10 +253,12 @@ MOCK_SERVER_UPDATE = Action(
         "endpoints": Key(
             ("array", "object"),
             aliases=("routes",),
+            names="file",
+            named=_body_files,
             description="As in mock_server_start. Each takes the place of those with its id, or its method and path; all come"
             " before the others of their priority.",
         ),
-        "endpoint": Key(("object",), description="A single endpoint."),
+        "endpoint": Key(("object",), names="file", named=_body_files, description="A single endpoint."),
         "state": Key(("object",), description="Names and values that are set."),
     },
     run=update,

@@ -1,4 +1,4 @@
-"""What mock servers take from files of the project in local runs: their own config, and bodies of responses."""
+"""What mock servers take from files of the project: their own config, and bodies of responses."""
 
 from __future__ import annotations
 

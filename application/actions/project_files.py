@@ -1,4 +1,4 @@
-"""Files below the project's folder that actions read and write in local runs; nothing outside of it is reached."""
+"""Files below the project's folder that actions read and write; nothing outside of it is reached."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from typing import Any
 
 from application.actions.json_values import depth_of, no_constant
 from application.engine.action import ActionContext, ActionError
+from application.engine.errors import ONLY_NAMED
 from domain.limits import Limits
 
+_WRITTEN = "files: written"
 _JSON = (".json",)
 _YAML = (".yaml", ".yml")
 _ROWS = (".csv", ".tsv", ".jsonl", ".ndjson")
@@ -20,10 +22,15 @@ _KINDS = (*_JSON, *_YAML, *_ROWS)
 
 
 def project_folder(key: str, context: ActionContext) -> Path:
-    """The folder, with links resolved. ActionError `config` on workers."""
+    """The folder, with links resolved. ActionError `config` where there is none."""
     if context.folder is None:
-        raise ActionError("config", f"{key} works in local runs alone: workers have no folder of files")
+        raise ActionError("config", f"{key} needs a folder of files, and there is none here")
     return context.folder.resolve()
+
+
+def missing(context: ActionContext) -> str | None:
+    """What to do about a file that is not there, where that is not plain to see."""
+    return ONLY_NAMED if context.bundled else None
 
 
 def path_below(key: str, value: Any, example: str) -> str:
@@ -53,7 +60,7 @@ def file_below(key: str, value: Any, context: ActionContext, example: str) -> Pa
     except OSError:
         found, size = False, 0
     if not found:
-        raise ActionError("config", f"{key}: there is no file {value[:200]!r} in the project's folder")
+        raise ActionError("config", f"{key}: there is no file {value[:200]!r} in the project's folder", hint=missing(context))
     if size > context.limits.data_bytes:
         raise ActionError("limit", f"{key}: {value[:200]!r} has more than {context.limits.data_bytes:,} bytes")
     return path.resolve()
@@ -91,10 +98,20 @@ def write_json(key: str, value: Any, content: Any, context: ActionContext) -> st
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.is_symlink() or path.is_dir():
             raise ActionError("config", f"{key}: {text[:200]!r} is a link or a folder and is left alone")
-        _replace(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+        written = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+        _count(len(written.encode()), context)
+        _replace(path, written)
     except OSError as error:
         raise ActionError("config", f"{key}: {text[:200]!r} cannot be written: {error.strerror}") from None
     return path.relative_to(root).as_posix()
+
+
+def _count(size: int, context: ActionContext) -> None:
+    """On workers, where the folder takes room of everybody, an execution may write so much and no more."""
+    written = context.resources.get(_WRITTEN, 0) + size
+    if context.bundled and written > context.limits.written_bytes:
+        raise ActionError("limit", f"a flow on a worker may write {context.limits.written_bytes:,} bytes into files")
+    context.resources[_WRITTEN] = written
 
 
 def parse_json(text: str, what: str, limits: Limits) -> Any:

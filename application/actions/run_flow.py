@@ -20,9 +20,7 @@ async def run(config: Mapping[str, Any], context: ActionContext) -> Mapping[str,
     if config.get("input_file") is not None:
         inputs = {**_from_file(config["input_file"], context), **inputs}
     if context.call is None:
-        raise ActionError(
-            "config", "flows are not called on workers in this version", hint="run it with `testmesh run`, or copy the steps"
-        )
+        raise ActionError("config", "there is no flow here that could be called")
     called = await context.call(reference.strip(), inputs, read_truth(config, "inherit_env", True))
     outputs = dict(called.outputs)
     status = "success" if called.verdict == "passed" else "failed"
@@ -46,11 +44,14 @@ RUN_FLOW = Action(
     name="run_flow",
     description="Runs another flow: its setup, steps and teardown, which runs whatever happens. It has names of its own.",
     keys={
-        "flow": Key(("string",), required=True, description="Its path (from this file, or from the project), name or id."),
+        "flow": Key(
+            ("string",), required=True, names="flow", description="Its path (from this file, or from the project), name or id."
+        ),
         "inputs": Key(("object",), aliases=("input",), description="Values for the inputs that the flow declares."),
         "input_file": Key(
             ("string",),
-            description="A JSON or YAML file below the project's folder that holds inputs, for local runs; inputs win over it.",
+            names="file",
+            description="A JSON or YAML file below the project's folder that holds inputs; inputs win over it.",
         ),
         "inherit_env": Key(
             ("boolean",), description="Whether it sees the variables of this flow (not its outputs); true by default."

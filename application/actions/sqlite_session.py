@@ -31,10 +31,11 @@ _TRIGGER = re.compile(r"\s*create\s+(?:temp\s+|temporary\s+)?trigger\b", re.IGNO
 class SqliteSession:
     """The connection to one database, opened when first used; steps that run at the same time take turns."""
 
-    def __init__(self, target: SqliteTarget, file: str) -> None:
-        """`file` is the real path, or `:memory:`."""
+    def __init__(self, target: SqliteTarget, file: str, *, most: int | None = None) -> None:
+        """`file` is the real path, or `:memory:`; `most` bytes are what a file may grow to."""
         self._target = target
         self._file = file
+        self._most = most
         self._turn = asyncio.Lock()
         self._thread = Thread("testmesh-sqlite")
         self._connection: sqlite3.Connection | None = None
@@ -82,14 +83,25 @@ class SqliteSession:
             )
         except sqlite3.Error as error:
             raise ActionError("connection_error", f"{self._target.label} cannot be opened: {error}") from None
+        try:
+            self._bound(connection, most)
+        except sqlite3.Error:  # the file is none of SQLite's
+            connection.close()
+            raise
+        connection.set_authorizer(self._guard)
+        return connection
+
+    def _bound(self, connection: sqlite3.Connection, most: int) -> None:
         connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, most)
         pragmas = ["trusted_schema=OFF", "cell_size_check=ON", "mmap_size=0"]
         if self._file == MEMORY:
             pragmas += [f"{name}.max_page_count={max(1, most // _PAGE)}" for name in ("main", "temp")]
+        elif self._most is not None:
+            page = connection.execute("PRAGMA page_size").fetchone()[0]
+            pragmas += [f"main.max_page_count={max(1, self._most // page)}"]
+            pragmas += [f"temp.max_page_count={max(1, self._most // _PAGE)}", "temp_store=MEMORY"]
         for pragma in pragmas:
             connection.execute(f"PRAGMA {pragma}")
-        connection.set_authorizer(self._guard)
-        return connection
 
     def _failed(self, error: Exception, sql: Sql) -> ActionError:
         if self._guard.refused:

@@ -41,27 +41,29 @@ def read_sqlite(given: str | Mapping[str, Any]) -> SqliteTarget:
     return SqliteTarget(path)
 
 
-def file_of(target: SqliteTarget, folder: Path | None) -> str:
-    """What SQLite is to open: `:memory:`, or the real path of a file that lies in the folder, links followed."""
+def file_of(target: SqliteTarget, folder: Path | None, *, make: bool = False) -> str:
+    """What SQLite is to open: `:memory:`, or the real path of a file that lies in the folder, links followed. With `make`
+    missing folders on the way are made."""
     if target.path == MEMORY:
         return MEMORY
     if folder is None:
-        hint = "use sqlite::memory:, or run the flow with `testmesh run`"
-        raise ActionError("config", "a SQLite file can be opened in local runs alone", hint=hint)
+        raise ActionError("config", "a SQLite file needs a folder, and there is none here", hint="use sqlite::memory:")
     if ".." in Path(target.path).parts:
         raise ActionError("config", f"connection: {target.label} has .. in its path", hint=_WRITE)
     try:
-        return _below(folder.resolve(), target)
+        return _below(folder.resolve(), target, make)
     except (OSError, RuntimeError) as error:  # a loop of links, a name that is too long
         raise ActionError("config", f"connection: {target.label} cannot be opened: {error}") from None
 
 
-def _below(home: Path, target: SqliteTarget) -> str:
+def _below(home: Path, target: SqliteTarget, make: bool) -> str:
     path = home.joinpath(target.path).resolve()
     if not path.is_relative_to(home) or path == home:
         raise ActionError("config", f"connection: {target.label} lies outside of the project folder {home}", hint=_WRITE)
     if path.exists() and not stat.S_ISREG(path.stat().st_mode):
         raise ActionError("config", f"connection: {target.label} is not a file")
+    if make:
+        path.parent.mkdir(parents=True, exist_ok=True)
     if not path.parent.is_dir():
         raise ActionError("config", f"connection: {target.label}: there is no folder {path.parent}", hint="make it first")
     return str(path)

@@ -232,7 +232,8 @@ TRANSFORM = Action(
         "input_file": Key(
             ("string",),
             one_of="source",
-            description="A JSON, YAML, CSV or JSON lines file below the project's folder, for local runs. CSV has texts.",
+            names="file",
+            description="A JSON, YAML, CSV or JSON lines file below the project's folder. CSV has texts.",
         ),
         "operations": Key(("array",), required=True, aliases=("transforms",), description=_OPERATIONS),
     },

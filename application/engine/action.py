@@ -36,6 +36,13 @@ ValueType = Literal[
 ]
 
 
+FileKind = Literal["file", "glob", "flow", "proto", "database"]
+
+
+def _its_texts(value: Any) -> Iterable[str]:
+    return [text for text in (value if isinstance(value, list) else [value]) if isinstance(text, str)]
+
+
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Key:
     """One config key of an action: its accepted types (templates are always accepted), and what it means."""
@@ -52,6 +59,11 @@ class Key:
     """Other names of the key in documents. Actions never see them; two names of one key together are an error."""
     otherwise: str | None = None
     """What stands for the key where it is not given: a template."""
+    names: FileKind | None = None
+    """What of the project the key names: a file to read, a pattern of files, a flow, a .proto file with what it imports, or the
+    file of a database, which need not be there. What is named goes to workers together with the flow."""
+    named: Callable[[Any], Iterable[str]] = _its_texts
+    """The names in a value of the key: itself, or the items of a list, unless the action knows better."""
 
 
 class KeptNames(Protocol):
@@ -106,7 +118,9 @@ class ActionContext:
     call: Call | None = None
     """Runs another flow; None where there are none to be found."""
     folder: Path | None = None
-    """The folder below which local runs may read files; None on workers."""
+    """The folder below which files are read and written: the project's, or on workers one of the attempt alone."""
+    bundled: bool = False
+    """Whether the folder has only what the flow names: on workers."""
     exchange: dict[str, Any] = field(default_factory=dict)
     """What was sent and received, filled in by the action while it works, for reports: {request: {...}, response: {...}}."""
     exchanges: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)

@@ -5,6 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
+ONLY_NAMED = (
+    "workers have only the files that a flow names without templates, as they were when it was sent: push it again, write the"
+    " name out, or run it with `testmesh run`"
+)
+"""What to do about a file or a flow that is missing on a worker."""
+
 
 class ActionError(Exception):
     """An action could not do its work (it is an `error`, not a failed assertion).

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Coroutine, Mapping, Sequence
 from dataclasses import field, replace
 from typing import Any, Literal
@@ -13,10 +14,11 @@ from application.engine.errors import ActionError
 from application.engine.lane import Lane
 from application.engine.observer import Halt, Observer
 from application.engine.once import Shared
+from application.engine.open_calls import Frame, OpenCall, hide_secrets
 from application.engine.progress import Progress
 from application.engine.scope import Names
 from application.engine.step_runner import StepRunner, Surroundings
-from application.engine.walked import Walked, error_of
+from application.engine.walked import Walked, error_of, worst
 from domain.definition import FlowDefinition, Phase, Step
 from domain.errors import LimitExceeded
 from domain.expressions import ExpressionError, extract
@@ -24,6 +26,7 @@ from domain.limits import LIMITS
 from domain.outcome import StepOutcome, Verdict
 from domain.values import dataclass
 
+logger = logging.getLogger("testmesh.engine")
 LEFT_OUT = StepOutcome("skipped", 0.0, reason="by hand")
 Stop = Literal["cancelled", "timed_out", "lost", "drain"]
 """Why an attempt is stopped from outside. After `lost` and `drain` its teardown belongs to another worker."""
@@ -55,8 +58,8 @@ class Executor:
 
     def __init__(self, around: Surroundings, progress: Progress, teardown_reads: frozenset[str] = frozenset()) -> None:
         self._around = around
+        around.frame = Frame(reads=teardown_reads)
         self._progress = progress
-        self._reads = teardown_reads
         self._durable = False
         self._number = 0
         self._body: asyncio.Task[Verdict] | None = None
@@ -92,13 +95,42 @@ class Executor:
         finally:
             await self._around.close()
 
-    async def run_teardown(self) -> str:
-        """Only the teardown of a lost attempt, from what its events recorded; gives its verdict."""
+    async def run_teardown(self, calls: Sequence[OpenCall] = ()) -> str:
+        """Only the teardown of a lost attempt, from what its events recorded: that of the calls that it was in the middle of,
+        then its own; gives the verdict."""
         self._around.names.values["FLOW_STATUS"] = "failed"
         try:
-            return await self._bounded_teardown()
+            called = await self._bounded(self._tear_down_calls(calls)) if calls else "passed"
+            if called == "lost":
+                return "lost"
+            own = await self._bounded_teardown()
+            return own if own == "lost" else worst(called, own)
         finally:
             await self._around.close()
+
+    async def _tear_down_calls(self, calls: Sequence[OpenCall]) -> Verdict:
+        verdict: Verdict = "passed"
+        for call in calls:
+            verdict = worst(verdict, await self._tear_down_call(call))
+        return verdict
+
+    async def _tear_down_call(self, call: OpenCall) -> Verdict:
+        around = self._around
+        try:
+            assert around.flows is not None
+            definition = await asyncio.to_thread(around.flows.find, call.file, "")
+        except ActionError as error:
+            logger.warning("the teardown of the called flow %s cannot run: %s", call.file, error.message)
+            return "error"
+        hide_secrets(definition, call.values, around.masker)
+        names = around.names.of_call({"name": definition.name, "id": definition.id, "file": definition.file})
+        names.restore(call.values)
+        names.values["FLOW_STATUS"] = "failed"
+        given = around.given if call.inherits else {}
+        there = replace(around, definition=definition, names=names, given=given, depth=1, near="", frame=Frame(call.prefix))
+        lane = Lane(self._progress)
+        walked = await self._walk(definition.teardown, call.prefix, names, lane, "teardown", there, keep_going=True)
+        return walked.verdict
 
     async def _run_body(self) -> Verdict:
         config = self._around.definition.config
@@ -145,10 +177,14 @@ class Executor:
         await self._progress.teardown_started()
         return await self._bounded_teardown()
 
-    async def _bounded_teardown(self) -> str:
-        definition = self._around.definition
-        self._tearing = asyncio.create_task(self._teardown())
-        _, pending = await asyncio.wait({self._tearing}, timeout=self._around.limit(definition.config.teardown_timeout))
+    async def _bounded_teardown(self) -> Verdict | Literal["lost"]:
+        return await self._bounded(self._teardown())
+
+    async def _bounded(self, work: Coroutine[Any, Any, Verdict]) -> Verdict | Literal["lost"]:
+        """The verdict of teardown within its time limit."""
+        self._tearing = asyncio.create_task(work)
+        limit = self._around.limit(self._around.definition.config.teardown_timeout)
+        _, pending = await asyncio.wait({self._tearing}, timeout=limit)
         if pending:
             self._tearing.cancel()
         try:
@@ -191,10 +227,13 @@ class Executor:
         bodies = self._bodies(step, phase, path, names, lane, around)
         runner = StepRunner(around, step, path, names, bodies, self._call_from(path, phase, names, lane, around))
         wanted = around.observer is None or await around.observer.before(_halt(runner, phase, around))
-        self._durable = self._durable or self._is_read(step)
+        self._durable = self._durable or _is_read(step, around.frame)
         durable = self._durable and phase != "teardown"
+        opening = {} if phase == "teardown" else around.frame.taken()
         try:
-            started = lane.progress.step_started(step, path, phase, self._number, runner.title(), durable=durable)
+            started = lane.progress.step_started(
+                step, path, phase, self._number, runner.title(), opening, durable=durable or bool(opening)
+            )
             if started is not None:
                 await _whole(started)
             if around.observer is None:
@@ -209,7 +248,7 @@ class Executor:
             outcome = replace(outcome, file=around.definition.file)
         self._retried = self._retried or outcome.verdict == "passed_on_retry"
         names.learn(step.id, {**runner.inside, **runner.result}, runner.outputs)
-        await self._finished(path, phase, outcome, self._state(step, runner), runner, lane)
+        await self._finished(path, phase, outcome, _state(step, runner, phase, around.frame), runner, lane)
         if step.on_error.steps and outcome.verdict in ("failed", "error", "tolerated"):
             await self._error_steps(step, phase, path, names, _Ended(outcome, runner), lane, around)
         return outcome, runner
@@ -272,12 +311,14 @@ class Executor:
         async def call(reference: str, inputs: Mapping[str, Any], inherit: bool) -> Called:
             if around.depth >= LIMITS.flow_depth:
                 raise ActionError("limit", f"flows call one another more than {LIMITS.flow_depth} deep")
-            definition = await asyncio.to_thread(flows.find, reference, around.definition.file)
+            definition = await asyncio.to_thread(flows.find, reference, around.near or around.definition.file)
             given = {**(around.given if inherit else {}), **checked_inputs(definition, inputs)}
             outside = names.values.get("env", {}) if inherit else {}
             inner = names.of_call({"name": definition.name, "id": definition.id, "file": definition.file})
             starting_values(definition, given, outside, inner, f"{path}/")
-            there = replace(around, definition=definition, names=inner, given=given, depth=around.depth + 1)
+            frame = Frame.of_call(definition, path, inner.values, inherit)
+            depth = around.depth + 1
+            there = replace(around, definition=definition, names=inner, given=given, depth=depth, near="", frame=frame)
             return await self._called(definition, f"{path}/", phase, inner, lane.child(), there)
 
         return call
@@ -316,16 +357,6 @@ class Executor:
             return runner.cancelled("timed_out", "teardown did not finish within its time limit")
         return runner.cancelled(self._stop or "timed_out", self._message or str(self._stop or "time limit"))
 
-    def _is_read(self, step: Step) -> bool:
-        return step.id in self._reads or not self._reads.isdisjoint(step.output)
-
-    def _state(self, step: Step, runner: StepRunner) -> Mapping[str, Any]:
-        """The names that teardown reads of this step, as they are; the recorder keeps secrets among them sealed."""
-        state: dict[str, Any] = {name: runner.outputs[name] for name in runner.outputs if name in self._reads}
-        if step.id in self._reads:
-            state[step.id] = {**runner.inside, **runner.result, **runner.outputs}
-        return state
-
     def _overall(self, verdict: Verdict, teardown: str | None) -> Verdict:
         """A failing teardown never hides the first cause, and never passes for a pass; nor does a retry inside a loop."""
         if verdict == "passed" and self._retried:
@@ -352,6 +383,18 @@ class Executor:
 def _status(verdict: Verdict) -> str:
     """FLOW_STATUS, as teardown knows it."""
     return "passed" if verdict in ("passed", "passed_on_retry") else "failed"
+
+
+def _is_read(step: Step, frame: Frame) -> bool:
+    return step.id in frame.reads or not frame.reads.isdisjoint(step.output)
+
+
+def _state(step: Step, runner: StepRunner, phase: Phase, frame: Frame) -> Mapping[str, Any]:
+    """The names that teardown reads of this step, as they are; the recorder keeps secrets among them sealed. What a flow is
+    called for in teardown begins anew on another worker."""
+    if phase == "teardown" and frame.prefix:
+        return {}
+    return frame.state(step, {**runner.inside, **runner.result}, runner.outputs)
 
 
 def _as_seen(outcome: StepOutcome, lane: Lane) -> StepOutcome:

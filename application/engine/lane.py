@@ -60,9 +60,11 @@ class Held:
         """Nothing is recorded here, so there is always room."""
         return False
 
-    def step_started(self, step: Step, path: str, phase: Phase, number: int, name: str, *, durable: bool) -> Pending:
+    def step_started(
+        self, step: Step, path: str, phase: Phase, number: int, name: str, state: Mapping[str, Any], *, durable: bool
+    ) -> Pending:
         """Keep it; a step whose start must be durable is recorded at once, with all before it."""
-        self._reports.append(lambda: self._behind.step_started(step, path, phase, number, name, durable=durable))
+        self._reports.append(lambda: self._behind.step_started(step, path, phase, number, name, state, durable=durable))
         return self.release() if durable else None
 
     def step_finished(

@@ -15,8 +15,11 @@ Pending = Coroutine[Any, Any, None] | None
 class Progress(Protocol):
     """What the engine reports, in order. Every report may have to wait until an earlier one is durable."""
 
-    def step_started(self, step: Step, path: str, phase: Phase, number: int, name: str, *, durable: bool) -> Pending:
-        """A step begins; with `durable`, it is done only when this and all before it are committed."""
+    def step_started(
+        self, step: Step, path: str, phase: Phase, number: int, name: str, state: Mapping[str, Any], *, durable: bool
+    ) -> Pending:
+        """A step begins; with `durable`, it is done only when this and all before it are committed. `state` is what teardown of
+        a call that it begins would need on another worker."""
         ...
 
     def step_finished(

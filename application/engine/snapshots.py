@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import copy
+import json
 import re
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import PurePosixPath
 from typing import Any, Protocol
 
+from application.engine.checks import differences
 from application.excerpts import plain
+from domain.errors import Invalid
 from domain.expressions import ExpressionError, Told
 from domain.masking import Masker
 
+FOLDER = "__snapshots__"
 _TOKEN = re.compile(r"\[secret:[0-9a-f]{6}\]")
 IGNORED = "[ignored]"
 
@@ -22,6 +27,33 @@ class Snapshots(Protocol):
         """How the value differs from the accepted one, path by path; nothing when it is the same. What is new is accepted,
         unless the run is told to accept nothing."""
         ...
+
+
+class AcceptedSnapshots:
+    """Values that were accepted before, of one file; nothing new is."""
+
+    def __init__(self, content: bytes | None) -> None:
+        """`content` is that of the file; None where there is none. Invalid when it is broken."""
+        try:
+            known = json.loads(content) if content is not None else {}
+        except (ValueError, RecursionError) as error:
+            raise Invalid(f"the file of snapshots is broken: {error}") from None
+        self._known: Mapping[str, Any] = known if isinstance(known, dict) else {}
+
+    def compare(self, file: str, name: str, value: Any) -> Sequence[str]:
+        """How the value differs from the accepted one."""
+        return differences(self._known[name], value) if name in self._known else [not_accepted(name)]
+
+
+def not_accepted(name: str) -> str:
+    """What is told of a value without a snapshot where new ones are not accepted."""
+    return f"there is no snapshot {name!r}; accept it with --update-snapshots"
+
+
+def snapshot_file(file: str) -> PurePosixPath:
+    """The file of the snapshots of the flow in `file`, beside it."""
+    place = PurePosixPath(file)
+    return place.parent / FOLDER / f"{place.stem.strip('<>') or 'flow'}.json"
 
 
 def snapshot_functions(snapshots: Snapshots, file: str, masker: Masker) -> Callable[[str], Mapping[str, Callable[..., Any]]]:

@@ -19,6 +19,7 @@ from application.engine.egress import ExecutionPolicy
 from application.engine.errors import BodyFailed
 from application.engine.observer import Observer
 from application.engine.once import OnceRuns
+from application.engine.open_calls import Frame
 from application.engine.retry import may_retry, pause
 from application.engine.scope import Names, bare_condition
 from domain.definition import FlowDefinition, Retry, Step
@@ -49,6 +50,12 @@ class Surroundings:
     resources: dict[str, Any] = field(default_factory=dict)
     shared: dict[str, Any] = field(default_factory=dict)
     folder: Path | None = None
+    bundled: bool = False
+    """Whether the folder has only what the flow names."""
+    near: str = ""
+    """Where the flow stands among those that it may call; its own file unless given."""
+    frame: Frame = field(default_factory=Frame)
+    """What is kept of the names of this flow, for its teardown on another worker."""
     flows: FlowFinder | None = None
     """The flows that may be called; None where there are none."""
     given: Mapping[str, Any] = field(default_factory=dict)
@@ -309,6 +316,7 @@ class StepRunner:
             bodies=self._bodies,
             call=self._caller,
             folder=self._around.folder,
+            bundled=self._around.bundled,
             exchanges=self._around.exchanges,
             mask=self._mask,
         )

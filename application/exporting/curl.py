@@ -125,9 +125,13 @@ def _body(request: Request) -> Iterator[list[str]]:
 
 def _part(part: Mapping[str, Any]) -> list[str]:
     text, settings = part_text(part), ""
+    if part.get("file") is not None:
+        text = f"@{part['file']}"
     for key, name in (("content_type", "type"), ("filename", "filename")):
         if part.get(key) is not None:
             settings += f";{name}={part[key]}"
+    if part.get("file") is not None:
+        return ["-F", f"{part.get('name', '')}={text}{settings}"]
     if not settings:
         option = "--form-string" if text.startswith(("@", "<")) or ";" in text else "-F"
         return [option, f"{part.get('name', '')}={text}"]

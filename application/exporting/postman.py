@@ -166,8 +166,9 @@ def _body(request: Request) -> dict[str, Any] | None:
 
 def _part(part: dict[str, Any]) -> dict[str, Any]:
     made: dict[str, Any] = {"key": str(part.get("name", "")), "type": "text", "value": part_text(part)}
-    if part.get("filename") is not None:
-        made = {"key": made["key"], "type": "file", "src": str(part["filename"])}
+    file = part.get("file", part.get("filename"))
+    if file is not None:
+        made = {"key": made["key"], "type": "file", "src": str(file)}
     if part.get("content_type") is not None:
         made["contentType"] = str(part["content_type"])
     return made

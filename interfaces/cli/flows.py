@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from interfaces.cli.errors import ExitCode
 from interfaces.cli.tables import show_json, show_table
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from interfaces.cli.planning.plan import Planned
 
 url_option = click.option("--url", help="The server. Default: TESTMESH_URL, testmesh.yaml, then the saved credentials.")
 format_option = click.option(
@@ -28,10 +34,11 @@ def flows() -> None:
 @url_option
 @format_option
 def push(paths: tuple[str, ...], project: str | None, prune: bool, url: str | None, form: str) -> int:
-    """Register or revise flows. Nothing is stored unless every file is valid."""
+    """Register or revise flows, with the files that they name. Nothing is stored unless every flow is valid."""
     from interfaces.cli.client import connect_client
     from interfaces.cli.planning.plan import plan
-    from interfaces.cli.project import find_project, in_project
+    from interfaces.cli.project import find_project
+    from interfaces.cli.running.secret_variables import refuse_secret_files
 
     described, home = find_project(paths)
     planned, warnings = plan(paths, {})
@@ -40,8 +47,8 @@ def push(paths: tuple[str, ...], project: str | None, prune: bool, url: str | No
     if not planned:
         print("no flow was selected", file=sys.stderr)
         return ExitCode.NOTHING
-    documents = [{"path": in_project(flow.definition.file, home), "text": flow.text} for flow in planned]
-    body = {"documents": documents, "project": project or described.project or "", "prune": prune}
+    refuse_secret_files(planned, described.secrets)
+    body = {**_with_files(planned, home), "project": project or described.project or "", "prune": prune}
     with connect_client(url) as client:
         answer, position = client.command("POST", client.room("/flows"), body)
         client.get(client.room("/flows"), limit=1, min_position=position)
@@ -52,6 +59,26 @@ def push(paths: tuple[str, ...], project: str | None, prune: bool, url: str | No
         if answer["archived"]:
             print(f"{len(answer['archived'])} archived", file=sys.stderr)
     return ExitCode.PASSED
+
+
+def _with_files(planned: Sequence[Planned], home: Path) -> dict[str, Any]:
+    """The documents of a push, and the files that they name: each of these once, and none that is a document itself."""
+    from interfaces.cli.planning.bundling import Bundler
+    from interfaces.cli.sending import sent_files
+    from interfaces.cli.terminal import printable
+
+    bundler = Bundler(home)
+    documents: list[dict[str, Any]] = []
+    files: dict[str, bytes] = {}
+    for flow in planned:
+        found = bundler.found(flow.text, flow.file)
+        for warning in found.warnings:
+            print(printable(str(warning)), file=sys.stderr)
+        documents.append({"path": found.bundle.path, "text": flow.text, "files": sorted(found.bundle.files)})
+        files.update(found.bundle.files)
+    for document in documents:
+        files.pop(document["path"], None)
+    return {"documents": documents, "files": sent_files(files)}
 
 
 @flows.command()

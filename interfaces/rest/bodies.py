@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from application.bundles import MOST_CHARS
 from domain.api_key import SCOPES
 from domain.limits import LIMITS
 from domain.values import dataclass
@@ -91,18 +92,34 @@ class IssueKey:
 
 
 @dataclass(frozen=True, slots=True)
+class SentFile:
+    """A file that flows name: its content as `text` or as `base64`, one of them."""
+
+    path: str = value(about="Its path in the project, with forward slashes", least=1, most=MOST_CHARS)
+    text: str | None = value(None, most=LIMITS.bundle_file_bytes)
+    base64: str | None = value(None, most=LIMITS.bundle_file_bytes * 4 // 3 + 4)
+
+
+@dataclass(frozen=True, slots=True)
 class PushedDocument:
     """One flow file."""
 
-    path: str = value(about="Its path in the project, with forward slashes", least=1, most=500)
+    path: str = value(about="Its path in the project, with forward slashes", least=1, most=MOST_CHARS)
     text: str = value(most=LIMITS.document_bytes)
+    files: list[str] = value(
+        [],
+        about="Paths of what it names, among `files` and `documents`; workers have these alone",
+        most=LIMITS.bundle_files,
+        each=MOST_CHARS,
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class Push:
-    """Flow files of a project."""
+    """Flow files of a project, and the files that they name."""
 
     documents: list[PushedDocument] = value(most=LIMITS.push_documents, least=1)
+    files: list[SentFile] = value([], most=LIMITS.push_documents * 10)
     project: str = value("", most=255)
     prune: bool = value(False, about="Archive the project's flows that are not in this push")
 
@@ -122,6 +139,8 @@ class RequestExecution:
     revision: int | None = value(None, least=1, most=2**31 - 1)
     document: str | None = value(None, most=LIMITS.document_bytes)
     file: str | None = value(None, about="The document's file name, for messages", most=500)
+    path: str | None = value(None, about="Where the document stands in its project, among `files`", least=1, most=MOST_CHARS)
+    files: list[SentFile] = value([], about="What the document names; workers have these alone", most=LIMITS.bundle_files)
     variables: dict[str, Any] = value({}, about="Variables; they win over the flow's own", most=500)
     tags: list[str] = value([], most=50, each=TAG_CHARS)
     seed: str | None = value(None, about="Reproduce the random values of a run", least=1, most=64)

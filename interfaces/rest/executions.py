@@ -9,12 +9,15 @@ from uuid import UUID
 import orjson
 
 from application.actions.registry import ACTIONS
+from application.bundles import Bundle, checked_bundle
 from application.executions import RunRequest, request_digest
 from application.flow_documents import read_flow
 from domain.errors import Invalid, LimitExceeded, NotFound, Refusal
 from domain.limits import LIMITS
 from interfaces.reading import parse_position
+from interfaces.rest.bodies import RequestExecution
 from interfaces.rest.call import Call, Reply, id_of, position_text
+from interfaces.rest.sent_files import contents
 from projections.live_feed import LiveFeed
 
 ROUTE = "POST /executions"
@@ -86,12 +89,24 @@ def _wanted(call: Call, digest: str) -> RunRequest:
         "digest": digest,
     }
     if body.flow is not None:
-        definition, text, pinned = call.platform.flows.runnable(call.workspace, id_of(body.flow, "flow"), body.revision)
-        return RunRequest(call.workspace, definition, text, pinned, **more)
+        if body.files or body.path is not None:
+            raise Invalid(
+                "`files` and `path` belong to `document`; a flow has those that it was pushed with", code="invalid_body"
+            )
+        definition, text, pinned, bundle = call.platform.flows.runnable(call.workspace, id_of(body.flow, "flow"), body.revision)
+        return RunRequest(call.workspace, definition, text, pinned, bundle=bundle, **more)
     if body.revision is not None:
         raise Invalid("`revision` belongs to `flow`; a `document` has none", code="invalid_body")
     definition, _ = read_flow(body.document, file=body.file or "<document>", actions=ACTIONS)
-    return RunRequest(call.workspace, definition, body.document, **more)
+    return RunRequest(call.workspace, definition, body.document, bundle=_bundle(body), **more)
+
+
+def _bundle(body: RequestExecution) -> Bundle:
+    if not body.files:
+        return Bundle()
+    if body.path is None:
+        raise Invalid("`path` must say where the document stands among its `files`", code="missing_field")
+    return checked_bundle(body.path, contents(body.files))
 
 
 def _check_size(variables: dict[str, Any]) -> None:
@@ -102,7 +117,9 @@ def _check_size(variables: dict[str, Any]) -> None:
 
 
 def _plain(body: Any) -> dict[str, Any]:
-    return {name: getattr(body, name) for name in body.__dataclass_fields__}
+    """The request as its digest has it: what came with bundles is left out where it is not given, as it was before them."""
+    fields = {name: getattr(body, name) for name in body.__dataclass_fields__}
+    return {name: given for name, given in fields.items() if given or name not in ("path", "files")}
 
 
 async def source(call: Call) -> Reply:

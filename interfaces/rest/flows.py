@@ -6,9 +6,12 @@ from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
+from application.bundles import checked_bundle
 from application.flows import Document, Pushed
 from domain.errors import Conflict, Invalid, NotFound
+from interfaces.rest.bodies import Push
 from interfaces.rest.call import Call, Reply, id_of, position_text
+from interfaces.rest.sent_files import contents
 
 
 async def page(call: Call) -> Reply:
@@ -53,7 +56,7 @@ async def source(call: Call) -> Reply:
 
 async def push(call: Call) -> Reply:
     """Store a bundle of flows; with `prune`, archive those of the project that it does not bring."""
-    documents = [Document(checked_path(document.path), document.text) for document in call.body.documents]
+    documents = await call.run(_documents, call.body)
     if call.body.prune:
         head = await call.run(call.platform.flows.log.head)
         await call.reading.wait(position_text("flows", head))
@@ -64,6 +67,25 @@ async def push(call: Call) -> Reply:
         position = await call.run(_archive_all, call, gone, position)
     body = {"items": [_pushed(done) for done in pushed], "archived": [str(id) for id in gone]}
     return Reply(body, position=("flows", position))
+
+
+def _documents(body: Push) -> list[Document]:
+    """The flows, each with the files that it names."""
+    sent = contents(body.files)
+    known = {**{document.path: document.text.encode() for document in body.documents}, **dict(sent)}
+    named: set[str] = set()
+    documents = []
+    for document in body.documents:
+        for path in document.files:
+            if path not in known:
+                raise Invalid(f"{document.path} names the file {path!r}, which is not in the push", code="missing_file")
+        bundle = checked_bundle(document.path, ((path, known[path]) for path in document.files))
+        named |= bundle.files.keys()
+        documents.append(Document(bundle.path, document.text, bundle.files))
+    for path, _ in sent:
+        if path not in named:
+            raise Invalid(f"no document of the push names the file {path!r}", code="unused_file")
+    return documents
 
 
 def _pushed(done: Pushed) -> dict[str, Any]:
@@ -95,16 +117,6 @@ def _archive_all(call: Call, ids: list[UUID], position: int) -> int:
         with suppress(Conflict):
             position = call.platform.flows.archive(call.by, call.workspace, id)
     return position
-
-
-def checked_path(path: str) -> str:
-    """A path inside the project: relative, forward slashes, no way out of it."""
-    parts = path.split("/")
-    if path.startswith("/") or "\\" in path or any(part in ("", ".", "..") for part in parts) or not path.isprintable():
-        raise Invalid(
-            f"{path!r} is not a path inside a project", code="invalid_path", remedy="write it like flows/orders/create.yaml"
-        )
-    return path
 
 
 async def tag(call: Call) -> Reply:

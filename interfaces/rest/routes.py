@@ -93,6 +93,7 @@ ROUTES: tuple[Route, ...] = (
         status=202,
         idempotent=True,
         errors=(409,),
+        body_limit=2 * LIMITS.bundle_bytes,
     ),
     Route("GET", ROOM + "/executions/<execution>", executions.one, "One execution in full.", scope="runs:read"),
     Route(

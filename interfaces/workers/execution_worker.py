@@ -97,6 +97,8 @@ class ExecutionWorker:
         """Work until `stop` is set, then drain: finish what can be finished, give the rest back."""
         self._loop = asyncio.get_running_loop()
         self._heart.start()
+        if self._tools.folders is not None:
+            await asyncio.to_thread(self._tools.folders.sweep)
         watch = asyncio.create_task(self._watch())
         logger.info("worker %s is ready for %s executions at once", self.incarnation, self._concurrency)
         try:

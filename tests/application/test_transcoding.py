@@ -84,3 +84,15 @@ def test_the_log_refuses_events_of_a_newer_release_by_name():
     with pytest.raises(UnreadableEvent, match="upgrade it"):
         MAPPER.to_domain_event(newer)
     assert newer.topic == Execution.Requested.TOPIC
+
+
+def test_a_step_that_an_older_release_began_called_nothing():
+    execution = requested()
+    execution.start_attempt(SYSTEM, 1, "w")
+    execution.start_step(SYSTEM, 1, "w", path="a", phase="steps", number=1, name="a", action="log")
+    *_, last = (MAPPER.to_stored_event(event) for event in execution.collect_events())
+    older = last.state.replace(b',"state":null', b"", 1)
+    assert older != last.state
+    event = MAPPER.to_domain_event(replace(last, state=older))
+    assert event.state is None
+    event.apply(execution)

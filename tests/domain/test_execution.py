@@ -97,6 +97,27 @@ def test_a_replaced_worker_can_record_nothing():
         given(lost).when(command).refused(AttemptNotMine)
 
 
+def test_a_call_is_open_from_its_first_step_until_the_step_that_made_it_ends():
+    def began(path: str, state: dict[str, object] | None = None):
+        values = {"path": path, "phase": "steps", "number": 1, "name": path, "action": "run_flow", "state": state}
+        return lambda e: e.start_step(BY, 1, "a", **values)
+
+    def ended(path: str, **state: object):
+        return lambda e: e.finish_step(BY, 1, "a", path=path, phase="steps", outcome={}, state=state)
+
+    execution = given(requested(), started(), began("c"), ended("s", mine=1)).aggregate
+    assert not execution.calls_open
+    given(execution, began("c/one", {"c/": {"file": "f"}, "c/who": "Ada"}), ended("c/one", **{"c/made": 1}))
+    given(execution, began("c/two"), began("c/two/x", {"c/two/": {"file": "g"}}), ended("c/two/x"))
+    assert set(execution.outputs) == {"mine", "c/", "c/who", "c/made", "c/two/"}
+    given(execution, ended("c/two"))
+    assert execution.calls_open
+    given(execution, began("c/one", {"c/": {"file": "f"}, "c/who": "Bob"}))
+    assert execution.outputs == {"mine": 1, "c/": {"file": "f"}, "c/who": "Bob"}, "tried again, it begins anew"
+    given(execution, ended("c"))
+    assert (execution.outputs, execution.calls_open) == ({"mine": 1}, False)
+
+
 def test_a_teardown_lost_twice_is_given_up_and_said_so():
     execution = given(requested(), started(), stepped(), abandoned(), teardown_claimed()).aggregate
     given(execution).when(abandoned()).then(Execution.AttemptAbandoned)

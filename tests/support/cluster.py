@@ -13,12 +13,14 @@ from uuid import UUID
 import redis
 
 from application.attempts import Tools
+from application.bundles import Bundle
 from application.database import Database
 from application.dispatch import Dispatcher
 from application.engine.action import Action
 from application.event_store import PostgresLog
 from application.executions import Executions, RunRequest
 from application.flow_documents import read_flow
+from application.folders import Folders
 from application.payloads import SealedPayloads
 from application.sweeper import Sweeper
 from domain.execution import Execution
@@ -44,12 +46,13 @@ class Cluster:
         self.queue = RedisCommandQueue(redis_url)
         self.dispatcher = Dispatcher(self.log, self.queue)
         self.sweeper = Sweeper(self.log, self.queue, lambda: [], lambda head: True, lease_seconds=1.0)
-        self.tools = Tools(self.log, self.payloads, self.actions, Anywhere(), b"k" * 32)
+        self.tools = Tools(self.log, self.payloads, self.actions, Anywhere(), b"k" * 32, folders=Folders())
 
-    def request(self, text: str, key: str | None = None) -> UUID:
-        """Accept a run."""
+    def request(self, text: str, key: str | None = None, **files: str) -> UUID:
+        """Accept a run of a flow that names these files."""
         definition, _ = read_flow(text, file="f.yaml", actions=self.actions)
-        return self.executions.request(BY, RunRequest("w", definition, text, idempotency_key=key))[0]
+        bundle = Bundle("f.yaml", {name: content.encode() for name, content in files.items()})
+        return self.executions.request(BY, RunRequest("w", definition, text, idempotency_key=key, bundle=bundle))[0]
 
     def worker(self, **options: Any) -> ExecutionWorker:
         """A worker that is not started yet."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from application.attempts import Attempt, Tools
+from application.bundles import Bundle
 from application.claims import begin_local
 from application.engine.action import Action, ActionContext, ActionError, ActionFailed, Key
 from application.engine.egress import EgressPolicy
@@ -97,10 +98,13 @@ class Local:
         self.executions = Executions(self.log, self.payloads)
         self.tools = Tools(self.log, self.payloads, self.actions, egress or Anywhere(), b"k" * 32)
 
-    def request(self, text: str, variables: Mapping[str, Any] | None = None, seed: str = "5eed") -> Execution:
+    def request(
+        self, text: str, variables: Mapping[str, Any] | None = None, seed: str = "5eed", bundle: Bundle | None = None
+    ) -> Execution:
         """Accept a run and begin its attempt."""
         definition, _ = read_flow(text, file="f.yaml", actions=self.actions)
-        id, _ = self.executions.request(BY, RunRequest("w", definition, text, variables=variables or {}, seed=seed))
+        wanted = RunRequest("w", definition, text, variables=variables or {}, seed=seed, bundle=bundle or Bundle())
+        id, _ = self.executions.request(BY, wanted)
         execution = self.log.load(Execution, id)
         begin_local(self.log, execution, "me")
         return execution

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 
+from application.actions.registry import ACTIONS
+from application.documents.named import named_by_steps
 from application.documents.reader import read
 from application.documents.source import Source, did_you_mean
 from application.flow_documents import flow_files
-from domain.definition import FlowDefinition, Step
+from domain.definition import FlowDefinition
 from domain.definition import Path as Place
 from domain.errors import InvalidFlow, NotFound, Problem
 
@@ -18,17 +21,9 @@ _SUFFIXES = (".yaml", ".yml")
 
 def calls(definition: FlowDefinition) -> Iterator[tuple[str, Place]]:
     """The flows that its steps call by a name that is known before it runs, each with its place in the document."""
-    for steps in definition.lists():
-        yield from _calls(steps)
-
-
-def _calls(steps: Sequence[Step]) -> Iterator[tuple[str, Place]]:
-    for step in steps:
-        flow = step.config.get("flow")
-        if step.action == "run_flow" and isinstance(flow, str) and "{" not in flow:
-            yield flow.strip(), (*step.path, "config", "flow")
-        for body in (*step.bodies.values(), step.on_error.steps):
-            yield from _calls(body)
+    for name in named_by_steps(definition, ACTIONS):
+        if name.kind == "flow" and name.known:
+            yield name.text, name.path
 
 
 class ProjectFlows:
@@ -43,9 +38,10 @@ class ProjectFlows:
         beside = Path(near).parent if near != "<stdin>" else Path()
         if reference.lower().endswith(_SUFFIXES):
             for folder in (beside, self._home):
-                path = (folder / reference).resolve()
-                if path.is_file() and path.is_relative_to(self._home):
-                    return path
+                with suppress(OSError, RuntimeError):  # a name that is too long, a loop of links
+                    path = (folder / reference).resolve()
+                    if path.is_file() and path.is_relative_to(self._home):
+                        return path
         return self._names.get(reference)
 
     def missing(self, definition: FlowDefinition) -> Iterator[Problem]:
@@ -55,11 +51,12 @@ class ProjectFlows:
         for name, place, verb in wanted:
             if self.find(name, definition.file) is None:
                 at = definition.position(place)
-                remedy = self._nearest(name, definition.file) or "paths count from this file, or from the project"
+                remedy = self.nearest(name, definition.file) or "paths count from this file, or from the project"
                 title = f'There is no flow "{name}" to {verb} in this project'
                 yield Source(definition.source, definition.file).problem(at, title, remedy, severity="warning")
 
-    def _nearest(self, reference: str, near: str) -> str | None:
+    def nearest(self, reference: str, near: str) -> str | None:
+        """What was most likely meant by a name that means no flow."""
         known = list(self._names)
         if reference.lower().endswith(_SUFFIXES):
             beside = Path(near).parent.resolve()

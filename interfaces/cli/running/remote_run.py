@@ -7,12 +7,14 @@ import signal
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from application.flow_documents import digest
-from domain.errors import Conflict, Refusal
+from application.bundles import revision_digest
+from domain.errors import Conflict, Problem, Refusal
 from interfaces.cli.client import Client, connect_client
+from interfaces.cli.planning.bundling import Bundler
 from interfaces.cli.planning.plan import Planned
-from interfaces.cli.project import find_project, in_project
+from interfaces.cli.project import find_project
 from interfaces.cli.running.jobs import Job, jobs_of
+from interfaces.cli.sending import sent_files
 
 TICK_SECONDS = 0.1
 
@@ -46,6 +48,9 @@ class RemoteRun:
         self._cancelling: asyncio.Task[None] | None = None
         project, self._home = find_project([flow.definition.file for flow in flows])
         self._project = project.project or ""
+        bundler = Bundler(self._home)
+        self._found = {flow.file: bundler.found(flow.text, flow.file) for flow in flows}
+        self._wanted: dict[str, dict[str, Any]] = {}
         self._halted: str | None = None
         self._open: set[str] = set()
 
@@ -55,14 +60,20 @@ class RemoteRun:
         return len(self._jobs)
 
     @property
+    def warnings(self) -> list[Problem]:
+        """What flows name and cannot take along."""
+        return [warning for found in self._found.values() for warning in found.warnings]
+
+    @property
     def skipped(self) -> list[tuple[str, str]]:
         """None: what is requested is run."""
         return []
 
     @property
     def sources(self) -> dict[str, str]:
-        """None: workers call no flows."""
-        return {}
+        """The texts of flows that may be called, by their paths in the project."""
+        found = {path: content for found in self._found.values() for path, content in found.bundle.files.items()}
+        return {path: content.decode("utf-8", "replace") for path, content in found.items() if path.endswith((".yaml", ".yml"))}
 
     masks_all = False
     """Whether `masked` knows all secrets of the run: workers have told none."""
@@ -111,14 +122,25 @@ class RemoteRun:
         return str(answer["id"]), str(position)
 
     def _what(self, client: Client, flow: Planned) -> dict[str, Any]:
-        """The revision of the server when it was pushed from this very content, else the text itself."""
-        path = in_project(flow.definition.file, self._home)
-        if flow.definition.id or path:
-            wanted = digest(flow.text)
-            for row in client.get(client.room("/flows"), called=flow.definition.id or path)["items"]:
+        """The revision of the server when it was pushed from this very content, else the text and its files."""
+        if flow.file not in self._wanted:
+            self._wanted[flow.file] = self._pushed(client, flow) or self._sent(flow)
+        return self._wanted[flow.file]
+
+    def _pushed(self, client: Client, flow: Planned) -> dict[str, Any] | None:
+        bundle = self._found[flow.file].bundle
+        called = flow.definition.id or bundle.path
+        if called:
+            wanted = revision_digest(flow.text, bundle.files)
+            for row in client.get(client.room("/flows"), called=called)["items"]:
                 if row["digest"] == wanted and row["project"] == self._project and not row["archived"]:
                     return {"flow": row["id"], "revision": row["revision"]}
-        return {"document": flow.text, "file": flow.definition.file}
+        return None
+
+    def _sent(self, flow: Planned) -> dict[str, Any]:
+        bundle = self._found[flow.file].without_rows
+        what: dict[str, Any] = {"document": flow.text, "file": flow.definition.file}
+        return {**what, "path": bundle.path, "files": sent_files(bundle.files)} if bundle.files else what
 
     async def _follow_all(self, client: Client, ids: Sequence[tuple[str, str]]) -> None:
         loop = asyncio.get_running_loop()

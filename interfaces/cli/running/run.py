@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -96,8 +96,7 @@ def _run(paths: Sequence[str], options: Mapping[str, Any]) -> int:
     refuse_secrets(flows, options["secret_names"], remote=options["remote"])
     local = _local_options(options)
     if not options["quiet"]:
-        for warning in [*unread_names(run), *warnings]:
-            print(printable(str(warning)), file=sys.stderr)
+        _warn([*unread_names(run), *warnings])
     if not flows:
         print("nothing failed last time" if options["last_failed"] else "no flow was selected", file=sys.stderr)
         return ExitCode.NOTHING
@@ -228,8 +227,15 @@ def _remote(flows: Sequence[Planned], paths: Sequence[str], options: Mapping[str
         tick=view.tick,
         note=view.note,
     )
+    if not options["quiet"]:
+        _warn(runner.warnings)
     view.total = runner.total
     return runner, view
+
+
+def _warn(warnings: Iterable[Any]) -> None:
+    for warning in warnings:
+        print(printable(str(warning)), file=sys.stderr)
 
 
 def _view(options: Mapping[str, Any]) -> Any:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from application.variables import parse_env_file
 from domain.errors import Invalid
 from domain.limits import LIMITS
 
@@ -19,6 +21,17 @@ def refuse_secrets(flows: Sequence[Planned], names: Collection[str], *, remote: 
         for given in _given(flow):
             for name in names:
                 _check(name, given.get(name), remote)
+
+
+def refuse_secret_files(flows: Sequence[Planned], names: Collection[str]) -> None:
+    """Invalid for a value in a file of variables that would be pushed with its flow: workers do not know what is secret."""
+    for flow in flows if names else ():
+        for text in flow.definition.env_file:
+            values = parse_env_file((Path(flow.file).parent / text).read_bytes(), file=text)
+            for name in names:
+                if values.get(name):
+                    title = f"{name} is secret, and runs of a pushed flow show variables as they are; {flow.file} names {text}"
+                    raise Invalid(title, remedy="take it out of that file")
 
 
 def _given(flow: Planned) -> Iterator[Mapping[str, Any]]:

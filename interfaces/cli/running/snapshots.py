@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from application.engine.checks import differences
+from application.engine.snapshots import not_accepted, snapshot_file
 from domain.errors import Unavailable
-
-FOLDER = "__snapshots__"
 
 
 class SnapshotFiles:
@@ -27,12 +26,12 @@ class SnapshotFiles:
 
     def compare(self, file: str, name: str, value: Any) -> Sequence[str]:
         """See application.engine.snapshots."""
-        path = self._path(file)
+        path = Path(snapshot_file(file))
         known = self._load(path)
         if name in known and (known[name] == value or not self._update):
             return differences(known[name], value)
         if name not in known and not (self._accept_new or self._update):
-            return [f"there is no snapshot {name!r}; accept it with --update-snapshots"]
+            return [not_accepted(name)]
         known[name] = value
         self._changed.add(path)
         self.accepted += 1
@@ -49,10 +48,6 @@ class SnapshotFiles:
             except OSError as error:
                 raise Unavailable(f"the snapshot {path} cannot be written: {error.strerror}") from error
         self._changed.clear()
-
-    def _path(self, file: str) -> Path:
-        place = Path(file)
-        return place.parent / FOLDER / f"{place.stem.strip('<>') or 'flow'}.json"
 
     def _load(self, path: Path) -> dict[str, Any]:
         if path not in self._known:

@@ -171,7 +171,7 @@ class TestGenerating:
                 await steps.error(CONTRACT_GENERATE, {**config, "output_file": name})
         assert os.listdir(tmp_path) == ["project"]
         async with bench() as worker:
-            assert "local runs alone" in (await worker.error(CONTRACT_GENERATE, {**config, "output_file": "x.json"})).message
+            assert "needs a folder" in (await worker.error(CONTRACT_GENERATE, {**config, "output_file": "x.json"})).message
 
 
 class TestVerifying:
@@ -307,7 +307,7 @@ class TestVerifying:
             ({}, "give one of contract and contract_file"),
             ({"contract": "{"}, "contract is not JSON: line 1"),
             ({"contract": {}}, "it has no interactions"),
-            ({"contract_file": "x.json"}, "local runs alone"),
+            ({"contract_file": "x.json"}, "needs a folder"),
             ({"contract": {"interactions": [{"description": "d"}], "consumer": "a", "provider": "b"}}, "must have a request"),
         ],
     )

@@ -112,7 +112,7 @@ class TestForEach:
             ("range: 2, items: [1]", "not items and range"),
             ("range: 2, item_name: 'a b'", "item_name must be a name"),
             ("glob: ../*.yaml", "below the project's folder"),
-            ("glob: '*.yaml'", "local runs alone"),
+            ("glob: '*.yaml'", "a folder of files"),
         ],
     )
     async def test_what_it_cannot_go_through_is_told(self, local: Local, given: str, message: str) -> None:

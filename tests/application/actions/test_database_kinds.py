@@ -303,5 +303,5 @@ def test_a_sqlite_file_is_found_below_the_folder_alone(tmp_path: Path) -> None:
 
 
 def test_a_worker_has_no_folder_for_sqlite_files() -> None:
-    with pytest.raises(ActionError, match="in local runs alone"):
+    with pytest.raises(ActionError, match="needs a folder"):
         file_of(SqliteTarget("shop.db"), None)

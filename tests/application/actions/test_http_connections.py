@@ -126,7 +126,7 @@ async def test_a_client_certificate_is_text_or_a_file_of_the_project(identity: I
         ):
             assert message in (await steps.error(HTTP_REQUEST, {**config, **more})).message
         steps.folder = None
-        assert "local runs" in (await steps.error(HTTP_REQUEST, {**config, "client_key": "key.pem"})).message
+        assert "needs a folder of files" in (await steps.error(HTTP_REQUEST, {**config, "client_key": "key.pem"})).message
 
 
 async def test_a_proxy_is_asked_for_the_whole_url() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -86,6 +87,20 @@ async def test_multipart_carries_values_and_files() -> None:
     assert received.body.count(b'name="n"') == 2
     assert b'name="f"; filename="a%22.bin"\r\nContent-Type: image/png\r\n\r\n\x00\xff\r\n' in received.body
     assert b'name="meta"\r\nContent-Type: application/json\r\n\r\n{"k":1}\r\n' in received.body
+
+
+async def test_multipart_carries_files_of_the_project(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/dot.png").write_bytes(b"\x89PNG\x00")
+    config = {"method": "POST", "multipart": {"f": {"file": "data/dot.png"}, "g": {"file": "data/dot.png", "filename": "x"}}}
+    async with http_server(always(reply_json({}))) as server, bench(folder=tmp_path) as steps:
+        await steps.run(HTTP_REQUEST, {**config, "url": server.url})
+        for part in ({"file": "../x"}, {"file": "/etc/passwd"}, {"file": "none"}, {"file": "data/dot.png", "value": "x"}):
+            error = await steps.error(HTTP_REQUEST, {"method": "POST", "url": server.url, "multipart": {"f": part}})
+            assert (error.kind, "the part f" in error.message) == ("config", True)
+    body = server.requests[-1].body
+    assert b'name="f"; filename="dot.png"\r\nContent-Type: application/octet-stream\r\n\r\n\x89PNG\x00\r\n' in body
+    assert b'name="g"; filename="x"\r\n' in body
 
 
 @pytest.mark.parametrize(

@@ -215,10 +215,10 @@ async def test_what_is_wrong_is_told_before_anything_listens(config: dict[str, A
         assert not steps.resources
 
 
-async def test_a_body_from_a_file_is_for_local_runs() -> None:
+async def test_a_body_from_a_file_needs_a_folder() -> None:
     config = {"endpoints": [{"path": "/", "response": {"body_from_file": "a.json"}}]}
     async with bench() as steps:
-        assert "local runs" in (await steps.error(MOCK_SERVER_START, config)).message
+        assert "needs a folder of files" in (await steps.error(MOCK_SERVER_START, config)).message
 
 
 async def test_assertions_say_what_each_endpoint_must_have_received() -> None:

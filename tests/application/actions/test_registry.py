@@ -239,7 +239,7 @@ async def test_sqlite_keeps_what_steps_share_and_a_worker_opens_no_file() -> Non
     assert [outcome["verdict"] for outcome in found] == ["passed", "passed", "tolerated", "tolerated"]
     assert found[2]["error"]["message"].startswith("expected row_count == 2, it was 1 within 0.01 s (1 try)")
     assert found[2]["result"]["rows"] == [{"j": {"a": [7]}}]
-    assert found[3]["error"]["message"] == "a SQLite file can be opened in local runs alone"
+    assert found[3]["error"]["message"] == "a SQLite file needs a folder, and there is none here"
 
 
 @pytest.mark.parametrize("action", all_actions(), ids=lambda action: action.name)

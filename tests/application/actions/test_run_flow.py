@@ -151,12 +151,12 @@ async def test_what_cannot_be_called_is_told(config: str, message: str, hint: st
     assert error["hint"] == hint
 
 
-async def test_on_workers_it_says_that_it_cannot_yet() -> None:
+async def test_where_no_flow_can_be_called_the_step_says_so() -> None:
     local = Local()
     local.actions = {**ACTIONS}
     local.tools = Tools(local.log, local.payloads, local.actions, Anywhere(), b"k" * 32)
     events = await local.run(flow("- {id: c, action: run_flow, config: {flow: login}}"))
-    assert "not called on workers" in outcomes(events)["c"]["error"]["message"]
+    assert "no flow here" in outcomes(events)["c"]["error"]["message"]
 
 
 async def test_random_values_differ_from_call_to_call() -> None:

@@ -244,7 +244,7 @@ async def test_where_there_is_no_folder_only_memory_is_opened() -> None:
         assert await value(worker, "1") == 1
         error = await worker.error(DATABASE_QUERY, ask("SELECT 1", "sqlite:///shop.db"))
 
-    assert (error.kind, error.message) == ("config", "a SQLite file can be opened in local runs alone")
+    assert (error.kind, error.message) == ("config", "a SQLite file needs a folder, and there is none here")
 
 
 async def test_a_cancelled_query_is_interrupted_and_the_database_is_kept(one: Bench) -> None:

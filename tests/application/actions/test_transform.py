@@ -284,7 +284,7 @@ async def test_files_elsewhere_or_unreadable_are_refused(tmp_path: Path, name: A
 async def test_workers_read_no_files() -> None:
     async with bench() as steps:
         found = await steps.error(TRANSFORM, {"input_file": "rows.json", "operations": ["count"]})
-    assert "local runs alone" in found.message
+    assert "needs a folder" in found.message
 
 
 class TestInFlows:

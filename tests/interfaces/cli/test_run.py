@@ -323,6 +323,17 @@ def test_secrets_that_cannot_be_kept_are_refused_before_anything_runs(testmesh: 
     assert "123456" not in kept.out
 
 
+def test_a_secret_in_a_file_of_variables_is_not_pushed(testmesh: Testmesh, folder: Path) -> None:
+    (folder / "testmesh.yaml").write_text("secrets: [pin]\n")
+    (folder / "f.env").write_text("pin=123456\n")
+    (folder / "f.yaml").write_text("flow:\n  name: f\n  env_file: f.env\n  steps: [{action: log, config: {message: x}}]\n")
+    pushed = testmesh("flows", "push", "f.yaml", "--url", "http://127.0.0.1:9")
+    assert pushed.code == 2
+    assert "pin is secret" in pushed.err
+    assert "f.env" in pushed.err
+    assert "123456" not in pushed.err
+
+
 def test_a_secret_output_that_is_too_short_is_told_of(testmesh: Testmesh, folder: Path) -> None:
     step = "{id: a, action: log, config: {message: abc}, output: {pin: message}, secret_outputs: [pin]}"
     (folder / "f.yaml").write_text(f"flow:\n  name: f\n  steps: [{step}]\n")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
 import pytest
 import redis
 
+from application.actions.registry import ACTIONS
 from application.ports import RunCommand
 from domain.execution import Execution
 from interfaces.adapters.redis_execution_queue import DEAD, STREAM
@@ -130,6 +132,29 @@ async def test_a_worker_that_falls_silent_is_replaced_and_its_teardown_runs_firs
     fenced = [e for e in events if getattr(e, "worker", "") == silent.incarnation]
     requeued = next(i for i, e in enumerate(events) if isinstance(e, Execution.Requeued))
     assert all(events.index(e) < requeued for e in fenced)
+
+
+async def test_a_called_flow_is_torn_down_by_another_worker_with_its_inputs_and_its_secrets(cluster: Cluster) -> None:
+    cluster.actions = {**ACTIONS, **cluster.actions}
+    cluster.tools = replace(cluster.tools, actions=cluster.actions)
+    inner = (
+        "flow:\n  name: inner\n  inputs: {who: nobody}\n  steps:\n"
+        "    - {id: make, action: say, config: {message: canary-token}, output: {token: $}, secret_outputs: [token]}\n"
+        "    - {id: hang, action: nap, config: {seconds: 0.5}}\n"
+        "  teardown: [{id: down, action: say, config: {message: 'down ${who} ${token}'}}]\n"
+    )
+    call = flow("- {id: c, action: run_flow, config: {flow: inner.yaml, inputs: {who: Ada}}}")
+    id = cluster.request(call, **{"inner.yaml": inner})
+    with cluster.following():
+        async with Running(cluster.worker(drain=0.01)):
+            await cluster.until(lambda: "nap" in cluster.calls.seen)
+        async with Running(cluster.worker()):
+            execution = await cluster.finished(id)
+    assert (execution.verdict, execution.attempt) == ("passed", 2)
+    assert cluster.calls.seen[:3] == ["canary-token", "nap", "down Ada canary-token"]
+    torn = [e for e in cluster.events() if isinstance(e, Execution.StepFinished) and e.phase == "teardown"]
+    assert [(e.path, e.attempt, e.outcome["verdict"]) for e in torn] == [("c/down", 1, "passed")]
+    assert "canary-token" not in str([vars(event) for event in cluster.events()])
 
 
 async def test_a_flow_may_choose_to_fail_when_its_worker_is_lost(cluster: Cluster) -> None:
