@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from application.engine.action import ActionContext
 
 _JSON = re.compile(r"\s*(application/json|text/json|[a-z0-9.!#$&^_-]+/[a-z0-9.!#$&^_-]+\+json)\s*(;|$)", re.IGNORECASE)
+_LOCATION = 2000
 _LONG_NUMBER = re.compile(rb"\d{17}")
 _CHARSET = re.compile(
     r"(utf-?(8|16|32)|us-ascii|ascii|latin|iso|windows|cp|koi8|mac|euc|shift|big5|gb|hz|tis).*", re.IGNORECASE
@@ -33,6 +34,10 @@ def result_of(answer: Answer, context: ActionContext) -> dict[str, Any]:
     text = decoded_text(kind, kept)
     if body.truncated:
         context.log("warning", f"the answer has {body.size} bytes, {len(kept)} are kept; its body is text")
+    if answer.redirects:
+        context.exchange["redirects"] = [
+            {"status": status, "location": place[:_LOCATION]} for status, place in answer.redirects
+        ]
     context.exchange["response"] = {
         "status": response.status,
         "headers": shown((name.decode("latin-1"), value.decode("utf-8", "replace")) for name, value in response.headers),

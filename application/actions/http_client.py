@@ -51,13 +51,15 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The last answer, what was set on the way to it, and how long it took: milliseconds."""
+    """The last answer, what was set on the way to it, how long it took in milliseconds, and the redirects before it: status
+    and where to."""
 
     response: Response
     body: Body
     url: Url
     cookies: dict[str, str]
     timings: dict[str, float]
+    redirects: tuple[tuple[int, str], ...] = ()
 
 
 class HttpClient:
@@ -85,15 +87,16 @@ class HttpClient:
         """The answer, redirects followed; `sent` is told each request before it is sent, `read` reads each body. ActionError
         says why there is no answer."""
         begun = time.monotonic()
-        found = _Found()
+        found, hops = _Found(), list[tuple[int, str]]()
         for hop in range(ask.max_redirects + 1):
             response, body, marks = await self._with_digest(ask, sent, found, read)
             location = response.header(b"location") if response.status in _REDIRECTS and ask.max_redirects else ""
             if not location:
                 timings = marks.timings()
                 timings["total"] = round((time.monotonic() - begun) * 1000, 3)
-                return Answer(response, body, ask.url, found.values(), timings)
+                return Answer(response, body, ask.url, found.values(), timings, tuple(hops))
             if hop < ask.max_redirects:
+                hops.append((response.status, location))
                 ask = _redirected(ask, response.status, location)
         raise ActionError("protocol", f"more than {ask.max_redirects} redirects", hint="raise max_redirects")
 

@@ -10,6 +10,7 @@ from application.actions.loop_options import read_number, read_seconds
 from application.engine.action import Action, ActionContext, ActionError, ActionFailed, Key
 from application.engine.bodies import Body
 from domain.expressions import ExpressionError
+from domain.expressions.values import short
 
 _SHORTEST_INTERVAL = 0.01
 _MOST_ATTEMPTS = 10_000
@@ -54,7 +55,11 @@ async def _try(condition: str | bool, number: int, context: ActionContext) -> st
         value = context.evaluate(condition, {"attempts": number + 1}) if isinstance(condition, str) else condition
     except ExpressionError as error:
         return f"{condition}: {error.message}"
-    return None if value is True else f"{condition} is {value!r:.80}"
+    if value is True:
+        return None
+    parts = context.values(condition, {"attempts": number + 1}) if isinstance(condition, str) else ()
+    seen = ", ".join(f"{text} = {short(part)}" for text, part in parts)
+    return f"{condition} is {short(value)}" + (f" ({seen})" if seen else "")
 
 
 WAIT_UNTIL = Action(

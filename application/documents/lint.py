@@ -29,6 +29,9 @@ def lint(report: Report, read: frozenset[str]) -> None:
     for path, _, what in credentials(found):
         _warn(report, path, what)
     _unused(report, flow, found, read)
+    if isinstance(flow.get("name"), str) and is_template(flow["name"]):
+        remedy = "name steps so; rows of data are told apart by their key"
+        report.warn(("name",), "The name of a flow is not resolved: others call it so before it runs", remedy)
     if "graph" in flow:
         report.warn(("graph",), '"graph" is ignored', "it is the picture of an editor and changes nothing", key=True)
 

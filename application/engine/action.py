@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -125,6 +125,8 @@ class ActionContext:
     """What was sent and received, filled in by the action while it works, for reports: {request: {...}, response: {...}}."""
     exchanges: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """What earlier steps of this attempt sent and received, by step id: their `exchange`, and their result as `result`."""
+    values: Callable[[str, Mapping[str, Any]], Sequence[tuple[str, Any]]] = lambda text, names: ()
+    """The parts of an expression with their values, against the current scope plus the names given, for messages."""
     mask: Callable[[Any], Any] = lambda value: value
     """The value without the secrets that are known by now, for what an action writes outside of the log."""
 

@@ -51,6 +51,7 @@ def _failed(
     place = place_in(definition, assertion.path, assertion.expression, offset)
     expected = found.expected if found and found.expected is not Explanation.MISSING else None
     actual = found.actual if found and found.actual is not Explanation.MISSING else None
+    operator = found.operator if found else ""
     return AssertionOutcome(
         assertion.expression,
         False,
@@ -61,9 +62,9 @@ def _failed(
         offset=offset,
         expected=mask(expected),
         actual=mask(actual),
-        operator=found.operator if found else "",
+        operator=operator,
         values=tuple((text, mask(value)) for text, value in found.values) if found else (),
-        diff=(*_diff(expected, actual, mask), *(mask(note) for note in (found.notes if found else ()))),
+        diff=(*_diff(expected, actual, mask, operator), *(mask(note) for note in (found.notes if found else ()))),
     )
 
 
@@ -93,31 +94,35 @@ def _none(assertion: Assertion, definition: FlowDefinition, scope: Scope, mask: 
     return AssertionOutcome(assertion.expression, False, note, line=failed.line, column=failed.column, values=failed.values)
 
 
-def _diff(expected: Any, actual: Any, mask: Mask) -> tuple[str, ...]:
-    """Where two lists or objects differ, path by path."""
+def _diff(expected: Any, actual: Any, mask: Mask, operator: str) -> tuple[str, ...]:
+    """Where two lists or objects differ, path by path; what may be there beside a part is no difference."""
     if not isinstance(expected, dict | list) or type(expected) is not type(actual):
         return ()
-    return differences(mask(expected), mask(actual))
+    if operator not in ("", "==", "contains") or (operator == "contains" and isinstance(expected, list)):
+        return ()
+    return differences(mask(expected), mask(actual), more=operator == "contains")
 
 
-def differences(expected: Any, actual: Any, limit: int = 20) -> tuple[str, ...]:
-    """Where two values differ, path by path; nothing when they are equal."""
+def differences(expected: Any, actual: Any, limit: int = 20, *, more: bool = False) -> tuple[str, ...]:
+    """Where two values differ, path by path; nothing when they are equal. With `more`, objects may have more fields."""
     lines: list[str] = []
-    _walk("$", expected, actual, lines, limit)
+    _walk("$", expected, actual, lines, limit, more)
     return tuple(lines[:limit])
 
 
-def _walk(path: str, expected: Any, actual: Any, lines: list[str], limit: int) -> None:
+def _walk(path: str, expected: Any, actual: Any, lines: list[str], limit: int, more: bool) -> None:
     if len(lines) > limit or expected == actual:
         return
     if isinstance(expected, dict) and isinstance(actual, dict):
         for key in [*expected, *(key for key in actual if key not in expected)]:
             if key not in actual:
                 lines.append(f"{path}.{key}: missing, expected {expected[key]!r:.80}")
+            elif key not in expected and more:
+                continue
             elif key not in expected:
                 lines.append(f"{path}.{key}: unexpected {actual[key]!r:.80}")
             else:
-                _walk(f"{path}.{key}", expected[key], actual[key], lines, limit)
+                _walk(f"{path}.{key}", expected[key], actual[key], lines, limit, more)
     elif isinstance(expected, list) and isinstance(actual, list):
         for index in range(max(len(expected), len(actual))):
             if index >= len(actual):
@@ -125,6 +130,6 @@ def _walk(path: str, expected: Any, actual: Any, lines: list[str], limit: int) -
             elif index >= len(expected):
                 lines.append(f"{path}[{index}]: unexpected {actual[index]!r:.80}")
             else:
-                _walk(f"{path}[{index}]", expected[index], actual[index], lines, limit)
+                _walk(f"{path}[{index}]", expected[index], actual[index], lines, limit, more)
     else:
         lines.append(f"{path}: expected {expected!r:.80}, got {actual!r:.80}")

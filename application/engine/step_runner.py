@@ -6,10 +6,10 @@ import asyncio
 import logging
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from application.engine.action import Action, ActionContext, ActionError, ActionFailed
 from application.engine.bodies import Bodies
@@ -23,7 +23,9 @@ from application.engine.open_calls import Frame
 from application.engine.retry import may_retry, pause
 from application.engine.scope import Names, bare_condition
 from domain.definition import FlowDefinition, Retry, Step
-from domain.expressions import ExpressionError, Own, Scope, evaluate, extract, render
+from domain.definition import Path as Place
+from domain.expressions import ExpressionError, Own, Scope, evaluate, explain, extract, render
+from domain.expressions.values import short
 from domain.limits import LIMITS
 from domain.masking import MASKED, Masker
 from domain.outcome import AssertionOutcome, StepError, StepOutcome, Try
@@ -88,6 +90,10 @@ async def close_all(resources: dict[str, Any]) -> None:
             await close()
 
 
+class _NotMet(ActionFailed):
+    """What `until` waits for did not come."""
+
+
 @dataclass(slots=True, eq=False, repr=False)
 class _Made:
     """One try with what it left behind."""
@@ -142,6 +148,10 @@ class StepRunner:
         """Its time counts from now on, and nothing of it has happened yet."""
         self.ended = None
         self._request: Mapping[str, Any] = {}
+        self._exchange: Mapping[str, Any] = {}
+        """What the action has sent and received so far."""
+        self._waits = 0
+        """How often `until` was looked at."""
         self._logs: list[dict[str, str]] = []
         holds_others = self._bodies is not None or self._step.action == "run_flow"
         limit = self._around.limit(self._step.timeout or float("inf")) if holds_others else self._step.timeout
@@ -198,8 +208,10 @@ class StepRunner:
 
     def cancelled(self, verdict: str, reason: str) -> StepOutcome:
         """The outcome of a step that was stopped from outside."""
-        duration = self._elapsed()
-        return StepOutcome("timed_out" if verdict == "timed_out" else "cancelled", duration, reason=reason)
+        if self._step.until is not None and self._waits:
+            reason = f"{reason}; {self._waited('until then', None)}"
+        ended: Literal["timed_out", "cancelled"] = "timed_out" if verdict == "timed_out" else "cancelled"
+        return StepOutcome(ended, self._elapsed(), reason=reason, exchange=self._mask(dict(self._exchange)) or None)
 
     def _policy(self) -> Retry:
         step = self._step
@@ -233,14 +245,17 @@ class StepRunner:
             async with asyncio.timeout_at(self._loop_deadline()):
                 result = await self._act(context, number)
             scope = self._names.scope(self._path, number, result, Own(self._step.id, self.inside, self._request))
-            outputs = self._extract(scope)
+            outputs, missing = self._extract(scope)
             checks = check(self._step, self._around.definition, replace_names(scope, outputs), self._mask)
-            verdict = "passed" if all(outcome.passed for outcome in checks) else "failed"
+            verdict, error = self._judged(checks, missing)
         except TimeoutError:
             error = self._failed("timeout", self._late(), "raise its timeout")
         except BodyFailed as nested:
             verdict, result = nested.verdict, nested.result or {}
             error = self._failed("nested", nested.message)
+        except _NotMet as waited:
+            verdict, result = "failed", waited.result or {}
+            error = self._failed("failed", waited.message, place=("until", "condition"))
         except ActionFailed as failed:
             verdict, result = "failed", failed.result or {}
             error = self._failed("failed", failed.message)
@@ -252,7 +267,7 @@ class StepRunner:
             logger.exception("action %s failed in a way that it does not know", self._step.action)
             error = self._failed("internal", f"{type(bug).__name__}: {bug}", "report this as a bug of TestMesh")
         if error is not None:
-            outputs = self._of_error(error)
+            outputs = {**outputs, **self._of_error(error)}
         duration = (time.monotonic() - begun) * 1000
         return _Made(Try(number, verdict, round(duration, 3), error, checks), result, outputs, context.exchange)
 
@@ -265,12 +280,36 @@ class StepRunner:
         end = time.monotonic() + until.timeout
         while True:
             result = await self._call(action, number, context)
-            if evaluate(bare_condition(until.condition), self._names.scope(self._path, number, result)) is True:
+            self._waits += 1
+            scope = self._names.scope(self._path, number, result)
+            if evaluate(bare_condition(until.condition), scope) is True:
                 return result
             if time.monotonic() + until.interval > end:
-                message = f"until: {until.condition} did not become true within {until.timeout:g} s"
-                raise ActionFailed(message, result=result)
+                raise _NotMet(self._waited(f"within {until.timeout:g} s", scope), result=result)
             await asyncio.sleep(until.interval)
+
+    def _waited(self, how_long: str, scope: Scope | None) -> str:
+        """What was waited for in vain, how often it was looked at, and what was seen last."""
+        assert self._step.until is not None
+        condition, tries = self._step.until.condition, f"{self._waits} {'try' if self._waits == 1 else 'tries'}"
+        values = () if scope is None else explain(bare_condition(condition), scope).values
+        seen = "".join(f"\n  {text} = {short(value)}" for text, value in values)
+        return f"until: {condition} was not true {how_long} ({tries}){seen}"
+
+    def _judged(
+        self, checks: Sequence[AssertionOutcome], missing: Mapping[str, ExpressionError]
+    ) -> tuple[str, StepError | None]:
+        """The verdict of a try that has a result. An assertion that does not hold weighs more than an output that is not there:
+        of a refusal, the status says more than the id that it does not have."""
+        failed = [outcome for outcome in checks if not outcome.passed]
+        if not missing:
+            return "failed" if failed else "passed", None
+        if all(outcome.error is not None for outcome in failed):
+            name, error = next(iter(missing.items()))
+            return "error", self._explained(error, (*self._step.path, "output", name))
+        for name, error in missing.items():
+            self._log("warning", f"output {name}: {error.message}")
+        return "failed", None
 
     async def _call(self, action: Action, number: int, context: ActionContext) -> Mapping[str, Any]:
         if self._bodies is not None:
@@ -301,7 +340,10 @@ class StepRunner:
         def resolve(value: Any, names: Mapping[str, Any]) -> Any:
             return render(value, scope().child(names))
 
-        return ActionContext(
+        def values(text: str, names: Mapping[str, Any]) -> Sequence[tuple[str, Any]]:
+            return explain(bare_condition(text), scope().child(names)).values
+
+        context = ActionContext(
             egress=self._around.egress,
             resources=self._around.resources,
             shared=self._around.shared,
@@ -319,7 +361,10 @@ class StepRunner:
             bundled=self._around.bundled,
             exchanges=self._around.exchanges,
             mask=self._mask,
+            values=values,
         )
+        self._exchange = context.exchange
+        return context
 
     def _of_error(self, error: StepError) -> dict[str, Any]:
         """The outputs that are parts of the `error` of a step that could not do its work; it has no others."""
@@ -327,18 +372,24 @@ class StepRunner:
         known = {"error": {"message": error.message, "kind": error.kind, "step": self._step.id}}
         return {name: self._mask(extract(path.rstrip("? ") + "?", Scope(known))) for name, path in paths.items()}
 
-    def _extract(self, scope: Scope) -> dict[str, Any]:
+    def _extract(self, scope: Scope) -> tuple[dict[str, Any], dict[str, ExpressionError]]:
+        """The outputs, and why others are not there."""
         if not self._step.output:
-            return {}
+            return {}, {}
         outputs: dict[str, Any] = {}
+        missing: dict[str, ExpressionError] = {}
         scope = scope.child({"error": scope.names.get("error", NO_ERROR)})
         for name, path in self._step.output.items():
-            value = extract(path, scope)
+            try:
+                value = extract(path, scope)
+            except ExpressionError as error:
+                missing[name] = error
+                continue
             if name in self._step.secret_outputs and value is not None and not self._around.masker.add(str(value)):
                 least = LIMITS.secret_min_chars
                 self._log("warning", f"the secret output {name} has fewer than {least} characters and cannot be masked")
             outputs[name] = value
-        return outputs
+        return outputs, missing
 
     def _again(self, made: _Made) -> bool:
         if self._remaining() <= 0:
@@ -385,14 +436,15 @@ class StepRunner:
         message = self._text(f"{error.message} in `{error.text}`" if error.text else error.message)
         return StepError("expression", message, error.hint, place.line, place.column)
 
-    def _failed(self, kind: str, message: str, hint: str | None = None) -> StepError:
-        """An error of the action, shown where the step stands."""
-        at = self._around.definition.position(self._step.path)
+    def _failed(self, kind: str, message: str, hint: str | None = None, place: Place = ()) -> StepError:
+        """An error of the action, shown where the step stands, or at a place in it."""
+        at = self._around.definition.position((*self._step.path, *place))
         return StepError(kind, self._text(message), hint, at.line, at.column)
 
     def _late(self) -> str:
         limit = self._step.timeout
-        return f"the step did not finish within {limit:g} s" if limit else "the action ran into a time limit of its own"
+        why = f"the step did not finish within {limit:g} s" if limit else "the action ran into a time limit of its own"
+        return f"{why}; {self._waited('until then', None)}" if self._step.until is not None and self._waits else why
 
     def _log(self, level: str, message: str) -> None:
         self._logs.append({"level": level, "message": message})

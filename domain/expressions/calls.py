@@ -25,6 +25,16 @@ _TEXT = {
     "startsWith": (2, 2),
     "endsWith": (2, 2),
     "matches": (2, 2),
+    "capture": (2, 3),
+    "md5": (1, 1),
+    "sha1": (1, 1),
+    "sha256": (1, 1),
+    "sha512": (1, 1),
+    "hmacSha1": (2, 2),
+    "hmacSha256": (2, 2),
+    "hmacSha512": (2, 2),
+    "urlEncode": (1, 1),
+    "urlDecode": (1, 1),
 }
 _LISTS = {
     "len": (1, 1),

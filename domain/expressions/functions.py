@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from functools import cmp_to_key
 from typing import Any
 
+from domain.expressions.digests import TEXT_FUNCTIONS
 from domain.expressions.errors import Fault
 from domain.expressions.frame import Frame, bounded_text, kind_of
 from domain.expressions.json_schema import json_schema
@@ -362,5 +363,6 @@ FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "date": date,
     "duration": duration,
     "json_schema": json_schema,
+    **TEXT_FUNCTIONS,
 }
 """By the canonical name; each takes the frame first."""

@@ -170,7 +170,7 @@ def span(frame: Frame, left: Any, right: Any) -> list[int]:
 
 
 def contains(frame: Frame, left: Any, right: Any) -> bool:
-    """A text in a text, an element of a list, or a key of an object."""
+    """A text in a text, an element of a list, a key of an object, or an object of which another has all parts."""
     if isinstance(left, str):
         if not isinstance(right, str):
             raise _mismatch("contains", left, right)
@@ -179,9 +179,22 @@ def contains(frame: Frame, left: Any, right: Any) -> bool:
     if isinstance(left, list | tuple):
         frame.charge(len(left) >> 3)
         return any(item is right or equal(frame, item, right) for item in left)
+    if isinstance(left, dict) and isinstance(right, dict):
+        return _holds(frame, left, right)
     if isinstance(left, dict):
         return isinstance(right, str | int | float) and (right in left or str(right) in left)
     raise Fault("type", f"contains looks into a string, list or object, not into {kind_of(left)}")
+
+
+def _holds(frame: Frame, value: Any, part: Any) -> bool:
+    """Whether objects within have at least these fields; lists are as long, everything else is equal."""
+    if isinstance(value, dict) and isinstance(part, dict):
+        frame.charge(len(part))
+        return all(key in value and _holds(frame, value[key], item) for key, item in part.items())
+    if isinstance(value, list | tuple) and isinstance(part, list | tuple):
+        frame.charge(len(part))
+        return len(value) == len(part) and all(_holds(frame, one, other) for one, other in zip(value, part, strict=True))
+    return bool(equal(frame, value, part))
 
 
 def member(frame: Frame, left: Any, right: Any) -> bool:

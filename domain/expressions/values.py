@@ -12,6 +12,7 @@ from domain.expressions.times import is_timestamp, parse_time
 from domain.limits import LIMITS
 
 _PLAIN = (int, float)
+_SHORT = 80
 
 
 def equal(frame: Frame, left: Any, right: Any) -> bool:
@@ -100,6 +101,12 @@ def _other(value: object) -> object:
     if isinstance(value, bytes | bytearray | set | frozenset):
         raise Fault("type", f"{kind_of(value)} cannot be written as text")
     return str(value)
+
+
+def short(value: Any) -> str:
+    """A value in a sentence: as Python writes it, the beginning."""
+    text = repr(value)
+    return text if len(text) <= _SHORT else f"{text[:_SHORT]}..."
 
 
 def weigh(value: Any) -> int:

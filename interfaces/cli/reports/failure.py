@@ -11,6 +11,7 @@ from interfaces.cli.reports.difference import difference_lines
 from interfaces.cli.reports.model import Execution, Step
 
 BODY_SHOWN = 600
+WHOLE_SHOWN = 1 << 20
 VALUE_SHOWN = 200
 SOURCE_SHOWN = 160
 TRIES_SHOWN = 10
@@ -123,7 +124,8 @@ def _assertion(file: str, check: Mapping[str, Any], source: str) -> Iterator[Lin
         yield Line(f"      actual: {_short(check['actual'])}", "bad")
     for text, value in _values(check):
         yield Line(f"    {text} = {_short(value)}")
-    for line in difference_lines(check["expected"], check["actual"]) or check["diff"]:
+    whole = check.get("operator", "") in ("", "==")
+    for line in (difference_lines(check["expected"], check["actual"]) if whole else ()) or check["diff"]:
         yield Line(f"    {line}", {"-": "good", "+": "bad"}.get(line[:1], ""))  # type: ignore[arg-type]
 
 
@@ -146,32 +148,38 @@ def _excerpt(source: str, line: int, column: int) -> Iterator[Line]:
         yield Line(f"        | {' ' * (len(left) + column - 1 - begin)}^", "caret")
 
 
-def exchange_lines(exchange: Mapping[str, Any] | None, *, curl: bool = True) -> Iterator[Line]:
-    """What was sent and what came back, shortened, with the curl command of an HTTP request."""
+def exchange_lines(exchange: Mapping[str, Any] | None, *, curl: bool = True, whole: bool = False) -> Iterator[Line]:
+    """What was sent and what came back, with the curl command of an HTTP request; shortened, unless the `whole` is wanted, as
+    far as it was recorded."""
     if not exchange:
         return
+    shown = WHOLE_SHOWN if whole else BODY_SHOWN
     request, response = exchange.get("request") or {}, exchange.get("response") or {}
     if "url" in request:
         yield Line(f"  > {request.get('method', '')} {request['url']}")
+        if whole:
+            yield from _headers(request.get("headers"), ">", whole)
+            yield from _body(request.get("body"), ">", shown)
+        for hop in exchange.get("redirects") or ():
+            yield Line(f"  < {hop['status']} to {hop['location']}", "quiet")
     elif request:
-        yield Line(f"  > {_short(request)}")
+        yield Line(f"  > {_short(request, VALUE_SHOWN)}")
     if "status" in response:
         time = f" in {response['time']:.0f} ms" if isinstance(response.get("time"), int | float) else ""
         yield Line(f"  < {response['status']}{time}")
-        yield from _headers(response.get("headers"))
-        if response.get("body"):
-            yield from (Line(f"  < {line}") for line in _body(response["body"]).splitlines())
+        yield from _headers(response.get("headers"), "<", whole)
+        yield from _body(response.get("body"), "<", shown)
     elif response:
-        yield Line(f"  < {_short(response, BODY_SHOWN)}")
+        yield Line(f"  < {_short(response, shown)}")
     if curl and "url" in request and len(str(request.get("body") or "")) <= BODY_SHOWN:
         yield Line(f"  = {as_curl(request)}", "hint")
 
 
-def _headers(headers: Any) -> Iterator[Line]:
+def _headers(headers: Any, sign: str, whole: bool) -> Iterator[Line]:
     if isinstance(headers, Mapping):
         for name, value in headers.items():
-            if str(name).lower() in _TELLING_HEADERS:
-                yield Line(f"  < {name}: {_first(value)}", "quiet")
+            if whole or str(name).lower() in _TELLING_HEADERS:
+                yield Line(f"  {sign} {name}: {value if whole else _first(value)}", "quiet")
 
 
 def as_curl(request: Mapping[str, Any]) -> str:
@@ -188,13 +196,17 @@ def as_curl(request: Mapping[str, Any]) -> str:
     return shlex.join([*words, str(request["url"])])
 
 
-def _body(body: Any) -> str:
+def _body(body: Any, sign: str, limit: int) -> Iterator[Line]:
     """The beginning of a body; of one that is not text, only its size."""
-    if isinstance(body, str) and sum(body[:BODY_SHOWN].count(sign) for sign in ("\x00", "\ufffd")) > 3:
-        return f"({len(body)} characters that are not text)"
-    return _short(body, BODY_SHOWN)
+    if not body:
+        return
+    if isinstance(body, str) and sum(body[:BODY_SHOWN].count(mark) for mark in ("\x00", "\ufffd")) > 3:
+        text = f"({len(body)} characters that are not text)"
+    else:
+        text = _short(body, limit)
+    yield from (Line(f"  {sign} {line}") for line in text.splitlines())
 
 
 def _short(value: Any, limit: int = VALUE_SHOWN) -> str:
-    text = value if isinstance(value, str) and limit == BODY_SHOWN else json.dumps(value, ensure_ascii=False, default=str)
+    text = value if isinstance(value, str) and limit != VALUE_SHOWN else json.dumps(value, ensure_ascii=False, default=str)
     return text if len(text) <= limit else f"{text[:limit]}... ({len(text)} characters)"

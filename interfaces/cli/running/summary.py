@@ -65,7 +65,7 @@ def _show_steps(execution: Execution, paint: Paint, *, all: bool, exchange: bool
         for line in step.logs if all else ():
             print(f"{depth}    [{line['level']}] {one_line(line['message'])}")
         if exchange:
-            for shown in exchange_lines(made, curl=False):
+            for shown in exchange_lines(made, curl=False, whole=True):
                 _print_line(shown, paint, depth)
         if curl and made and "url" in (made.get("request") or {}):
             print(printable(f"{depth}  {as_curl(made['request'])}"))

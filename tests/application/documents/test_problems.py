@@ -238,3 +238,9 @@ flow:
         (10, "the template is never closed: } is missing"),
         (11, '"status: ..." is not an assertion'),
     ]
+
+
+def test_a_template_in_the_name_of_a_flow_is_warned_of() -> None:
+    text = "flow:\n  name: order ${product}\n  env: {product: tea}\n  steps: [{action: log, config: {message: a}}]\n"
+    _, warnings = read_flow(text, actions=ACTIONS)
+    assert "The name of a flow is not resolved: others call it so before it runs" in [one.title for one in warnings]

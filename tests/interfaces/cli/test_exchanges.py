@@ -23,7 +23,13 @@ class Answers(BaseHTTPRequestHandler):
     """Says where it was asked."""
 
     def do_GET(self) -> None:
-        body = f"you asked for {self.path}".encode()
+        if self.path.startswith("/old"):
+            self.send_response(302)
+            self.send_header("Location", "/long")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
+        body = b"long " * 200 if self.path == "/long" else f"you asked for {self.path}".encode()
         self.send_response(200)
         self.send_header("Content-Type", "text/plain")
         self.send_header("Content-Length", str(len(body)))
@@ -92,3 +98,16 @@ def test_on_a_terminal_replay_goes_where_it_is_told(testmesh: Testmesh, flow: Pa
     assert "attempt_started" in text
     assert "there is no execution 'nowhere'" in text
     assert "1 assertion evaluated again over the record: 1 equal" in text
+
+
+def test_always_shows_all_of_it_with_headers_and_redirects(testmesh: Testmesh, folder: Path, url: str) -> None:
+    (folder / "g.yaml").write_text(
+        f"flow: {{name: g, steps: [{{action: http_request, config: {{method: GET, url: '{url}/old', headers: {{X-A: b}}}}}}]}}"
+    )
+    lines = [line.strip() for line in testmesh("run", "g.yaml", "--show-response", "always").out.splitlines()]
+    assert f"> GET {url}/old" in lines
+    assert "> X-A: b" in lines
+    assert "< 302 to /long" in lines
+    assert "< Content-Length: 1000" in lines
+    assert f"< {'long ' * 200}".strip() in lines
+    assert "< 302 to /long" not in testmesh("run", "g.yaml").out
