@@ -22,7 +22,7 @@ from application.engine.once import OnceRuns
 from application.engine.open_calls import OpenCall, hide_secrets, split_state
 from application.engine.scope import Names
 from application.engine.snapshots import Snapshots, snapshot_functions
-from application.engine.step_runner import Surroundings, close_all
+from application.engine.surroundings import Surroundings, close_all
 from application.log import Log, SideWrite
 from application.payloads import Payloads
 from application.places import Place, needs_files, worker_place

@@ -72,7 +72,7 @@ def read_flow(
     definition = build(report.document, actions, check.ids)
     strict = known_variables is not None if strict is None else strict
     Scope(report, actions, set(known_variables or ()), strict, columns).flow(definition)
-    lint(report, frozenset().union(*map(names_read, definition.lists())))
+    lint(report, definition)
     return definition, report.finish()
 
 

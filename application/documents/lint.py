@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from application.documents.language import is_template
+from application.documents.reads import names_read
 from application.documents.report import Report
 from application.documents.shapes import texts
-from domain.definition import Path
+from domain.definition import FlowDefinition, Path
 
 _SECRET_KEY = re.compile(
     r"(?:^|[_.-])(password|passwd|pwd|secret|token|api[_-]?key|private[_-]?key|access[_-]?key)$|^authorization$|[a-z](Password|Secret|Token|ApiKey)$",
@@ -21,14 +22,13 @@ _SKIPPED = frozenset(
 )
 
 
-def lint(report: Report, read: frozenset[str]) -> None:
-    """Warn of hard-coded credentials, unused variables and ignored blocks. `read` are the names that steps read, those too
-    that stand for keys that are left out."""
+def lint(report: Report, definition: FlowDefinition) -> None:
+    """Warn of hard-coded credentials, unused variables and ignored blocks."""
     flow = report.document.value
     found = texts(flow, ())
     for path, _, what in credentials(found):
         _warn(report, path, what)
-    _unused(report, flow, found, read)
+    _unused(report, flow, found, definition)
     if isinstance(flow.get("name"), str) and is_template(flow["name"]):
         remedy = "name steps so; rows of data are told apart by their key"
         report.warn(("name",), "The name of a flow is not resolved: others call it so before it runs", remedy)
@@ -66,10 +66,12 @@ def _variable(name: str) -> str:
     return re.sub(r"\W+", "_", name).strip("_").upper() or "SECRET"
 
 
-def _unused(report: Report, flow: dict[str, Any], found: list[tuple[Path, str]], read: frozenset[str]) -> None:
-    """Variables of `env` whose name stands nowhere else; a flow that calls flows may hand all of them on."""
+def _unused(report: Report, flow: dict[str, Any], found: list[tuple[Path, str]], definition: FlowDefinition) -> None:
+    """Variables of `env` whose name stands nowhere else, nor for a key that is left out; a flow that calls flows may hand all
+    of them on."""
     if not flow.get("env") or any(path[-1] == "action" and text == "run_flow" for path, text in found):
         return
+    read = frozenset().union(*map(names_read, definition.lists()))
     for name in flow["env"]:
         word = re.compile(rf"\b{re.escape(name)}\b")
         if name not in read and not any(path != ("env", name) and word.search(text) for path, text in found):

@@ -155,11 +155,12 @@ class Record(Shape):
 
     def find(self, name: str) -> Key | None:
         """The key of that name or alias."""
-        return self.keys.get(self.other_names.get(name, name))
+        return self.keys.get(name) or self.keys.get(self.other_names.get(name, name))
 
     def inside(self, value: Any, path: Path, checking: Checking) -> None:
         known = {self._entry(name, item, path, checking) for name, item in value.items()}
-        self._twins(value, path, checking)
+        if self.other_names:
+            self._twins(value, path, checking)
         for name, key in self.keys.items():
             if key.required and name not in known:
                 checking.error(path, f'{self.what} needs "{name}"', f"add {name}: {_hint(key)}".rstrip(": "))

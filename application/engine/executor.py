@@ -17,7 +17,8 @@ from application.engine.once import Shared
 from application.engine.open_calls import Frame, OpenCall, hide_secrets
 from application.engine.progress import Progress
 from application.engine.scope import Names
-from application.engine.step_runner import StepRunner, Surroundings
+from application.engine.step_runner import StepRunner
+from application.engine.surroundings import Surroundings
 from application.engine.walked import Walked, error_of, worst
 from domain.definition import FlowDefinition, Phase, Step
 from domain.errors import LimitExceeded

@@ -6,28 +6,24 @@ import asyncio
 import logging
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import field, replace
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 from application.engine.action import Action, ActionContext, ActionError, ActionFailed
 from application.engine.bodies import Bodies
-from application.engine.calls import Call, FlowFinder
+from application.engine.calls import Call
 from application.engine.checks import check
-from application.engine.egress import ExecutionPolicy
 from application.engine.errors import BodyFailed
-from application.engine.observer import Observer
-from application.engine.once import OnceRuns
-from application.engine.open_calls import Frame
 from application.engine.retry import may_retry, pause
 from application.engine.scope import Names, bare_condition
-from domain.definition import FlowDefinition, Retry, Step
+from application.engine.shown import shown
+from application.engine.surroundings import Surroundings
 from domain.definition import Path as Place
+from domain.definition import Retry, Step
 from domain.expressions import ExpressionError, Own, Scope, evaluate, explain, extract, render
 from domain.expressions.values import short
 from domain.limits import LIMITS
-from domain.masking import MASKED, Masker
 from domain.outcome import AssertionOutcome, StepError, StepOutcome, Try
 from domain.values import dataclass
 
@@ -36,58 +32,6 @@ _ERROR_PATH = re.compile(r"\s*error\.\w+\s*\??\s*")
 NO_ERROR = {"message": None, "kind": None, "step": None}
 """What outputs know as `error` when the step has not failed."""
 logger = logging.getLogger("testmesh.engine")
-
-
-@dataclass(slots=True, eq=False, repr=False)
-class Surroundings:
-    """What all steps of one attempt share."""
-
-    definition: FlowDefinition
-    actions: Mapping[str, Action]
-    names: Names
-    masker: Masker
-    egress: ExecutionPolicy
-    headers: Mapping[str, str]
-    random: Callable[[], float]
-    resources: dict[str, Any] = field(default_factory=dict)
-    shared: dict[str, Any] = field(default_factory=dict)
-    folder: Path | None = None
-    bundled: bool = False
-    """Whether the folder has only what the flow names."""
-    near: str = ""
-    """Where the flow stands among those that it may call; its own file unless given."""
-    frame: Frame = field(default_factory=Frame)
-    """What is kept of the names of this flow, for its teardown on another worker."""
-    flows: FlowFinder | None = None
-    """The flows that may be called; None where there are none."""
-    given: Mapping[str, Any] = field(default_factory=dict)
-    """The variables that the run was given from outside."""
-    depth: int = 0
-    """How many calls deep this flow runs."""
-    exchanges: dict[str, Mapping[str, Any]] = field(default_factory=dict)
-    """What the last run of each step sent, received and came to, by its id."""
-    once: OnceRuns | None = None
-    """None where every flow runs on its own: a step with `once` is then like any other."""
-    observer: Observer | None = None
-    """Who is asked before and after each step; None: nobody."""
-    mock_bind: str = "127.0.0.1"
-
-    def limit(self, seconds: float) -> float | None:
-        """A time limit on what may hold several steps; None while somebody looks at each of them."""
-        return seconds if self.observer is None else None
-
-    async def close(self) -> None:
-        """Close what actions left open: clients, pools, servers."""
-        await close_all(self.resources)
-
-
-async def close_all(resources: dict[str, Any]) -> None:
-    """Close what has an asynchronous `close()`, the newest first, and forget all."""
-    while resources:
-        _, resource = resources.popitem()
-        close = getattr(resource, "close", None)
-        if close is not None:
-            await close()
 
 
 class _NotMet(ActionFailed):
@@ -416,7 +360,7 @@ class StepRunner:
             self._elapsed(),
             tries,
             outputs=self._mask(made.outputs),
-            result=self._shown(made.result),
+            result=shown(made.result, self._around.masker),
             error=made.record.error,
             exchange=self._mask(dict(made.exchange)) or None,
         )
@@ -452,23 +396,6 @@ class StepRunner:
     def _mask(self, value: Any) -> Any:
         return self._around.masker.mask(value)
 
-    def _shown(self, result: Mapping[str, Any]) -> dict[str, Any]:
-        """The result as it is recorded: secrets masked, headers and cookies that carry credentials masked by name."""
-        shown: dict[str, Any] = self._mask(dict(result))
-        for name, value in shown.items():
-            if isinstance(value, list) and value and _has_headers(value[0]):
-                shown[name] = self._requests(value)
-        if isinstance(result.get("headers"), Mapping):
-            shown["headers"] = self._around.masker.mask_headers(result["headers"])
-        if isinstance(result.get("cookies"), Mapping):
-            shown["cookies"] = dict.fromkeys(result["cookies"], MASKED)
-        return shown
-
-    def _requests(self, value: list[Any]) -> list[Any]:
-        """Recorded requests, their headers masked by name too."""
-        mask = self._around.masker.mask_headers
-        return [{**item, "headers": mask(item["headers"])} if _has_headers(item) else item for item in value]
-
     def _text(self, text: str) -> str:
         return self._around.masker.mask_text(text)[: LIMITS.excerpt_bytes]
 
@@ -487,7 +414,3 @@ class StepRunner:
 def replace_names(scope: Scope, outputs: Mapping[str, Any]) -> Scope:
     """The scope of assertions, in which the step's own outputs are known too."""
     return scope.child(outputs) if outputs else scope
-
-
-def _has_headers(value: Any) -> bool:
-    return isinstance(value, Mapping) and isinstance(value.get("headers"), Mapping)

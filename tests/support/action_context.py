@@ -16,7 +16,7 @@ from application.documents.actions import canonical_name
 from application.engine.action import Action, ActionContext, ActionError
 from application.engine.egress import EgressPolicy, ExecutionPolicy, LocalPolicy
 from application.engine.scope import Names
-from application.engine.step_runner import close_all
+from application.engine.surroundings import close_all
 from domain.expressions import Builtins, Scope, evaluate, render
 from domain.limits import LIMITS, Limits
 
