@@ -9,7 +9,7 @@ from typing import Any
 from application.documents.actions import canonical_name, config_record, find_action
 from application.documents.grammar import FLOW, RETRY_KINDS, STEP
 from application.documents.language import Fault, expression_faults, template_faults
-from application.documents.quotes import quote_remedy
+from application.documents.quotes import cut_by_yaml, quote_remedy
 from application.documents.report import Report
 from application.documents.shapes import IDENTIFIER
 from application.documents.source import did_you_mean
@@ -155,8 +155,8 @@ class Check:
         at = self.report.inside(path, text, fault.offset)
         place = self.report.place(path)
         line = self.report.document.source.line(place.line)
-        cut = line[place.column - 1 :].startswith(text + " #")
-        remedy = f"YAML takes # for a comment; {quote_remedy(line)}" if cut else fault.hint
+        why = cut_by_yaml(line, place.column, text)
+        remedy = f"{why}; {quote_remedy(line)}" if why else fault.hint
         self.report.error(path, fault.message, remedy, at=at)
 
 

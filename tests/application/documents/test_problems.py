@@ -177,6 +177,15 @@ def test_an_expression_that_yaml_cut_off_at_a_hash_should_be_quoted() -> None:
     assert problem.remedy == 'YAML takes # for a comment; put this value in quotes: - "filter(rows, # > 1)"'
 
 
+def test_an_expression_that_yaml_cut_at_a_comma_or_a_colon_should_be_quoted() -> None:
+    problems = errors(with_step(f'{LOG}\nassert: [body.x == "a: b", len(f(a, b)) == 1]'))
+    fixed = """assert: ['body.x == "a: b"', "len(f(a, b)) == 1"]"""
+    assert {problem.remedy for problem in problems} == {
+        f"put this value in quotes: {fixed}",
+        f"YAML ends a value at this comma; put this value in quotes: {fixed}",
+    }
+
+
 def test_on_error_retry_is_fine_where_the_flow_has_a_retry_block() -> None:
     text = f"flow:\n  name: x\n  config: {{retry: 3}}\n  steps: [{{{LOG.replace(chr(10), ', ')}, on_error: retry}}]\n"
     assert errors(text) == ()

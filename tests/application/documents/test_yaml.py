@@ -104,6 +104,44 @@ BROKEN = [
 ]
 
 
+IN_ONE_LINE = [
+    ("output: {b: $.items[0].zz}", 'output: {b: "$.items[0].zz"}'),
+    ("assert: [rows[1].b is null, x]", 'assert: ["rows[1].b is null", x]'),
+    ('until: {condition: body[0].name == "x"}', """until: {condition: 'body[0].name == "x"'}"""),
+    ("a: {c: x ? y : z, d: e}", 'a: {c: "x ? y : z", d: e}'),
+    ('a: {x: "5" == y}', """a: {x: '"5" == y'}"""),
+    ('a: [t == " #1", x]', """a: ['t == " #1"', x]"""),
+    ("a: [len(filter(x, # > 1)) == 2]", 'a: ["len(filter(x, # > 1)) == 2"]'),
+    ("a: {b: [1, 2] == body} # why", 'a: {b: "[1, 2] == body"} # why'),
+    ("a: {b: don't [x], c: it's}", """a: {b: "don't [x]", c: it's}"""),
+    ('a: [body matches "^[a-z]{2}, #$"]', """a: ['body matches "^[a-z]{2}, #$"']"""),
+    ("- {u: http://a/${id}, q: [1, 2], a: [f(b, c)[0]]}", '- {u: "http://a/${id}", q: [1, 2], a: ["f(b, c)[0]"]}'),
+]
+
+
+@pytest.mark.parametrize(("line", "fixed"), IN_ONE_LINE)
+def test_a_value_in_inline_style_gets_quotes_that_make_the_line_readable(line: str, fixed: str) -> None:
+    with pytest.raises(InvalidFlow) as caught:
+        read(f"{line}\n")
+    (problem,) = caught.value.problems
+    assert (problem.line, problem.remedy) == (1, f"put this value in quotes: {fixed}")
+    assert not read(fixed).problems
+
+
+def test_a_line_of_a_collection_over_several_lines_gets_quotes_as_well() -> None:
+    with pytest.raises(InvalidFlow) as caught:
+        read("assert: [\n  rows[1].b is null, # why\n  x]")
+    (problem,) = caught.value.problems
+    assert (problem.line, problem.column) == (2, 7)
+    assert problem.remedy == 'put this value in quotes: "rows[1].b is null", # why'
+
+
+def test_no_line_is_proposed_that_yaml_could_not_read_either() -> None:
+    with pytest.raises(InvalidFlow) as caught:
+        read("a: {b: c\n d: e}")
+    assert caught.value.problems[0].remedy is None
+
+
 @pytest.mark.parametrize(("text", "line", "column", "title", "remedy"), BROKEN)
 def test_what_yaml_cannot_read_is_placed_and_remedied(
     text: str | bytes, line: int, column: int, title: str, remedy: str
