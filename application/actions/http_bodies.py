@@ -10,11 +10,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import quote_plus, urlencode
 
+from application.actions.http_faults import BODIES, two_bodies
 from application.actions.http_url import query_pairs, value_text
 from application.engine.action import ActionError
 from domain.values import dataclass
 
-_KEYS = ("body", "json", "form", "multipart", "graphql")
 _JSON = "application/json"
 _PART = {"name", "value", "content", "base64", "filename", "content_type"}
 _GRAPHQL = {"query", "variables", "operation_name", "operationName", "extensions"}
@@ -30,9 +30,9 @@ class RequestBody:
 
 def read_body(config: Mapping[str, Any]) -> RequestBody:
     """The body that the config describes; one key at most. ActionError `config` for what cannot be a body."""
-    given = [key for key in _KEYS if config.get(key) is not None]
+    given = [key for key in BODIES if config.get(key) is not None]
     if len(given) > 1:
-        raise ActionError("config", f"{' and '.join(given)} are both a body; keep one")
+        raise ActionError("config", two_bodies(given), key=given[1])
     if not given:
         return RequestBody(b"null", _JSON) if "json" in config else RequestBody()
     return _READERS[given[0]](config[given[0]])

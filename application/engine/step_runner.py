@@ -238,7 +238,7 @@ class StepRunner:
             verdict, result = "failed", failed.result or {}
             error = self._failed("failed", failed.message)
         except ActionError as failure:
-            error = self._failed(failure.kind, failure.message, failure.hint)
+            error = self._failed(failure.kind, failure.message, failure.hint, failure.key_in(self._step.config))
         except ExpressionError as wrong:
             error = self._explained(wrong, (*self._step.path, "config"))
         except Exception as bug:
@@ -377,9 +377,9 @@ class StepRunner:
         message = self._text(f"{error.message} in `{error.text}`" if error.text else error.message)
         return StepError("expression", message, error.hint, place.line, place.column)
 
-    def _failed(self, kind: str, message: str, hint: str | None = None) -> StepError:
-        """An error of the action, shown where the step stands."""
-        at = self._around.definition.position(self._step.path)
+    def _failed(self, kind: str, message: str, hint: str | None = None, key: str | None = None) -> StepError:
+        """An error of the action, shown at a key of its config, or where the step stands."""
+        at = self._around.definition.position((*self._step.path, *(() if key is None else ("config", key))))
         return StepError(kind, self._text(message), hint, at.line, at.column)
 
     def _late(self) -> str:

@@ -156,8 +156,17 @@ class Parser:
             return self._made(s.Test(left.start, token.end, left, "exists", negated))
         right = self._expression(power - 1 if value in ("**", "^") else power)
         operator = _WORDS.get(value) or _SAME.get(value) or value
+        if operator == "matches":
+            self._pattern(right)
         node = self._made(s.Binary(left.start, right.end, operator, left, right, token.start, negated))
         return self._chained(node) if operator in _ORDERINGS else node
+
+    def _pattern(self, node: s.Node) -> None:
+        """A pattern that is written out is wrong before anything runs."""
+        if isinstance(node, s.Constant) and isinstance(node.value, str):
+            from domain.expressions.operators import check_pattern
+
+            check_pattern(node.value, node.start, self.text)
 
     def _chained(self, node: s.Binary) -> s.Node:
         """`1 < x < 5` means `1 < x && x < 5`."""
@@ -392,6 +401,8 @@ class Parser:
                 if not self._accept(","):
                     break
             end = self._expect(")").end
+        if name == "matches":
+            self._pattern(arguments[-1])
         least, most = FUNCTIONS[name]
         if not least <= len(arguments) <= most:
             wanted = str(least) if least == most else f"{least} to {most}" if most < 50 else f"at least {least}"

@@ -264,7 +264,7 @@ def test_the_project_of_the_flows_is_found_from_elsewhere(
 
 def test_an_error_of_an_action_says_where_its_step_stands(testmesh: Testmesh, folder: Path) -> None:
     (folder / "url.yaml").write_text(
-        "flow:\n  name: x\n  steps:\n    - {id: one, action: http_request, config: {method: GET, url: 'htp://x'}}\n"
+        "flow:\n  name: x\n  steps:\n    - {id: one, action: http_request, config: {method: GET, url: 'http://a b/'}}\n"
     )
     ran = testmesh("run", "url.yaml")
     assert ran.code == 3
@@ -341,3 +341,23 @@ def test_secrets_in_rows_of_data_are_kept_or_refused_too(testmesh: Testmesh, fol
     kept = testmesh("run", "f.yaml", "-v")
     assert kept.code == 0
     assert [word for word in ("long-enough", "also-long") if word in kept.out + kept.err] == []
+
+
+@pytest.mark.parametrize(
+    ("config", "place", "message"),
+    [
+        ('{method: GET, url: "${server}/json"}', ":5:34", "url must begin with http:// or https://: '/json'"),
+        ("{method: GET, url: http://h/, timeout: '${server}1ms0'}", ":5:54", "timeout: "),
+        ("{url: http://h/, method: 'GE T'}", ":5:40", "'GE T'"),
+    ],
+)
+def test_a_wrong_value_is_shown_where_it_stands(
+    testmesh: Testmesh, folder: Path, config: str, place: str, message: str
+) -> None:
+    (folder / "f.yaml").write_text(
+        f"flow:\n  name: f\n  env: {{server: ''}}\n  steps:\n  - {{config: {config}, action: http_request}}\n"
+    )
+    ran = testmesh("run", "f.yaml")
+    assert ran.code == 3
+    assert f"f.yaml{place}" in ran.out
+    assert message in ran.out
