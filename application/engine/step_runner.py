@@ -426,7 +426,11 @@ class StepRunner:
 
 def replace_names(scope: Scope, outputs: Mapping[str, Any]) -> Scope:
     """The scope of assertions, in which the step's own outputs are known too."""
-    return scope.child(outputs) if outputs else scope
+    if not outputs:
+        return scope
+    inner = scope.child(outputs)
+    inner.own = replace(scope.own, outputs=outputs) if scope.own is not None else None
+    return inner
 
 
 def _has_headers(value: Any) -> bool:

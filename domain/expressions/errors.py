@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Literal
+
+from domain.near_words import nearest
 
 ErrorKind = Literal["syntax", "name", "type", "value", "limit"]
 
@@ -34,16 +36,27 @@ class Absent(ExpressionError):
     """A name, key or index that is not there: what `??`, `exists` and `?.` look for. `root`: a name, not a part of a value."""
 
     def __init__(
-        self, message: str, offset: int, text: str, *, wanted: object = None, known: Iterable[str] = (), root: bool = False
+        self,
+        message: str,
+        offset: int,
+        text: str,
+        *,
+        wanted: object = None,
+        known: Iterable[str] = (),
+        root: bool = False,
+        why: Callable[[], str | None] = lambda: None,
     ) -> None:
         super().__init__(message, offset, text, None, "name")
+        self._why = why
         self._wanted = wanted
         self._known = known
         self.root = root
 
     @property
     def hint(self) -> str | None:
-        """The nearest known names; found only when asked for, as most absences are expected ones."""
+        """Why it is not there, or the nearest known names; found only when asked for, as most absences are expected ones."""
+        if self._hint is None:
+            self._hint = self._why()
         if self._hint is None:
             known = [name for name in self._known if isinstance(name, str)]
             self._hint = did_you_mean(self._wanted, known) or _listing(known, self.root)
@@ -68,11 +81,8 @@ def did_you_mean(wanted: object, known: Iterable[str]) -> str | None:
     """`did you mean "x"?` for the nearest known name, if one is near."""
     if not isinstance(wanted, str):
         return None
-    from difflib import get_close_matches  # loaded only when something is wrong
-
-    lowered = {name.lower(): name for name in sorted(known, reverse=True)}
-    found = get_close_matches(wanted[:100].lower(), lowered, n=1, cutoff=0.6)
-    return f'did you mean "{lowered[found[0]]}"?' if found else None
+    found = nearest(wanted, known)
+    return f'did you mean "{found}"?' if found else None
 
 
 def _listing(known: list[str], root: bool) -> str | None:

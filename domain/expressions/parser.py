@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from domain.expressions import syntax as s
-from domain.expressions.calls import FUNCTIONS, METHODS_ONLY, PREDICATES, canonical
+from domain.expressions.calls import FUNCTIONS, METHODS_ONLY, OTHER_WORDS, PREDICATES, canonical
 from domain.expressions.errors import ExpressionError, did_you_mean
 from domain.expressions.lexer import Token, default_of, lex, template_end
 from domain.expressions.strings import unescape, unquote
@@ -389,7 +389,8 @@ class Parser:
     def _call(self, token: Token, start: int, first: tuple[s.Node, ...], required: bool = True) -> s.Node:
         name = canonical(token.value)
         if name is None or (name in METHODS_ONLY and not first):
-            hint = did_you_mean(token.value, FUNCTIONS) or "only the documented functions can be called"
+            hint = did_you_mean(OTHER_WORDS.get(token.value.lower(), token.value), FUNCTIONS)
+            hint = hint or "only the documented functions can be called"
             raise ExpressionError(f"there is no function {token.value}", token.start, self.text, hint, "name")
         arguments = list(first)
         end = token.end

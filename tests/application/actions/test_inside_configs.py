@@ -64,7 +64,9 @@ def test_endpoints_by_method_and_path_are_looked_at_too() -> None:
     step = {**MOCK, "config": {"routes": {"GET /a": {"match": "request.x == wrong"}, "GET /b": {"statu": 1, "path": "/c"}}}}
     assert problems(step) == ["endpoint 2 has no key 'statu'|did you mean \"state\"?"]
     step["config"]["routes"].pop("GET /b")
-    assert problems(step) == ["Nothing defines \"wrong\"|define it in env, or give a default: ${wrong ?? ''}"]
+    assert problems(step) == [
+        "Nothing defines \"wrong\"|give it with --var wrong=..., define it in env, or give a default: ${wrong ?? ''}"
+    ]
 
 
 def test_what_a_request_and_the_state_bring_is_known_and_templates_are_left_to_the_run() -> None:

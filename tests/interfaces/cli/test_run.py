@@ -361,3 +361,19 @@ def test_a_wrong_value_is_shown_where_it_stands(
     assert ran.code == 3
     assert f"f.yaml{place}" in ran.out
     assert message in ran.out
+
+
+def test_a_secret_variable_of_the_flow_or_of_the_process_is_masked(
+    testmesh: Testmesh, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SHOP_KEY", "hunter2-process")
+    (folder / "f.yaml").write_text(
+        "flow:\n  name: f\n  env: {token: hunter2-flow, made: 'm-${UUID}'}\n  steps:\n"
+        "    - {action: log, config: {message: '${token} ${SHOP_KEY} ${made}'}, assert: [1 == 2]}\n"
+    )
+    names = ("token", "SHOP_KEY", "made", "tokn")
+    ran = testmesh("run", "f.yaml", *(word for name in names for word in ("--secret", name)), "--report", "json=r.json")
+    assert "hunter2" not in ran.out + ran.err + (folder / "r.json").read_text()
+    assert 'no flow has the secret variable tokn, so that nothing is masked for it; did you mean "token"?' in ran.err
+    assert "the secret variable made is made when the flow runs, and is not masked" in ran.err
+    assert ran.err.count("secret variable") == 2
