@@ -15,7 +15,7 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
     from difflib import get_close_matches  # loaded only when something is wrong
 
     lower = word.lower()[:_LONGEST]
-    names = {name.lower(): name for name in sorted(known, reverse=True) if _same_case(word, name)}
+    names = {name.lower(): name for name in sorted(known) if _same_case(word, name)}
     close = [name for name in get_close_matches(lower, names, n=5, cutoff=0.6) if _is_near(lower, name)]
     longer = [name for name in names if min(len(lower), len(name)) > 2 and name.startswith(lower)]
     return next((names[name] for name in (*close, *longer)), None)

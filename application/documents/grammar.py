@@ -21,7 +21,7 @@ from application.documents.shapes import (
     Shape,
     Text,
 )
-from domain.definition import Path
+from domain.definition import INPUT_TYPES, Path
 
 OTHER_ACTIONS = {
     "include": "run_flow",
@@ -153,6 +153,35 @@ ON_ERROR_BLOCK = Record(
     synonyms=_meant({"error_steps": "steps"}),
 )
 
+INPUT = Record(
+    {
+        "type": Key(Choice(INPUT_TYPES), description="What it must be; texts that say it are read."),
+        "required": Key(Bool(), description="Whether it must be given."),
+        "default": Key(Anything(), description="Its value where it is not given."),
+        "description": Key(Text(), description="What it is for."),
+    },
+    what="An input",
+)
+
+
+class DeclaredOr(Anything):
+    """A default, or an object that says more about an input."""
+
+    def inside(self, value: Any, path: Path, checking: Checking) -> None:
+        if not is_declaration(value):
+            return super().inside(value, path, checking)
+        if value.get("required") is True and value.get("default") is not None:
+            checking.error((*path, "required"), "An input with a default is never missing", "remove required or default")
+        return INPUT.inside(value, path, checking)
+
+
+def is_declaration(value: Any) -> bool:
+    """Whether an input is written as an object that says more about it than its default."""
+    return isinstance(value, dict) and value.keys() <= INPUT.keys.keys() and not value.keys().isdisjoint(_DECLARING)
+
+
+_DECLARING = ("type", "required", "default")
+
 DATA_BLOCK = Record(
     {
         "rows": Key(ListOf(MapOf(Anything()), single=False), description="The rows themselves."),
@@ -243,7 +272,11 @@ FLOW = Record(
         "tags": Key(_WORDS, description="Words to select flows by."),
         "env": Key(MapOf(Anything()), description="Variables, the weakest of all sources."),
         "env_file": Key(_WORDS, description="Files of variables, KEY=VALUE a line."),
-        "inputs": Key(MapOf(Anything()), description="Names that run_flow may set, with their defaults."),
+        "inputs": Key(
+            MapOf(DeclaredOr()),
+            description="Names that run_flow may set: each with its default, or an object of type, required, default and"
+            " description.",
+        ),
         "outputs": Key(MapOf(OutputPath()), description="What run_flow hands back."),
         "config": Key(CONFIG, description="Settings of the whole flow."),
         "setup": Key(Steps(), description="Steps that come first."),

@@ -18,7 +18,7 @@ from application.engine.scope import Names
 from application.engine.step_runner import StepRunner, Surroundings
 from application.engine.walked import Walked, error_of
 from domain.definition import FlowDefinition, Phase, Step
-from domain.errors import LimitExceeded
+from domain.errors import Invalid, LimitExceeded
 from domain.expressions import ExpressionError, extract
 from domain.limits import LIMITS
 from domain.outcome import StepOutcome, Verdict
@@ -276,7 +276,10 @@ class Executor:
             given = {**(around.given if inherit else {}), **checked_inputs(definition, inputs)}
             outside = names.values.get("env", {}) if inherit else {}
             inner = names.of_call({"name": definition.name, "id": definition.id, "file": definition.file})
-            starting_values(definition, given, outside, inner, f"{path}/")
+            try:
+                starting_values(definition, given, outside, inner, f"{path}/")
+            except Invalid as refusal:
+                raise ActionError("config", refusal.message, hint="give it below inputs", key="inputs") from None
             there = replace(around, definition=definition, names=inner, given=given, depth=around.depth + 1)
             return await self._called(definition, f"{path}/", phase, inner, lane.child(), there)
 

@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+from application.documents.grammar import is_declaration
 from application.documents.reader import read
 from application.documents.scope import walk
 from application.documents.source import Source, did_you_mean
@@ -77,11 +78,17 @@ class ProjectFlows:
             yield from self._inputs(definition, step)
 
     def _inputs(self, definition: FlowDefinition, step: Step) -> Iterator[Problem]:
-        path, given = self.find(_called_by(step), definition.file), step.config.get("inputs")
+        path, given = self.find(_called_by(step), definition.file), step.config.get("inputs", {})
         called = _flow_in(path) if path is not None and isinstance(given, Mapping) else None
         taken = called.get("inputs", {}) if called is not None else None
         if not isinstance(taken, dict) or not isinstance(given, Mapping):
             return
+        for name, item in taken.items():
+            required = is_declaration(item) and item.get("required") is True
+            known = {*given, *definition.env, *definition.inputs}
+            if required and name not in known and "input_file" not in step.config:
+                title = f'{_called_by(step)} needs the input "{name}"'
+                yield _problem(definition, (*step.path, "config"), title, f"add it below inputs: {name}: ...", "warning")
         for name in given:
             if name not in taken and "{" not in name:
                 remedy = did_you_mean(name, taken) or "it takes none"

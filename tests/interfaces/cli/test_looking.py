@@ -194,6 +194,18 @@ class TestReferences:
         assert 'error: Greet takes no input "hwo"' in ran.out
         assert 'did you mean "who"?' in ran.out
 
+    def test_an_input_that_the_called_flow_requires_is_missed(self, testmesh: Testmesh, folder: Path) -> None:
+        steps = "steps: [{action: log, config: {message: 'hi ${who}'}}]"
+        (folder / "greet.yaml").write_text(f"flow:\n  name: Greet\n  inputs: {{who: {{required: true}}}}\n  {steps}\n")
+        call = "flow:\n  name: Call\n  steps:\n    - {{action: run_flow, config: {{flow: greet.yaml{}}}}}\n"
+        (folder / "call.yaml").write_text(call.format(""))
+        ran = testmesh("validate", "call.yaml")
+        assert 'warning: greet.yaml needs the input "who"' in ran.out
+        assert testmesh("run", "call.yaml").code == 3
+        (folder / "call.yaml").write_text(call.format(", inputs: {who: you}"))
+        assert testmesh("validate", "call.yaml", "--strict").code == 0
+        assert testmesh("run", "call.yaml").code == 0
+
     @pytest.mark.parametrize(("needs", "code"), [("sub/b.yaml", 0), ("b.yaml", 2), ("B", 0), ("../out.yaml", 2)])
     def test_run_and_validate_find_the_same_flows(
         self, testmesh: Testmesh, folder: Path, needs: str, code: int, monkeypatch: pytest.MonkeyPatch
