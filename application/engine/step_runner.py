@@ -375,12 +375,13 @@ class StepRunner:
 
         place = place_in(self._around.definition, path, error.text, error.offset)
         message = self._text(f"{error.message} in `{error.text}`" if error.text else error.message)
-        return StepError("expression", message, error.hint, place.line, place.column)
+        hint = self._text(error.hint) if error.hint else None
+        return StepError("expression", message, hint, place.line, place.column)
 
     def _failed(self, kind: str, message: str, hint: str | None = None, key: str | None = None) -> StepError:
         """An error of the action, shown at a key of its config, or where the step stands."""
         at = self._around.definition.position((*self._step.path, *(() if key is None else ("config", key))))
-        return StepError(kind, self._text(message), hint, at.line, at.column)
+        return StepError(kind, self._text(message), self._text(hint) if hint else None, at.line, at.column)
 
     def _late(self) -> str:
         limit = self._step.timeout

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from itertools import islice
 from typing import Literal
 
 from domain.near_words import nearest
 
+_MOST = 2_000
+"""Names that are looked at for a suggestion: an answer may have a million."""
+_LONGEST = 80
 ErrorKind = Literal["syntax", "name", "type", "value", "limit"]
 
 
@@ -58,7 +62,7 @@ class Absent(ExpressionError):
         if self._hint is None:
             self._hint = self._why()
         if self._hint is None:
-            known = [name for name in self._known if isinstance(name, str)]
+            known = [name for name in islice(self._known, _MOST) if isinstance(name, str)]
             self._hint = did_you_mean(self._wanted, known) or _listing(known, self.root)
         return self._hint
 
@@ -82,11 +86,17 @@ def did_you_mean(wanted: object, known: Iterable[str]) -> str | None:
     if not isinstance(wanted, str):
         return None
     found = nearest(wanted, known)
-    return f'did you mean "{found}"?' if found else None
+    return f'did you mean "{_plain(found)}"?' if found else None
+
+
+def _plain(name: str) -> str:
+    """A name in one line: it may have come from a system under test."""
+    shown = name[:_LONGEST]
+    return shown if shown.isprintable() else ascii(shown)[1:-1]
 
 
 def _listing(known: list[str], root: bool) -> str | None:
     if root or not known:
         return None
-    shown = ", ".join(sorted(known)[:8])
+    shown = ", ".join(_plain(name) for name in sorted(known)[:8])
     return f"there is: {shown}" + (", ..." if len(known) > 8 else "")

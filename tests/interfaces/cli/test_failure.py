@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from domain.expressions import Scope, explain
 from interfaces.cli.reports.difference import difference_lines, differences
 from interfaces.cli.reports.failure import as_curl, failure_text
 from interfaces.cli.reports.model import Execution, Step
@@ -153,6 +154,14 @@ def test_a_body_that_is_not_json_though_it_says_so_is_told(testmesh: Callable[..
 )
 def test_a_failure_says_what_decided(testmesh: Callable[..., Ran], folder: Path, check: str, says: str) -> None:
     assert f"    {says}\n" in failed(testmesh, folder, "/list", f'assert: ["{check}"]')
+
+
+def test_names_that_came_from_outside_stay_in_one_line() -> None:
+    scope = Scope({}, {"body": {"\x1b[31m\n::error::x": 1, "nop\ne": 2}})
+    for path, hint in (("body.a", r"there is: \x1b[31m\n::error::x, nop\ne"), ("body.nope", r'did you mean "nop\ne"?')):
+        error = explain(path, scope).error
+        assert error is not None
+        assert error.hint == hint
 
 
 def test_a_step_knows_itself_by_its_id_outputs_included(testmesh: Callable[..., Ran], folder: Path) -> None:

@@ -377,3 +377,13 @@ def test_a_secret_variable_of_the_flow_or_of_the_process_is_masked(
     assert 'no flow has the secret variable tokn, so that nothing is masked for it; did you mean "token"?' in ran.err
     assert "the secret variable made is made when the flow runs, and is not masked" in ran.err
     assert ran.err.count("secret variable") == 2
+
+
+def test_a_secret_in_a_wrong_url_is_shown_neither_in_the_message_nor_in_the_hint(testmesh: Testmesh, folder: Path) -> None:
+    (folder / "f.yaml").write_text(
+        "flow:\n  name: f\n  steps:\n    - {action: http_request, config: {method: GET, url: '${host}'}}\n"
+    )
+    ran = testmesh("run", "f.yaml", "--var", "host=hunter2-host", "--secret", "host")
+    assert "url must begin with http:// or https://: '[secret:" in ran.out
+    assert "= write http://[secret:" in ran.out
+    assert "hunter2" not in ran.out + ran.err
