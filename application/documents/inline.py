@@ -12,8 +12,13 @@ _SIGNS = re.compile(r"""[\[\]{},]|:(?:\s|$)|\s#|^[!&*?|>@%`#"']|^-\s""")
 """What a value in inline style may not hold without quotes (YAML 1.2, section 7.3.3)."""
 
 
+_LONGEST = 2_000
+"""Characters of a line that is looked at: what is longer is not written by hand."""
+_DEEPEST = 50
+
+
 class _Unclosed(Exception):
-    """The line ends inside a collection."""
+    """The line ends inside a collection, or is nested too deeply to be looked at."""
 
 
 class _Inline:
@@ -23,16 +28,21 @@ class _Inline:
         self._text = text
         self._quote = quote
         self._at = 0
+        self._depth = 0
         self._written: list[str] = []
 
     def collection(self) -> None:
         """What stands from a bracket to the one that closes it."""
+        self._depth += 1
+        if self._depth > _DEEPEST:
+            raise _Unclosed
         closer = _CLOSERS[self._text[self._at]]
         self._copy(self._at + 1)
         self.items(closer)
         if not self._text.startswith(closer, self._at):
             raise _Unclosed
         self._copy(self._at + 1)
+        self._depth -= 1
 
     def items(self, closer: str) -> None:
         """Values up to the closer or the end of the line."""
@@ -70,7 +80,7 @@ class _Inline:
         """Whether a collection stands here and nothing behind it; `[1, 2] == body` is an expression."""
         if self._text[self._at] not in "[{" or self._text.startswith("{{", self._at):
             return False
-        before, written = self._at, len(self._written)
+        before, written, depth = self._at, len(self._written), self._depth
         try:
             self.collection()
         except _Unclosed:
@@ -78,7 +88,7 @@ class _Inline:
         else:
             if self._ends(self._at, closer):
                 return True
-        self._at = before
+        self._at, self._depth = before, depth
         del self._written[written:]
         return False
 
@@ -131,6 +141,8 @@ def requoted(text: str, quote: Callable[[str], str]) -> str | None:
 
 def requoted_items(text: str, opener: str, quote: Callable[[str], str], before: str = "") -> str | None:
     """The same for a line within a collection that was opened before, by `[` or `{`."""
+    if len(text) > _LONGEST:
+        return None
     inline = _Inline(text, quote)
     try:
         inline.items(_CLOSERS[opener])
