@@ -173,7 +173,8 @@ class Attempt:
             if isinstance(error, Unavailable):
                 raise
             cause = "definition" if isinstance(error, ExpressionError) else error.code
-            return await self._recorder.finish("error", error.message, {}, self._side, cause=cause)
+            remedy = f": {error.remedy}" if isinstance(error, Refusal) and error.remedy else ""
+            return await self._recorder.finish("error", f"{error.message}{remedy}", {}, self._side, cause=cause)
         result = await executor.run()
         if result.stopped == "lost":
             return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from domain.errors import Invalid, LimitExceeded, NotFound
 from domain.limits import LIMITS
 from domain.values import dataclass
 
+_SEPARATORS = ";\t|,"
 KINDS = (".csv", ".tsv", ".json", ".jsonl", ".ndjson")
 
 
@@ -93,12 +94,25 @@ def _csv(path: Path, data: Data) -> Iterator[Any]:
     with path.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.DictReader(file, delimiter=delimiter, restkey="", strict=True)
         try:
+            _check_columns(path, reader.fieldnames or (), delimiter)
             for row in reader:
                 if "" in row or None in row.values():
                     raise Invalid(f"{path}:{reader.line_num}: this row has another number of columns than the first line")
                 yield row
         except csv.Error as error:
             raise Invalid(f"{path}:{reader.line_num}: {error}") from None
+
+
+def _check_columns(path: Path, names: Sequence[str], delimiter: str) -> None:
+    """Invalid for a column that stands twice, and for a single one that holds what may be the separator."""
+    for number, name in enumerate(names):
+        if name in names[:number]:
+            raise Invalid(f"{path}:1: the column {name!r} stands there twice", remedy="rename one of the two")
+    other = next((sign for sign in _SEPARATORS if len(names) == 1 and sign in names[0] and sign != delimiter), None)
+    if other is not None:
+        shown = "\\t" if other == "\t" else other
+        title = f"{path}:1: with {delimiter!r} as the separator there is one column, {names[0][:80]!r}"
+        raise Invalid(title, remedy=f'is the separator {shown!r}? write delimiter: "{shown}" below data')
 
 
 def _json(path: Path, data: Data) -> Iterator[Any]:

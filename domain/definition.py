@@ -69,6 +69,17 @@ class OnError:
         return (*self.timeout_steps, *self.error_steps)
 
 
+INPUT_TYPES = ("string", "number", "integer", "boolean", "object", "array")
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """What a flow says of one of its inputs beside its default: one of INPUT_TYPES, and whether it must be given."""
+
+    type: str | None = None
+    required: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class Data:
     """Rows of data, each of which makes a case of its own: given in place, or in a CSV, JSON or JSON lines file.
@@ -142,6 +153,9 @@ class FlowDefinition:
     env: Mapping[str, Any] = field(default_factory=dict)
     env_file: tuple[str, ...] = ()
     inputs: Mapping[str, Any] = field(default_factory=dict)
+    """Every input with its default, null where it has none."""
+    declared: Mapping[str, Input] = field(default_factory=dict)
+    """More about those inputs that are written as an object of type, required, default and description."""
     outputs: Mapping[str, str] = field(default_factory=dict)
     data: Data | None = None
     needs: tuple[str, ...] = ()

@@ -10,12 +10,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import quote_plus, urlencode
 
+from application.actions.http_faults import BODIES, two_bodies
 from application.actions.http_url import query_pairs, value_text
 from application.actions.project_files import file_below
 from application.engine.action import ActionContext, ActionError
 from domain.values import dataclass
 
-_KEYS = ("body", "json", "form", "multipart", "graphql")
 _JSON = "application/json"
 _PART = {"name", "value", "content", "base64", "file", "filename", "content_type"}
 _CONTENTS = ("value", "content", "base64", "file")
@@ -32,9 +32,9 @@ class RequestBody:
 
 def read_body(config: Mapping[str, Any], context: ActionContext) -> RequestBody:
     """The body that the config describes; one key at most. ActionError `config` for what cannot be a body."""
-    given = [key for key in _KEYS if config.get(key) is not None]
+    given = [key for key in BODIES if config.get(key) is not None]
     if len(given) > 1:
-        raise ActionError("config", f"{' and '.join(given)} are both a body; keep one")
+        raise ActionError("config", two_bodies(given), key=given[1])
     if not given:
         return RequestBody(b"null", _JSON) if "json" in config else RequestBody()
     if given[0] == "multipart":

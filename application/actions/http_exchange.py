@@ -120,7 +120,7 @@ def _proxy(config: Mapping[str, Any], context: ActionContext) -> Url | None:
 def _method(config: Mapping[str, Any]) -> str:
     method = config.get("method", "GET")
     if not isinstance(method, str) or not _METHOD.fullmatch(method) or method.upper() == "CONNECT":
-        raise ActionError("config", f"not a method: {str(method)[:40]!r}")
+        raise ActionError("config", f"not a method: {str(method)[:40]!r}", key="method")
     return method.upper()
 
 

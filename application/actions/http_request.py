@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from application.actions.http_faults import http_faults
 from application.engine.action import Action, ActionContext, ActionError, Key
 from domain.duration import parse_duration
 
@@ -139,4 +140,5 @@ HTTP_REQUEST = Action(
         "truncated": "Whether the body was longer than what is kept (1 MiB); it is not parsed then.",
         "sha256": "The SHA-256 of the whole body, in hex.",
     },
+    faults=http_faults,
 )

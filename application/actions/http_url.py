@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 from urllib.parse import quote, unquote, urlencode
 
+from application.actions.http_faults import scheme_remedy, wrong_scheme
 from application.engine.action import ActionContext, ActionError
 from application.engine.egress import EgressPolicy, LocalPolicy, checked_addresses
 
@@ -67,7 +68,7 @@ class Url(NamedTuple):
 
 def read_url(text: Any, context: ActionContext) -> Url:
     """The URL, with neither fragment nor userinfo lost. ActionError `config` for all but http and https."""
-    if not isinstance(text, str) or not text.strip():
+    if not isinstance(text, str):
         raise ActionError("config", "url must be text")
     if len(text.encode("utf-8", "replace")) >= context.limits.url_bytes:
         raise ActionError("config", f"url is longer than {context.limits.url_bytes} bytes")
@@ -85,13 +86,15 @@ def parse_url(text: str, base: Url | None = None) -> Url:
     `config` for what is no URL of http or https whose host can be asked for."""
     found = None if _UNWRITABLE.search(text) else _PARTS.fullmatch(text)
     if found is None:
-        raise ActionError("config", "not a URL: it has a control character or half of one")
+        raise ActionError("config", "not a URL: it has a control character or half of one", key="url")
     scheme, authority, path, query, fragment = found.groups()
     scheme = (scheme or (base.scheme if base is not None else "")).lower()
     if base is not None and authority is None and scheme == base.scheme:
         return _relative(base, path, query, fragment)
     if scheme not in _PORTS:
-        raise ActionError("config", f"the URL must begin with http:// or https://, not {scheme or 'nothing'}:")
+        raise ActionError(
+            "config", wrong_scheme(text, what="url" if base is None else "the URL of a redirect"), hint=scheme_remedy(text)
+        )
     user, host, port = _authority(authority or "", scheme)
     return Url(scheme, user, host, port, *_rest(path, query, fragment))
 
@@ -119,10 +122,10 @@ def _authority(text: str, scheme: str) -> tuple[str, str, int | None]:
     found = _AUTHORITY.fullmatch(text)
     if found is None:
         hint = "in a user or password write %2F for /, %3F for ? and %23 for #"
-        raise ActionError("config", "not a URL: what follows its host is not a port", hint=hint)
+        raise ActionError("config", "not a URL: what follows its host is not a port", hint=hint, key="url")
     user, host, port = found[1] or "", _host(found[2]), int(found[3]) if found[3] else None
     if port is not None and not 0 < port < 65536:
-        raise ActionError("config", f"not a port: {port}")
+        raise ActionError("config", f"not a port: {port}", key="url")
     return _escaped(_NOT_IN_USER, user), host, None if port == _PORTS[scheme] else port
 
 
@@ -133,16 +136,16 @@ def _host(text: str) -> str:
     if host.startswith("["):
         if ":" in host and _is_address(host[1:-1]):
             return host[1:-1]
-        raise ActionError("config", f"not a URL: {text[:80]!r} is not an IPv6 address")
+        raise ActionError("config", f"not a URL: {text[:80]!r} is not an IPv6 address", key="url")
     if not host.isascii():
         import idna
 
         try:
             host = idna.encode(host).decode("ascii")
         except ValueError:
-            raise ActionError("config", f"not a URL: {text[:80]!r} is not a host name") from None
+            raise ActionError("config", f"not a URL: {text[:80]!r} is not a host name", key="url") from None
     if not _NAME.fullmatch(host) or (_DOTTED.fullmatch(host) and not _is_address(host)):
-        raise ActionError("config", f"not a host: {text[:80]!r}")
+        raise ActionError("config", f"not a host: {text[:80]!r}", key="url")
     return host
 
 
@@ -171,7 +174,7 @@ async def judge_number(policy: EgressPolicy, url: Url) -> None:
     if ":" in url.host or not _NUMERIC.fullmatch(url.host) or _is_address(url.host):
         return
     addresses = await checked_addresses(policy, url.host, port_of(url))
-    raise ActionError("config", f"{url.host} is not a whole IPv4 address", hint=f"write {addresses[0]}")
+    raise ActionError("config", f"{url.host} is not a whole IPv4 address", hint=f"write {addresses[0]}", key="url")
 
 
 async def judge_target(policy: EgressPolicy, url: Url) -> None:

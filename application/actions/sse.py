@@ -8,6 +8,7 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
 from application.actions.config_values import read_count, read_expression, refusal
+from application.actions.http_faults import http_faults
 from application.actions.http_request import HTTP_REQUEST, exchange, read_seconds
 from application.engine.action import Action, ActionContext, ActionError, ActionFailed, Key
 from domain.limits import Limits
@@ -194,5 +195,6 @@ SSE = Action(
         "status": "The status code.",
     },
     unresolved=("until",),
+    faults=http_faults,
     names={"until": ("event", "events")},
 )

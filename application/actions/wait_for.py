@@ -7,6 +7,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
+from application.actions.http_faults import url_faults
 from application.actions.http_request import exchange, read_seconds
 from application.actions.sameness import same
 from application.engine.action import Action, ActionContext, ActionError, ActionFailed, Key
@@ -180,4 +181,5 @@ WAIT_FOR = Action(
     },
     run=run,
     result={"attempts": "How many tries it took.", "duration": "Milliseconds that it waited."},
+    faults=lambda config: url_faults(config) if config.get("type", "http") == "http" else (),
 )

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from application.actions.config_values import read_count, refusal
+from application.actions.http_faults import SCHEMES, scheme_remedy, url_faults, wrong_scheme
 from application.actions.http_request import read_seconds
 from application.actions.partial import missing
 from application.actions.websocket_acts import ACTIONS, CONNECT, RECEIVING, act_expressions, act_faults, read_acts
@@ -21,6 +22,7 @@ _PREFIX = "websocket:"
 _SECONDS = 30.0
 _SHOWN = 10
 _EXPECT = ("message", "messages")
+_SCHEMES = ("ws", "wss")
 
 
 async def run(config: Mapping[str, Any], context: ActionContext) -> Mapping[str, Any]:
@@ -202,7 +204,7 @@ def _as_http(url: Any) -> str:
     scheme, separator, rest = text.partition("://")
     kinds = {"ws": "http", "wss": "https", "http": "http", "https": "https"}
     if not separator or scheme.lower() not in kinds:
-        raise ActionError("config", f"the URL of a WebSocket begins with ws:// or wss://, not {text[:40]!r}")
+        raise ActionError("config", wrong_scheme(text, _SCHEMES), hint=scheme_remedy(text, _SCHEMES))
     return f"{kinds[scheme.lower()]}://{rest}"
 
 
@@ -280,5 +282,5 @@ WEBSOCKET = Action(
     unresolved=("expect", "actions"),
     names={"expect": _EXPECT, "actions": _EXPECT},
     expressions=act_expressions,
-    faults=act_faults,
+    faults=lambda config: (*act_faults(config), *url_faults(config, _SCHEMES, SCHEMES)),
 )

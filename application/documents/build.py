@@ -15,11 +15,11 @@ from application.documents.actions import (
     takes_text_only,
 )
 from application.documents.check import seconds
-from application.documents.grammar import PHASES
+from application.documents.grammar import PHASES, is_declaration
 from application.documents.reader import Document
 from application.documents.records import branches_of
 from application.engine.action import Action, Key
-from domain.definition import Assertion, Data, FlowConfig, FlowDefinition, OnError, Path, Retry, Step, Until
+from domain.definition import Assertion, Data, FlowConfig, FlowDefinition, Input, OnError, Path, Retry, Step, Until
 from domain.values import dataclass
 
 _FAIL = OnError()
@@ -49,7 +49,8 @@ class Builder:
             tags=self._words(value, "tags", ()),
             env=value.get("env", {}),
             env_file=self._words(value, "env_file", ()),
-            inputs=value.get("inputs", {}),
+            inputs={name: _default(item) for name, item in value.get("inputs", {}).items()},
+            declared={name: _input(item) for name, item in value.get("inputs", {}).items() if is_declaration(item)},
             outputs=value.get("outputs", {}),
             data=_data(value["data"]) if "data" in value else None,
             needs=self._words(value, "needs", ()),
@@ -204,6 +205,14 @@ def _retry(value: Any) -> Retry:
     if "delay" in block:
         block["delay"] = _seconds(block, "delay", None)
     return Retry(**block)
+
+
+def _default(value: Any) -> Any:
+    return value.get("default") if is_declaration(value) else value
+
+
+def _input(value: dict[str, Any]) -> Input:
+    return Input(value.get("type"), value.get("required", False))
 
 
 def _data(value: Any) -> Data:

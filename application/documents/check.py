@@ -7,9 +7,9 @@ from dataclasses import field
 from typing import Any
 
 from application.documents.actions import canonical_name, config_record, find_action
-from application.documents.grammar import FLOW, RETRY_KINDS, STEP
+from application.documents.grammar import FLOW, NO_PROGRAMS, OTHER_ACTIONS, RETRY_KINDS, STEP
 from application.documents.language import Fault, expression_faults, template_faults
-from application.documents.quotes import quote_remedy
+from application.documents.quotes import cut_by_yaml, quote_remedy
 from application.documents.report import Report
 from application.documents.shapes import IDENTIFIER
 from application.documents.source import did_you_mean
@@ -102,7 +102,9 @@ class Check:
             return
         action = find_action(name, self.actions)
         if action is None:
-            remedy = did_you_mean(name, self.actions) or "testmesh schema lists the actions"
+            remedy = did_you_mean(name, self.actions, OTHER_ACTIONS) or "testmesh schema lists the actions"
+            if name.lower() in NO_PROGRAMS:
+                remedy = "flows run no programs; the actions are in testmesh schema"
             self.error((*path, "action"), f'There is no action "{name}"', remedy)
             return
         config = step.get("config", {})
@@ -155,8 +157,8 @@ class Check:
         at = self.report.inside(path, text, fault.offset)
         place = self.report.place(path)
         line = self.report.document.source.line(place.line)
-        cut = line[place.column - 1 :].startswith(text + " #")
-        remedy = f"YAML takes # for a comment; {quote_remedy(line)}" if cut else fault.hint
+        why = cut_by_yaml(line, place.column, text)
+        remedy = f"{why}; {quote_remedy(line)}" if why else fault.hint
         self.report.error(path, fault.message, remedy, at=at)
 
 

@@ -21,8 +21,47 @@ from application.documents.shapes import (
     Shape,
     Text,
 )
-from domain.definition import Path
+from domain.definition import INPUT_TYPES, Path
 
+OTHER_ACTIONS = {
+    "include": "run_flow",
+    "call": "run_flow",
+    "db": "database_query",
+    "sql": "database_query",
+    "query": "database_query",
+    "req": "http_request",
+    "request": "http_request",
+    "rest": "http_request",
+    "api": "http_request",
+    "fetch": "http_request",
+    "curl": "http_request",
+    "graphql": "http_request",
+    "get": "http_request",
+    "post": "http_request",
+    "put": "http_request",
+    "patch": "http_request",
+    "delete": "http_request",
+    "test": "assert",
+    "expect": "assert",
+    "check": "assert",
+    "sleep": "delay",
+    "wait": "delay",
+    "pause": "delay",
+    "print": "log",
+    "echo": "log",
+    "dump": "log",
+    "debug": "log",
+    "if": "condition",
+    "loop": "for_each",
+    "foreach": "for_each",
+    "repeat": "for_each",
+    "ws": "websocket",
+    "mock": "mock_server_start",
+    "redis": "redis.command",
+    "kafka": "kafka_producer",
+}
+"""What actions are called elsewhere, for hints alone."""
+NO_PROGRAMS = ("exec", "shell", "bash", "sh", "command", "script", "ssh", "cdp")
 ON_ERROR = ("fail", "continue", "retry")
 RETRY_KINDS = ("timeout", "connection_error", "assertion")
 PHASES = ("setup", "steps", "teardown")
@@ -35,6 +74,11 @@ def _meant(words: dict[str, str]) -> dict[str, str]:
     return {wrong: right for right, wrongs in words.items() for wrong in wrongs.split()}
 
 
+_OF_CONFIGS = frozenset(
+    {"auth", "body", "cookies", "connection", "form", "graphql", "headers", "json", "key", "message", "method"}
+    | {"multipart", "params", "query", "topic", "url", "value", "verify_ssl"}
+)
+"""Keys of actions that people look for in the step itself."""
 _IDENTIFIER = Text(minimum=1, maximum=100, pattern=IDENTIFIER.pattern)
 _WORD = Text(minimum=1, maximum=255)
 _WORDS = ListOf(_WORD)
@@ -109,6 +153,35 @@ ON_ERROR_BLOCK = Record(
     synonyms=_meant({"error_steps": "steps"}),
 )
 
+INPUT = Record(
+    {
+        "type": Key(Choice(INPUT_TYPES), description="What it must be; texts that say it are read."),
+        "required": Key(Bool(), description="Whether it must be given."),
+        "default": Key(Anything(), description="Its value where it is not given."),
+        "description": Key(Text(), description="What it is for."),
+    },
+    what="An input",
+)
+
+
+class DeclaredOr(Anything):
+    """A default, or an object that says more about an input."""
+
+    def inside(self, value: Any, path: Path, checking: Checking) -> None:
+        if not is_declaration(value):
+            return super().inside(value, path, checking)
+        if value.get("required") is True and value.get("default") is not None:
+            checking.error((*path, "required"), "An input with a default is never missing", "remove required or default")
+        return INPUT.inside(value, path, checking)
+
+
+def is_declaration(value: Any) -> bool:
+    """Whether an input is written as an object that says more about it than its default."""
+    return isinstance(value, dict) and value.keys() <= INPUT.keys.keys() and not value.keys().isdisjoint(_DECLARING)
+
+
+_DECLARING = ("type", "required", "default")
+
 DATA_BLOCK = Record(
     {
         "rows": Key(ListOf(MapOf(Anything()), single=False), description="The rows themselves."),
@@ -153,18 +226,28 @@ STEP = Record(
     what="A step",
     synonyms=_meant(
         {
-            "assert": "assertions asserts expect",
-            "output": "outputs capture captures extract",
+            "assert": "assertions asserts expect test tests check checks validate",
+            "output": "outputs capture captures extract bind save register",
             "when": "if condition",
-            "action": "type uses",
-            "config": "with params args",
+            "action": "type uses run",
+            "config": "with args",
             "retry": "retries",
-            "disabled": "skip",
+            "disabled": "skip ignore",
             "on_error": "continue_on_error",
             "until": "wait_until",
-            "name": "title",
+            "name": "title desc",
         }
     ),
+    remedies={
+        "loop": "write until to wait for something, retry to tolerate failures, or the action for_each to repeat steps",
+        **dict.fromkeys(("foreach", "for_each", "repeat"), "write a step of the action for_each around it"),
+        **dict.fromkeys(("include", "call"), "write a step of the action run_flow"),
+        **dict.fromkeys(
+            ("delay", "sleep", "wait"), "write a step of the action delay before it, or until to wait for something"
+        ),
+        **dict.fromkeys(("defer", "finally", "cleanup"), "write the step below teardown"),
+        **{name: f"{name} belongs below config" for name in _OF_CONFIGS},
+    },
 )
 
 CONFIG = Record(
@@ -189,7 +272,11 @@ FLOW = Record(
         "tags": Key(_WORDS, description="Words to select flows by."),
         "env": Key(MapOf(Anything()), description="Variables, the weakest of all sources."),
         "env_file": Key(_WORDS, description="Files of variables, KEY=VALUE a line."),
-        "inputs": Key(MapOf(Anything()), description="Names that run_flow may set, with their defaults."),
+        "inputs": Key(
+            MapOf(DeclaredOr()),
+            description="Names that run_flow may set: each with its default, or an object of type, required, default and"
+            " description.",
+        ),
         "outputs": Key(MapOf(OutputPath()), description="What run_flow hands back."),
         "config": Key(CONFIG, description="Settings of the whole flow."),
         "setup": Key(Steps(), description="Steps that come first."),

@@ -138,6 +138,8 @@ class Record(Shape):
     what: str = "a mapping"
     synonyms: Mapping[str, str] = field(default_factory=dict)
     one_of: tuple[tuple[str, ...], ...] = ()
+    remedies: Mapping[str, str] = field(default_factory=dict)
+    """What to say of wrong keys that no single key of it replaces."""
     label = "a mapping"
 
     def fits(self, value: Any) -> bool:
@@ -175,9 +177,9 @@ class Record(Shape):
         if key is None:
             known = [known for known, other in self.keys.items() if not other.planned]
             known += self.other_names
-            remedy = did_you_mean(name, known, self.synonyms)
+            remedy = self.remedies.get(name.lower()) or did_you_mean(name, known, self.synonyms)
             checking.error((*path, name), f'{self.what} has no key "{name}"', remedy, key=True)
-            guess = meant(name, known, self.synonyms)
+            guess = None if name.lower() in self.remedies else meant(name, known, self.synonyms)
             return self.other_names.get(guess, guess) if guess else None
         if key.planned:
             checking.error((*path, name), f'"{name}" is not supported yet in this version', "remove it for now", key=True)

@@ -5,14 +5,14 @@ Counted with aliases expanded: nodes, bytes of text, depth. Sources: project lim
 
 from __future__ import annotations
 
-import re
 from dataclasses import field
 from typing import Any, NamedTuple
 
 import yaml
 from yaml.reader import Reader
 
-from application.documents.quotes import breaks, has_template, quote_remedy
+from application.documents.malformed import malformed, refused
+from application.documents.quotes import quote_remedy
 from application.documents.scalars import COLLECTION_TAGS, SCALAR_TAGS
 from application.documents.source import Source
 from domain.definition import Position
@@ -63,7 +63,7 @@ def decode(data: str | bytes, file: str, limits: Limits = LIMITS) -> Source:
     bad = unreadable(source.text)
     if bad is not None:
         title = f"The character U+{ord(source.text[bad]):04X} may not stand in a YAML document"
-        raise _refused(source, source.position(bad), title, "remove it, or write it as an escape in double quotes")
+        raise refused(source, source.position(bad), title, "remove it, or write it as an escape in double quotes")
     return source
 
 
@@ -82,10 +82,10 @@ def scan(source: Source, limits: Limits = LIMITS) -> Stream:
         while (event := parser.get_event()) is not None:
             scanner.take(event)
     except yaml.MarkedYAMLError as error:
-        raise _malformed(source, error) from None
+        raise malformed(source, error) from None
     except (yaml.YAMLError, UnicodeError, RecursionError) as error:
         first = str(error).splitlines()[0]
-        raise _refused(source, Position(1, 1), f"The document cannot be read: {first}") from None
+        raise refused(source, Position(1, 1), f"The document cannot be read: {first}") from None
     return scanner.stream
 
 
@@ -208,7 +208,7 @@ class _Scanner:
         raise self._refuse(event, f"The tag {shown[:80]} is not allowed", remedy)
 
     def _refuse(self, event: Any, title: str, remedy: str | None = None) -> InvalidFlow:
-        return _refused(self._source, Position(event.start_mark.line + 1, event.start_mark.column + 1), title, remedy)
+        return refused(self._source, Position(event.start_mark.line + 1, event.start_mark.column + 1), title, remedy)
 
 
 def _utf8(data: bytes, file: str) -> str:
@@ -218,39 +218,4 @@ def _utf8(data: bytes, file: str) -> str:
         source = Source(data.decode("utf-8", "replace"), file)
         before = data[: error.start].decode("utf-8", "replace")
         title = f"The byte 0x{data[error.start]:02X} is not UTF-8"
-        raise _refused(source, source.position(len(before)), title, "save the file as UTF-8") from None
-
-
-def _malformed(source: Source, error: yaml.MarkedYAMLError) -> InvalidFlow:
-    """What YAML itself could not read; a template without quotes is by far the commonest reason."""
-    marks = [mark for mark in (error.problem_mark, error.context_mark) if mark is not None]
-    at = Position(marks[0].line + 1, marks[0].column + 1) if marks else Position(1, 1)
-    for number in _suspects(source, [mark.line + 1 for mark in marks]):
-        line = source.line(number)
-        column = next((match.start() + 1 for match in re.finditer(r"\$\{|\{\{", line)), 1)
-        return _refused(source, Position(number, column), "YAML cannot read this template", quote_remedy(line))
-    title = f"YAML cannot read this: {error.problem or error.context}"
-    return _refused(source, at, title, _hint(source, at, str(error.problem)))
-
-
-def _suspects(source: Source, marked: list[int]) -> list[int]:
-    """Lines at or just before the marks that hold a template, the likeliest first."""
-    near = [number for line in marked[:1] for number in (line, line - 1)] + marked[1:]
-    return [number for number in near if has_template(source.line(number)) and breaks(source.line(number))]
-
-
-def _hint(source: Source, at: Position, problem: str) -> str | None:
-    line = source.line(at.line)
-    if "\t" in line[: at.column]:
-        return "indent with spaces, not with tabs"
-    if (
-        has_template(line)
-        or any(word in problem for word in ("alias", "anchor", "token", "mapping values", "indicator"))
-        or breaks(line)
-    ):
-        return quote_remedy(line)
-    return None
-
-
-def _refused(source: Source, at: Position, title: str, remedy: str | None = None) -> InvalidFlow:
-    return InvalidFlow((source.problem(at, title, remedy),))
+        raise refused(source, source.position(len(before)), title, "save the file as UTF-8") from None

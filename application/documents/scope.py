@@ -168,11 +168,15 @@ class Scope:
     def _say(self, read: _Read, name: str, title: str, *, certain: bool) -> None:
         at = self.report.inside(read.path, read.text, _offset(read.text, name))
         meant = nearest(name, self.known | read.extra)
-        remedy = f'did you mean "{meant}"?' if meant else "define it in env, or give a default: ${" + name + " ?? ''}"
+        remedy = f'did you mean "{meant}"?' if meant else _unknown(name)
         if certain:
             self.report.error(read.path, title, remedy, at=at)
         else:
             self.report.warn(read.path, f"{title}, unless it is given with --var", remedy, at=at)
+
+
+def _unknown(name: str) -> str:
+    return f"give it with --var {name}=..., define it in env, or give a default: ${{{name} ?? ''}}"
 
 
 def walk(steps: tuple[Step, ...]) -> Iterator[Step]:

@@ -9,7 +9,10 @@ from typing import Literal
 
 from domain.definition import Position
 from domain.errors import Problem
+from domain.near_words import nearest
 from domain.values import dataclass
+
+__all__ = ["LINE_BREAK", "WIDTH", "Source", "did_you_mean", "meant", "nearest"]
 
 LINE_BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
 """The line breaks that libyaml counts."""
@@ -76,17 +79,6 @@ class Source:
         if self.line(at.line)[at.column - 1 :].startswith(("|", ">")) and wanted and line.endswith(wanted):
             return Position(number, len(line) - len(wanted) + len(ahead[-1]) + 1)
         return at
-
-
-def nearest(word: str, known: Iterable[str]) -> str | None:
-    """The known word that was most likely meant."""
-    from difflib import get_close_matches
-
-    by_lower = {name.lower(): name for name in known}
-    lower = word.lower()[:100]
-    close = get_close_matches(lower, by_lower, n=1, cutoff=0.6)
-    longer = [name for name in by_lower if len(lower) > 2 and name.startswith(lower)]
-    return next((by_lower[name] for name in (*close, *longer)), None)
 
 
 def meant(word: str, known: Iterable[str], synonyms: Mapping[str, str] | None = None) -> str | None:

@@ -159,6 +159,6 @@ class Action:
     expressions: Callable[[Mapping[str, Any]], Iterable[tuple[Place, str]]] = lambda config: ()
     """The expressions within unresolved keys, each with its path below the config; the other texts there are templates."""
     faults: Callable[[Mapping[str, Any]], Iterable[tuple[Place, str, str | None]]] = lambda config: ()
-    """What is wrong within unresolved keys and can be seen before the run: the path below the config, what, and a remedy."""
+    """What is wrong whatever templates come to, and seen before the run: the path below the config, what, and a remedy."""
     after_bodies: tuple[str, ...] = ()
     """Unresolved keys that are looked at after nested steps have run, and know what those leave behind."""

@@ -8,6 +8,7 @@ from typing import Any, Literal, Protocol
 
 from application.documents.source import did_you_mean
 from application.engine.errors import ActionError
+from application.engine.inputs import given_inputs, typed
 from application.engine.scope import Names
 from domain.definition import FlowDefinition
 from domain.expressions import ExpressionError, extract, render
@@ -40,12 +41,16 @@ def starting_values(
     definition: FlowDefinition, given: Mapping[str, Any], outside: Mapping[str, Any], names: Names, prefix: str
 ) -> dict[str, Any]:
     """The variables that a flow begins with: what it was given wins over its inputs' defaults and its `env`, these over what
-    comes from outside. `names` has the identity and the built-ins; `prefix` tells their random values from others."""
+    comes from outside. `names` has the identity and the built-ins; `prefix` tells their random values from others. Invalid
+    for an input that is missing or not of its type."""
     identity = dict(names.values)
+    given = {**given, **given_inputs(definition, given, outside)}
     names.values.update({**outside, **given, **identity})
     for name, value in {**definition.inputs, **definition.env}.items():
         if name not in given:
             names.values[name] = render(value, names.scope(f"{prefix}env/{name}"))
+            if name in definition.declared:
+                names.values[name] = typed(name, definition.declared[name], names.values[name])
     names.values["env"] = {name: names.values[name] for name in {**definition.env, **given}}
     return dict(names.values)
 

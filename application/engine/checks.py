@@ -56,7 +56,7 @@ def _failed(
         assertion.expression,
         False,
         message=_message(assertion, scope, mask),
-        error=mask(error.message) if error else None,
+        error=mask(str(error)) if error else None,
         line=place.line,
         column=place.column,
         offset=offset,

@@ -17,14 +17,29 @@ class ActionError(Exception):
 
     `kind` is stable: timeout, connection_refused, connection_error, dns, tls, egress, protocol, response_too_large,
     config, query, ... `exchange` is what was sent and received so far, for the failure report (unmasked; the engine masks).
+    `key` is the config key that is wrong; without it, one that the message of a `config` error begins with.
     """
 
-    def __init__(self, kind: str, message: str, *, hint: str | None = None, exchange: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        kind: str,
+        message: str,
+        *,
+        hint: str | None = None,
+        exchange: Mapping[str, Any] | None = None,
+        key: str | None = None,
+    ) -> None:
         super().__init__(message)
         self.kind = kind
         self.message = message
         self.hint = hint
         self.exchange = exchange
+        self._key = key
+
+    def key_in(self, config: Mapping[str, Any]) -> str | None:
+        """The key of the config that is wrong, if it is one."""
+        first = self.message.split(maxsplit=1)[0].rstrip(":") if self.kind == "config" and self.message else None
+        return next((key for key in (self._key, first) if key in config), None)
 
 
 class ActionFailed(Exception):

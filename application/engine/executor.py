@@ -21,7 +21,7 @@ from application.engine.step_runner import StepRunner
 from application.engine.surroundings import Surroundings
 from application.engine.walked import Walked, error_of, worst
 from domain.definition import FlowDefinition, Phase, Step
-from domain.errors import LimitExceeded
+from domain.errors import Invalid, LimitExceeded
 from domain.expressions import ExpressionError, extract
 from domain.limits import LIMITS
 from domain.outcome import StepOutcome, Verdict
@@ -316,7 +316,10 @@ class Executor:
             given = {**(around.given if inherit else {}), **checked_inputs(definition, inputs)}
             outside = names.values.get("env", {}) if inherit else {}
             inner = names.of_call({"name": definition.name, "id": definition.id, "file": definition.file})
-            starting_values(definition, given, outside, inner, f"{path}/")
+            try:
+                starting_values(definition, given, outside, inner, f"{path}/")
+            except Invalid as refusal:
+                raise ActionError("config", refusal.message, hint="give it below inputs", key="inputs") from None
             frame = Frame.of_call(definition, path, inner.values, inherit)
             depth = around.depth + 1
             there = replace(around, definition=definition, names=inner, given=given, depth=depth, near="", frame=frame)

@@ -204,7 +204,7 @@ class StepRunner:
             verdict, result = "failed", failed.result or {}
             error = self._failed("failed", failed.message)
         except ActionError as failure:
-            error = self._failed(failure.kind, failure.message, failure.hint)
+            error = self._failed(failure.kind, failure.message, failure.hint, _place_of(failure, self._step))
         except ExpressionError as wrong:
             error = self._explained(wrong, (*self._step.path, "config"))
         except Exception as bug:
@@ -378,12 +378,13 @@ class StepRunner:
 
         place = place_in(self._around.definition, path, error.text, error.offset)
         message = self._text(f"{error.message} in `{error.text}`" if error.text else error.message)
-        return StepError("expression", message, error.hint, place.line, place.column)
+        hint = self._text(error.hint) if error.hint else None
+        return StepError("expression", message, hint, place.line, place.column)
 
     def _failed(self, kind: str, message: str, hint: str | None = None, place: Place = ()) -> StepError:
         """An error of the action, shown where the step stands, or at a place in it."""
         at = self._around.definition.position((*self._step.path, *place))
-        return StepError(kind, self._text(message), hint, at.line, at.column)
+        return StepError(kind, self._text(message), self._text(hint) if hint else None, at.line, at.column)
 
     def _late(self) -> str:
         limit = self._step.timeout
@@ -413,4 +414,14 @@ class StepRunner:
 
 def replace_names(scope: Scope, outputs: Mapping[str, Any]) -> Scope:
     """The scope of assertions, in which the step's own outputs are known too."""
-    return scope.child(outputs) if outputs else scope
+    if not outputs:
+        return scope
+    inner = scope.child(outputs)
+    inner.own = replace(scope.own, outputs=outputs) if scope.own is not None else None
+    return inner
+
+
+def _place_of(failure: ActionError, step: Step) -> Place:
+    """Where in the step the key stands that an action finds fault with."""
+    key = failure.key_in(step.config)
+    return () if key is None else ("config", key)

@@ -98,6 +98,27 @@ EXTERNAL = {"snapshot": (1, 3)}
 """The functions that the scope must bring."""
 
 FUNCTIONS = _TEXT | _LISTS | _NUMBERS | _CONVERSIONS | PREDICATES | EXTERNAL
+OTHER_WORDS = {
+    "size": "len",
+    "strlen": "len",
+    "str": "string",
+    "tostring": "string",
+    "number": "float",
+    "parseint": "int",
+    "parsefloat": "float",
+    "touppercase": "upper",
+    "tolowercase": "lower",
+    "strip": "trim",
+    "every": "all",
+    "some": "any",
+    "unique": "uniq",
+    "distinct": "uniq",
+    "stringify": "toJSON",
+    "parse": "fromJSON",
+    "jsonparse": "fromJSON",
+    "average": "mean",
+}
+"""What functions are called elsewhere, in lower case; for hints alone."""
 METHODS_ONLY = frozenset({"contains", "startsWith", "endsWith", "matches"})
 """Operators that may be written as `x.contains(y)`, but not as a function."""
 

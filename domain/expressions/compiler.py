@@ -14,7 +14,7 @@ from domain.expressions.json_path import select
 from domain.expressions.kinds import TESTS
 from domain.expressions.operators import BINARY, checked, is_number
 from domain.expressions.parser import is_headers
-from domain.expressions.predicates import PREDICATE_FUNCTIONS
+from domain.expressions.predicates import PREDICATE_FUNCTIONS, TELLING
 from domain.expressions.scope import Told
 from domain.expressions.values import to_text
 
@@ -163,7 +163,9 @@ class Compiler:
             if optional:
                 return None
             known = tuple(holder) if isinstance(holder, dict) else ()
-            raise Absent(_absence(holder, wanted), place, text, wanted=wanted, known=known)
+            raise Absent(
+                _absence(holder, wanted), place, text, wanted=wanted, known=known, why=lambda: frame.scope.not_json(holder)
+            )
 
         return index
 
@@ -256,6 +258,9 @@ class Compiler:
         arguments, name, text = [self.compile(argument) for argument in node.arguments], node.function, self.text
         if name in PREDICATE_FUNCTIONS and (len(arguments) > 1 or name not in FUNCTIONS):
             special = PREDICATE_FUNCTIONS[name]
+            if self.trace and name in TELLING:
+                items = node.arguments[0]
+                special = TELLING[name](text[items.start : items.end])
             return self._guarded(node, node.start, lambda frame: special(frame, *arguments))
         function = FUNCTIONS.get(name)
         if function is not None:

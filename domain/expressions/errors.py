@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from itertools import islice
 from typing import Literal
 
+from domain.near_words import nearest
+
+_MOST = 2_000
+"""Names that are looked at for a suggestion: an answer may have a million."""
+_LONGEST = 80
 ErrorKind = Literal["syntax", "name", "type", "value", "limit"]
 
 
@@ -34,18 +40,29 @@ class Absent(ExpressionError):
     """A name, key or index that is not there: what `??`, `exists` and `?.` look for. `root`: a name, not a part of a value."""
 
     def __init__(
-        self, message: str, offset: int, text: str, *, wanted: object = None, known: Iterable[str] = (), root: bool = False
+        self,
+        message: str,
+        offset: int,
+        text: str,
+        *,
+        wanted: object = None,
+        known: Iterable[str] = (),
+        root: bool = False,
+        why: Callable[[], str | None] = lambda: None,
     ) -> None:
         super().__init__(message, offset, text, None, "name")
+        self._why = why
         self._wanted = wanted
         self._known = known
         self.root = root
 
     @property
     def hint(self) -> str | None:
-        """The nearest known names; found only when asked for, as most absences are expected ones."""
+        """Why it is not there, or the nearest known names; found only when asked for, as most absences are expected ones."""
         if self._hint is None:
-            known = [name for name in self._known if isinstance(name, str)]
+            self._hint = self._why()
+        if self._hint is None:
+            known = [name for name in islice(self._known, _MOST) if isinstance(name, str)]
             self._hint = did_you_mean(self._wanted, known) or _listing(known, self.root)
         return self._hint
 
@@ -68,15 +85,18 @@ def did_you_mean(wanted: object, known: Iterable[str]) -> str | None:
     """`did you mean "x"?` for the nearest known name, if one is near."""
     if not isinstance(wanted, str):
         return None
-    from difflib import get_close_matches  # loaded only when something is wrong
+    found = nearest(wanted, known)
+    return f'did you mean "{_plain(found)}"?' if found else None
 
-    lowered = {name.lower(): name for name in sorted(known, reverse=True)}
-    found = get_close_matches(wanted[:100].lower(), lowered, n=1, cutoff=0.6)
-    return f'did you mean "{lowered[found[0]]}"?' if found else None
+
+def _plain(name: str) -> str:
+    """A name in one line: it may have come from a system under test."""
+    shown = name[:_LONGEST]
+    return shown if shown.isprintable() else ascii(shown)[1:-1]
 
 
 def _listing(known: list[str], root: bool) -> str | None:
     if root or not known:
         return None
-    shown = ", ".join(sorted(known)[:8])
+    shown = ", ".join(_plain(name) for name in sorted(known)[:8])
     return f"there is: {shown}" + (", ..." if len(known) > 8 else "")

@@ -91,7 +91,8 @@ def explain(expression: Expression | str, scope: Scope) -> Explanation:
         error = caught
     actual, expected = _sides(parsed.tree, frame)
     operator = _operator(parsed.tree)
-    return Explanation(value, error, tuple(_parts(parsed, frame)), expected, actual, operator, tuple(frame.notes))
+    notes = (*frame.notes, *_other_kind(operator, expected, actual))
+    return Explanation(value, error, tuple(_parts(parsed, frame)), expected, actual, operator, notes)
 
 
 def _parts(parsed: Expression, frame: Frame) -> list[tuple[str, Any]]:
@@ -120,6 +121,22 @@ def _operator(tree: s.Node) -> str:
     if not isinstance(tree, s.Binary) or tree.operator not in s.COMPARISONS:
         return ""
     return f"not {tree.operator}" if tree.negated else tree.operator
+
+
+def _other_kind(operator: str, *sides: Any) -> tuple[str, ...]:
+    """That two values look the same and are not of the same kind."""
+    texts, others = [side for side in sides if isinstance(side, str)], [side for side in sides if isinstance(side, int | float)]
+    if operator != "==" or not texts or not others:
+        return ()
+    text, other = texts[0].strip(), others[0]
+    if isinstance(other, bool):
+        return ("one is a text, the other true or false: write bool(...)",) if text == str(other).lower() else ()
+    try:
+        same = float(text) == other
+    except (ValueError, OverflowError):
+        return ()
+    function = "int" if isinstance(other, int) else "float"
+    return (f"one is a text, the other a number: write {function}(...)",) if same else ()
 
 
 def _seen(node: s.Node, frame: Frame) -> Any:

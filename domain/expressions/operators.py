@@ -229,6 +229,14 @@ def matches(frame: Frame, left: Any, right: Any) -> bool:
         raise Fault("value", "the text is not valid Unicode") from None
 
 
+def check_pattern(pattern_text: str, offset: int, text: str) -> None:
+    """ExpressionError if a pattern at a place of an expression is none."""
+    try:
+        pattern(pattern_text)
+    except Fault as fault:
+        raise fault.at(offset, text) from None
+
+
 @lru_cache(maxsize=256)
 def pattern(text: str) -> Any:
     """The compiled RE2 pattern of a text. Fault of kind value if it is none."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from domain.expressions import syntax as s
-from domain.expressions.calls import FUNCTIONS, METHODS_ONLY, PREDICATES, canonical
+from domain.expressions.calls import FUNCTIONS, METHODS_ONLY, OTHER_WORDS, PREDICATES, canonical
 from domain.expressions.errors import ExpressionError, did_you_mean
 from domain.expressions.lexer import Token, default_of, lex, template_end
 from domain.expressions.strings import unescape, unquote
@@ -156,8 +156,17 @@ class Parser:
             return self._made(s.Test(left.start, token.end, left, "exists", negated))
         right = self._expression(power - 1 if value in ("**", "^") else power)
         operator = _WORDS.get(value) or _SAME.get(value) or value
+        if operator == "matches":
+            self._pattern(right)
         node = self._made(s.Binary(left.start, right.end, operator, left, right, token.start, negated))
         return self._chained(node) if operator in _ORDERINGS else node
+
+    def _pattern(self, node: s.Node) -> None:
+        """A pattern that is written out is wrong before anything runs."""
+        if isinstance(node, s.Constant) and isinstance(node.value, str):
+            from domain.expressions.operators import check_pattern
+
+            check_pattern(node.value, node.start, self.text)
 
     def _chained(self, node: s.Binary) -> s.Node:
         """`1 < x < 5` means `1 < x && x < 5`."""
@@ -380,7 +389,8 @@ class Parser:
     def _call(self, token: Token, start: int, first: tuple[s.Node, ...], required: bool = True) -> s.Node:
         name = canonical(token.value)
         if name is None or (name in METHODS_ONLY and not first):
-            hint = did_you_mean(token.value, FUNCTIONS) or "only the documented functions can be called"
+            hint = did_you_mean(OTHER_WORDS.get(token.value.lower(), token.value), FUNCTIONS)
+            hint = hint or "only the documented functions can be called"
             raise ExpressionError(f"there is no function {token.value}", token.start, self.text, hint, "name")
         arguments = list(first)
         end = token.end
@@ -392,6 +402,8 @@ class Parser:
                 if not self._accept(","):
                     break
             end = self._expect(")").end
+        if name == "matches":
+            self._pattern(arguments[-1])
         least, most = FUNCTIONS[name]
         if not least <= len(arguments) <= most:
             wanted = str(least) if least == most else f"{least} to {most}" if most < 50 else f"at least {least}"

@@ -7,10 +7,10 @@ from functools import cmp_to_key
 from typing import Any
 
 from domain.expressions.errors import Fault
-from domain.expressions.frame import Code, Frame, need_boolean
+from domain.expressions.frame import Code, Frame, kind_of, need_boolean
 from domain.expressions.functions import list_of, numbers_of
 from domain.expressions.operators import checked, order
-from domain.expressions.values import to_text
+from domain.expressions.values import to_json, to_text
 
 
 def _each(frame: Frame, items: list[Any], body: Code) -> Iterator[tuple[Any, Any]]:
@@ -140,3 +140,33 @@ PREDICATE_FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "sortBy": _sort_by,
 }
 """By name; each takes the frame and the code of its arguments."""
+
+_NOTES = 5
+_SHOWN = 200
+
+
+def _telling(name: str, expected: bool) -> Callable[[str], Callable[..., bool]]:
+    def of(text: str) -> Callable[..., bool]:
+        def run(frame: Frame, items: Code, body: Code) -> bool:
+            for index, item, holds in _holding(frame, items, body, name):
+                if holds is not expected:
+                    if len(frame.notes) < _NOTES:
+                        frame.notes.append(f"{text}[{index}] = {_shown(item)}")
+                    return False
+            return True
+
+        return run
+
+    return of
+
+
+def _shown(value: Any) -> str:
+    try:
+        text = to_json(value)
+    except Fault:
+        return kind_of(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+
+
+TELLING: Mapping[str, Callable[[str], Callable[..., bool]]] = {"all": _telling("all", True), "none": _telling("none", False)}
+"""Those that note, where a value is explained, which element decided; made for the text of the list."""

@@ -36,11 +36,13 @@ class StepValue(dict[str, Any]):
 
 @dataclass(frozen=True, slots=True)
 class Own:
-    """The step whose result a scope has: its id, what steps inside it left behind, and its config as the action got it."""
+    """The step whose result a scope has: its id, what steps inside it left behind, its config as the action got it, and its
+    outputs."""
 
     id: str
     inside: Mapping[str, Any] = field(default_factory=dict)
     request: Mapping[str, Any] = field(default_factory=dict)
+    outputs: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Scope:
@@ -78,7 +80,7 @@ class Scope:
             if name in _WHOLE:
                 return True, result
             if self.own is not None and name == self.own.id:
-                return True, StepValue({**self.own.inside, **result})
+                return True, StepValue({**self.own.inside, **result, **self.own.outputs})
             if name == "response_time" and "time" in result:
                 return True, result["time"]
         value = self.names.get(name, _MISSING)
@@ -98,9 +100,34 @@ class Scope:
             return dict(self.names)
         return self.result.get("body", self.result)
 
+    def not_json(self, value: object) -> str | None:
+        """Why a text has no parts, where it is the body of a result that calls itself JSON."""
+        result = self.result or {}
+        headers = result.get("headers")
+        if not isinstance(value, str) or value != result.get("body") or not isinstance(headers, Mapping):
+            return None
+        kind = next((str(kind) for name, kind in headers.items() if str(name).lower() == "content-type"), "")
+        return _why_not_json(value, cut=result.get("truncated") is True) if "json" in kind.lower() else None
+
     def known(self) -> Iterable[str]:
         """Every name, for suggestions."""
         yield from self.result or ()
         yield from self.names
         if self.builtins is not None:
             yield from self.builtins.known()
+
+
+def _why_not_json(text: str, *, cut: bool) -> str | None:
+    import json  # loaded only when something is wrong
+
+    if cut:
+        return "the body is longer than what is kept, and was not read as JSON"
+    if not text.strip():
+        return "the body is empty"
+    try:
+        json.loads(text)
+    except json.JSONDecodeError as error:
+        return f"the body is not JSON: line {error.lineno}, column {error.colno}: {error.msg}"
+    except RecursionError:
+        return "the body is nested too deeply to be read as JSON"
+    return None

@@ -76,9 +76,15 @@ class Verbs(click.Group):
 
 
 @click.group(cls=Verbs, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--version", is_flag=True, help="The same as the command version.")
 @click.pass_context
-def testmesh(context: click.Context) -> None:
+def testmesh(context: click.Context, version: bool) -> None:
     """Integration tests as YAML flows: run them here, in CI, and on workers."""
+    if version:
+        from interfaces.cli.version import version as show_version
+
+        show_version.main(args=[], standalone_mode=False)
+        context.exit()
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
 

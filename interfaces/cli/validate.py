@@ -32,12 +32,12 @@ def validate(paths: tuple[str, ...], form: str, strict: bool, environment: str |
 
     problems: list[Problem] = []
     known = known_names(paths, {"environment": environment})
-    project = ProjectFlows(find_project(paths)[1])
     files = meant_files(paths)
+    project = ProjectFlows(find_project(paths)[1], files)
     for file in files:
         try:
             definition, doubts = read_flow(file.read(), file=file.file, actions=ACTIONS, known_variables=known, strict=False)
-            problems.extend(sorted((*doubts, *project.missing(definition)), key=lambda problem: problem.line))
+            problems.extend(sorted((*doubts, *project.faults(definition)), key=lambda problem: problem.line))
         except InvalidFlow as invalid:
             problems.extend(invalid.problems)
         except OSError as error:

@@ -93,7 +93,7 @@ def _runner(flows: list[Planned], collector: Collector, breakpoints: set[str], o
     from interfaces.cli.running.secret_variables import refuse_secrets
 
     hidden = secret_names((flows[-1].file,), options["secrets"])
-    refuse_secrets(flows, hidden)
+    refuse_secrets(flows, hidden, os.environ)
 
     def take(event: dict[str, Any]) -> None:
         collector.add(event)

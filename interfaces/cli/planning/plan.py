@@ -133,7 +133,8 @@ class Planner:
         """The rows of the flow, all looked at once, or those of --data instead."""
         data, folder = definition.data, folder_of(file)
         if self._options.get("data"):
-            data, folder = Data(file=str(self._options["data"]), key=data.key if data else None), Path.cwd()
+            data = replace(data or Data(), rows=(), file=str(self._options["data"]))
+            folder = Path.cwd()
         if data is None:
             return None
         from application.data_rows import Cases

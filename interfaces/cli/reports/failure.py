@@ -117,16 +117,24 @@ def _assertion(file: str, check: Mapping[str, Any], source: str) -> Iterator[Lin
     yield Line(f"  assertion failed: {check['message'] or check['expression']}", "bad")
     if check["error"]:
         yield Line(f"    {check['error']}")
-    if check["expected"] is not None or check["actual"] is not None:
-        operator = check.get("operator", "")
-        how = "" if operator in ("", "==") else f"{operator} "
+    operator = check.get("operator", "")
+    how = "" if operator in ("", "==") else f"{operator} "
+    expected, actual = sides(check)
+    if expected:
         yield Line(f"    expected: {how}{_short(check['expected'])}", "good")
+    if actual:
         yield Line(f"      actual: {_short(check['actual'])}", "bad")
     for text, value in _values(check):
         yield Line(f"    {text} = {_short(value)}")
     whole = check.get("operator", "") in ("", "==")
     for line in (difference_lines(check["expected"], check["actual"]) if whole else ()) or check["diff"]:
         yield Line(f"    {line}", {"-": "good", "+": "bad"}.get(line[:1], ""))  # type: ignore[arg-type]
+
+
+def sides(check: Mapping[str, Any]) -> tuple[bool, bool]:
+    """Whether the expected and the actual value are there to be shown: a side that could not be evaluated is no null."""
+    expected, actual = check["expected"] is not None, check["actual"] is not None
+    return (expected, actual) if check["error"] or not (expected or actual) else (True, True)
 
 
 def _values(check: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

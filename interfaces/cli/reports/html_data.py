@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from interfaces.cli.reports.difference import difference_lines, shown
-from interfaces.cli.reports.failure import as_curl, summary
+from interfaces.cli.reports.failure import as_curl, sides, summary
 from interfaces.cli.reports.model import Execution, Step
 from interfaces.cli.running.again import again_command
 from interfaces.cli.terminal import one_line, printable
@@ -130,8 +130,7 @@ def _try(made: Mapping[str, Any], source: str, file: str) -> dict[str, Any]:
 def _check(check: Mapping[str, Any], source: str, file: str) -> dict[str, Any]:
     if check["passed"]:
         return {"expression": check["expression"], "passed": True}
-    compared = check["expected"] is not None or check["actual"] is not None
-    sides = {"expected": shown(check["expected"], VALUE_SHOWN), "actual": shown(check["actual"], VALUE_SHOWN)}
+    compared = zip(("expected", "actual"), sides(check), strict=True)
     pairs = [pair for pair in check["values"] if isinstance(pair, list | tuple) and len(pair) == 2]
     return {
         "expression": check["expression"],
@@ -139,7 +138,7 @@ def _check(check: Mapping[str, Any], source: str, file: str) -> dict[str, Any]:
         "message": check["message"],
         "error": check["error"],
         "operator": check.get("operator", ""),
-        **(sides if compared else {}),
+        **{name: shown(check[name], VALUE_SHOWN) for name, is_there in compared if is_there},
         "values": [[str(text), shown(value, VALUE_SHOWN)] for text, value in pairs],
         "diff": difference_lines(check["expected"], check["actual"]) or list(check["diff"]),
         "excerpt": excerpt(source, file, check),

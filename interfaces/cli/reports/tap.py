@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from interfaces.cli.reports.failure import as_curl, failure_text, summary
+from interfaces.cli.reports.failure import as_curl, failure_text, sides, summary
 from interfaces.cli.reports.model import PASSED, Collected, Execution, Step
 from interfaces.cli.terminal import one_line
 
@@ -63,7 +63,8 @@ def _of_step(execution: Execution, step: Step, sources: Mapping[str, str]) -> di
     if place.get("line"):
         found["at"] |= {"line": place["line"], "column": place["column"]}
     for check in step.failed_assertions[:1]:
-        found |= {"expected": check["expected"], "actual": check["actual"]}
+        there = sides(check) if check["error"] else (True, True)
+        found |= {name: check[name] for name, is_there in zip(("expected", "actual"), there, strict=True) if is_there}
     if "url" in request:
         found["curl"] = as_curl(request)
     return {**found, "text": failure_text(execution, step, sources)[:_TEXT_SHOWN]}

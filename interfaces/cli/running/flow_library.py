@@ -9,7 +9,7 @@ from application.engine.action import ActionError
 from application.flow_documents import read_flow
 from domain.definition import FlowDefinition
 from domain.errors import InvalidFlow
-from interfaces.cli.planning.references import ProjectFlows
+from interfaces.cli.planning.references import PATHS, ProjectFlows
 
 
 class FlowLibrary:
@@ -23,10 +23,12 @@ class FlowLibrary:
     def find(self, reference: str, near: str) -> FlowDefinition:
         """The flow of this path, name or id. ActionError `config` when there is none, or it is not valid."""
         path = self._flows.find(reference, near)
-        if path is None:
-            hint = self._flows.nearest(reference, near) or "paths count from this flow's file, or from the project"
-            raise ActionError("config", f"there is no flow {reference!r} below {self._home}", hint=hint)
-        return self._at(path)
+        if path is not None:
+            return self._at(path)
+        if self._flows.outside(reference, near):
+            raise ActionError("config", f"the flow {reference} lies outside of the project {self._home}", key="flow")
+        hint = self._flows.nearest(reference, near) or PATHS
+        raise ActionError("config", f"there is no flow {reference!r} below {self._home}", hint=hint, key="flow")
 
     @property
     def sources(self) -> dict[str, str]:

@@ -18,6 +18,7 @@ from interfaces.cli.planning.plan import Planned
 from interfaces.cli.running.flow_runner import POLL_SECONDS, Ended, FlowRunner, Order, Runner, Setting
 from interfaces.cli.running.jobs import Job, Jobs
 from interfaces.cli.running.processes import ChildRunner, forked, number_of_processes
+from interfaces.cli.running.secret_variables import written_secrets
 
 _WHY = {"interrupted": "the run was interrupted", "time_limit": "the time was up", "fail_fast": "a flow had failed"}
 
@@ -185,7 +186,8 @@ class LocalRun:
             variables={name: value for name, value in job.variables.items() if name not in names},
             hidden={name: value for name, value in job.variables.items() if name in names},
             needed=self.jobs.needed_outputs(job.flow) if job.flow.needs else None,
-            secrets=frozenset(secret for file in job.flow.needs for secret in self._secrets.get(file, ())),
+            secrets=frozenset(secret for file in job.flow.needs for secret in self._secrets.get(file, ()))
+            | written_secrets(job.flow, names, self._setting.environ),
         )
 
         def begun(id: str) -> None:

@@ -86,17 +86,17 @@ def _run(paths: Sequence[str], options: Mapping[str, Any]) -> int:
     from interfaces.cli.project import secret_names
     from interfaces.cli.reports.model import Collector
     from interfaces.cli.running.results import leave_results, parse_reports
-    from interfaces.cli.running.secret_variables import refuse_secrets
+    from interfaces.cli.running.secret_variables import doubtful_secrets, refuse_secrets
 
     reports = parse_reports(options)
     environ = {} if options["remote"] else os.environ
     flows, warnings = plan(paths, options, strict=True, environ=environ)
     flows = _ordered(flows, paths, options)
     options = {**options, "secret_names": secret_names(paths, options["secrets"])}
-    refuse_secrets(flows, options["secret_names"], remote=options["remote"])
+    refuse_secrets(flows, options["secret_names"], environ, remote=options["remote"])
     local = _local_options(options)
     if not options["quiet"]:
-        _warn([*unread_names(run), *warnings])
+        _warn([*unread_names(run), *warnings, *doubtful_secrets(flows, options["secrets"], environ)])
     if not flows:
         print("nothing failed last time" if options["last_failed"] else "no flow was selected", file=sys.stderr)
         return ExitCode.NOTHING

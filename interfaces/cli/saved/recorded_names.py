@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
 from application.actions.registry import ACTIONS
 from application.attempts import flow_seed
+from application.engine.inputs import given_inputs
 from application.flow_documents import read_flow
 from domain.definition import FlowDefinition
-from domain.errors import InvalidFlow
+from domain.errors import Invalid, InvalidFlow
 from domain.expressions import Builtins, ExpressionError, Scope, StepValue, render, template_names
 from interfaces.adapters.made_up import made_up
 from interfaces.cli.reports.model import Execution
@@ -75,6 +77,8 @@ def starting_names(execution: Execution, definition: FlowDefinition | None, unre
     own = {"FLOW_ID": request.get("flow_id") or "", "FLOW_NAME": execution.name, "EXECUTION_ID": execution.id}
     at = datetime.fromisoformat(started[-1]["at"])
     builtins = Builtins(seed, execution.attempt, at, lambda: 0.0, own, made_up)
+    with suppress(Invalid):
+        names |= given_inputs(definition, names, {})
     given = set(names) | unrecorded
     for name, value in {**definition.inputs, **definition.env}.items():
         if name not in given and _is_told(value, names, builtins):

@@ -64,7 +64,9 @@ def test_endpoints_by_method_and_path_are_looked_at_too() -> None:
     step = {**MOCK, "config": {"routes": {"GET /a": {"match": "request.x == wrong"}, "GET /b": {"statu": 1, "path": "/c"}}}}
     assert problems(step) == ["endpoint 2 has no key 'statu'|did you mean \"state\"?"]
     step["config"]["routes"].pop("GET /b")
-    assert problems(step) == ["Nothing defines \"wrong\"|define it in env, or give a default: ${wrong ?? ''}"]
+    assert problems(step) == [
+        "Nothing defines \"wrong\"|give it with --var wrong=..., define it in env, or give a default: ${wrong ?? ''}"
+    ]
 
 
 def test_what_a_request_and_the_state_bring_is_known_and_templates_are_left_to_the_run() -> None:
@@ -185,3 +187,51 @@ _KEYS = {
 def test_whatever_is_written_there_is_valid_or_refused(action: str, data: st.DataObject) -> None:
     config = data.draw(st.dictionaries(st.sampled_from(_KEYS[action]), _ANY, max_size=2))
     problems({"action": action, "config": config})
+
+
+def http(**config: Any) -> list[str]:
+    return problems({"action": "http_request", "config": {"method": "GET", "url": "http://h/", **config}})
+
+
+@pytest.mark.parametrize(
+    ("config", "says"),
+    [
+        ({"url": "/json"}, "url must begin with http:// or https://: '/json'|put the server before it: ${base_url}/..."),
+        ({"url": "h:80/x"}, "url must begin with http:// or https://: 'h:80/x'|write http://h:80/x"),
+        ({"url": ""}, "url must begin with http:// or https://: ''|"),
+        ({"url": "ftp://ann:pa/ss@h/x"}, "url must begin with http:// or https://: 'ftp://[masked]@h/x'|"),
+        ({"url": "/x/${UUID}"}, "url must begin with http:// or https://: '/x/${UUID}'|"),
+        ({"body": "a", "json": {}}, "body and json are both a body; keep one|"),
+        ({"form": {"a": 1}, "graphql": "{ me }"}, "form and graphql are both a body; keep one|"),
+    ],
+)
+def test_urls_and_bodies_of_http_steps(config: dict[str, Any], says: str) -> None:
+    (found,) = http(**config)
+    assert found.startswith(says)
+
+
+@pytest.mark.parametrize("url", ["${base}/x", "http${given}://h", "HTTPS://h", "{{base}}", " http://h "])
+def test_a_url_whose_beginning_is_not_known_is_left_to_the_run(url: str) -> None:
+    assert http(url=url, json={}, body="${given}") == []
+
+
+@pytest.mark.parametrize(
+    ("step", "says"),
+    [
+        (
+            {"action": "wait_for", "config": {"url": "localhost/x"}},
+            "http:// or https://: 'localhost/x'|write http://localhost/x",
+        ),
+        ({"action": "sse", "config": {"url": "/events"}}, "http:// or https://: '/events'|"),
+        ({"action": "websocket", "config": {"url": "h/ws"}}, "ws:// or wss://: 'h/ws'|write ws://h/ws"),
+    ],
+)
+def test_urls_of_other_actions(step: dict[str, Any], says: str) -> None:
+    (found,) = problems(step)
+    assert f"url must begin with {says}" in found
+
+
+@pytest.mark.parametrize("expression", ['text matches "^(B"', 'text.matches("^(B")', "all(body, .x matches '^(B')"])
+def test_a_pattern_that_is_written_out_is_tried(expression: str) -> None:
+    (found,) = problems({"action": "log", "config": {"message": "x"}, "assert": [expression]})
+    assert found.startswith("not a valid pattern: missing ): ^(B|")

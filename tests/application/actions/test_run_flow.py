@@ -191,3 +191,58 @@ async def test_the_on_error_of_a_called_flow_runs_when_it_fails() -> None:
         "c/bad": "failed", "c/on_error/told": "passed", "c/step_2": "passed", "c": "failed"
     }  # fmt: skip
     assert local.calls.seen == ["bad", "failed"]
+
+
+TYPED = """flow:
+  name: typed
+  inputs:
+    user: {type: string, required: true, description: who}
+    times: {type: integer, default: 2}
+    flags: {type: object}
+    plain: {mode: fast}
+  steps:
+    - {id: l, action: say, config: {message: "${user}/${times + 1}/${flags?.a ?? 'none'}/${plain.mode}"}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("inputs", "said"),
+    [
+        ("{user: ada}", "ada/3/none/fast"),
+        ("{user: 7, times: '4', flags: '{\"a\": 1}'}", "7/5/1/fast"),
+        ("{user: ada, flags: {a: 2}, plain: {mode: slow}}", "ada/3/2/slow"),
+    ],
+)
+async def test_declared_inputs_have_defaults_and_their_types(inputs: str, said: str) -> None:
+    local = local_with(typed=TYPED)
+    await local.run(flow(f"- {{id: c, action: run_flow, config: {{flow: typed, inputs: {inputs}}}}}"))
+    assert local.calls.seen == [said]
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message", "hint"),
+    [
+        ("{}", "typed needs the input 'user'", "give it below inputs"),
+        ("{user: null}", "typed needs the input 'user'", "give it below inputs"),
+        ("{user: a, times: soon}", "the input 'times' must be of the type integer; the text that it is reads as none", None),
+        ("{user: a, times: 1.5}", "the input 'times' must be of the type integer; it is a number", None),
+        ("{user: [a]}", "the input 'user' must be of the type string; it is a list", None),
+    ],
+)
+async def test_an_input_that_is_missing_or_of_another_type_is_an_error(inputs: str, message: str, hint: str | None) -> None:
+    local = local_with(typed=TYPED)
+    events = await local.run(flow(f"- {{id: c, action: run_flow, config: {{flow: typed, inputs: {inputs}}}}}"))
+    error = outcomes(events)["c"]["tries"][0]["error"]
+    assert error["message"] == message
+    assert hint is None or error["hint"] == hint
+    assert local.calls.seen == []
+
+
+async def test_a_flow_that_is_run_by_itself_takes_its_inputs_from_variables() -> None:
+    text = "flow:\n  name: f\n  inputs: {n: {type: number, required: true}}\n"
+    text += "  steps: [{id: s, action: say, config: {message: '${n + 1}'}}]\n"
+    local = local_with()
+    assert finished(await local.run(text, variables={"n": "1.5"})).verdict == "passed"
+    assert local.calls.seen == [2.5]
+    ended = finished(await local_with().run(text))
+    assert (ended.verdict, ended.message) == ("error", "f needs the input 'n': give it with --var n=...")

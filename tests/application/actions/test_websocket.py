@@ -275,7 +275,7 @@ async def test_pings_are_answered_between_steps() -> None:
         ({"action": "send"}, "needs message"),
         ({"action": "send", "message": "x"}, "no connection 'default' is open"),
         ({"url": "ws://127.0.0.1:1", "expect": "a =="}, "expect"),
-        ({"url": "127.0.0.1:1"}, "begins with ws://"),
+        ({"url": "127.0.0.1:1"}, "must begin with ws://"),
         ({"action": "connect", "url": "ws://127.0.0.1:1", "subprotocols": "a b"}, "subprotocols"),
     ],
 )

@@ -43,6 +43,9 @@ FLOWS = [
     ("tags: {a: b}", 7, '"tags" must be a list, not a mapping', ""),
     ("env: [A]", 6, '"env" must be a mapping from names to values, not a list', ""),
     ("env: {1x: 2}", 7, '"1x" cannot be a name', "begin with a letter"),
+    ("inputs: {n: {type: int}}", 20, '"type" cannot be "int"', 'did you mean "integer"?'),
+    ("inputs: {n: {required: 'true'}}", 25, '"required" must be true or false', "remove the quotes"),
+    ("inputs: {n: {required: true, default: 1}}", 24, "An input with a default is never missing", "remove required or default"),
     ("config: {timout: 5}", 10, 'The flow\'s config has no key "timout"', 'did you mean "timeout"?'),
     ("config: {timeout: soon}", 19, '"soon" is not a duration', "500ms"),
     ("config: {timeout: -1}", 19, '"timeout" must be a duration', ""),
@@ -66,6 +69,14 @@ STEPS = [
     ("actoin: log", 4, 7, 'A step has no key "actoin"', 'did you mean "action"?'),
     (f"{LOG}\nasert: x", 6, 7, 'A step has no key "asert"', 'did you mean "assert"?'),
     (f"{LOG}\nif: x", 6, 7, 'A step has no key "if"', 'did you mean "when"?'),
+    (f"{LOG}\nbind: {{a: b}}", 6, 7, 'A step has no key "bind"', 'did you mean "output"?'),
+    (f"{LOG}\ntest: x", 6, 7, 'A step has no key "test"', 'did you mean "assert"?'),
+    (f"{LOG}\nloop: 3", 6, 7, 'A step has no key "loop"', "write until to wait for something, retry"),
+    (f"{LOG}\nauth: {{}}", 6, 7, 'A step has no key "auth"', "auth belongs below config"),
+    (f"{LOG}\nassert: size(message) == 1", 6, 15, "there is no function size", 'did you mean "len"?'),
+    ("action: echo", 4, 15, 'There is no action "echo"', 'did you mean "log"?'),
+    ("action: loop", 4, 15, 'There is no action "loop"', 'did you mean "for_each"?'),
+    ("action: exec", 4, 15, 'There is no action "exec"', "flows run no programs"),
     (f"{LOG}\nonce: x", 6, 7, '"once" belongs to setup steps', "move the step to setup"),
     ("name: x", 4, 7, 'A step needs "action"', "add action"),
     ("action: htp", 4, 15, 'There is no action "htp"', 'did you mean "http"?'),
@@ -175,6 +186,15 @@ def test_an_expression_that_yaml_cut_off_at_a_hash_should_be_quoted() -> None:
     (problem,) = errors(with_step(f"{LOG}\nassert:\n  - filter(rows, # > 1)"))
     assert problem.line == 7
     assert problem.remedy == 'YAML takes # for a comment; put this value in quotes: - "filter(rows, # > 1)"'
+
+
+def test_an_expression_that_yaml_cut_at_a_comma_or_a_colon_should_be_quoted() -> None:
+    problems = errors(with_step(f'{LOG}\nassert: [body.x == "a: b", len(f(a, b)) == 1]'))
+    fixed = """assert: ['body.x == "a: b"', "len(f(a, b)) == 1"]"""
+    assert {problem.remedy for problem in problems} == {
+        f"put this value in quotes: {fixed}",
+        f"YAML ends a value at this comma; put this value in quotes: {fixed}",
+    }
 
 
 def test_on_error_retry_is_fine_where_the_flow_has_a_retry_block() -> None:

@@ -1,5 +1,7 @@
 """YAML is read by the core schema of version 1.2, with the place of every value, and nothing surprising."""
 
+import time
+
 import pytest
 
 from application.documents.reader import read
@@ -102,6 +104,54 @@ BROKEN = [
     ('a: "\ud800"', 1, 5, "The character U+D800 may not stand", "remove it"),
     (b"a: 1\nb: \xff", 2, 4, "The byte 0xFF is not UTF-8", "UTF-8"),
 ]
+
+
+IN_ONE_LINE = [
+    ("output: {b: $.items[0].zz}", 'output: {b: "$.items[0].zz"}'),
+    ("assert: [rows[1].b is null, x]", 'assert: ["rows[1].b is null", x]'),
+    ('until: {condition: body[0].name == "x"}', """until: {condition: 'body[0].name == "x"'}"""),
+    ("a: {c: x ? y : z, d: e}", 'a: {c: "x ? y : z", d: e}'),
+    ('a: {x: "5" == y}', """a: {x: '"5" == y'}"""),
+    ('a: [t == " #1", x]', """a: ['t == " #1"', x]"""),
+    ("a: [len(filter(x, # > 1)) == 2]", 'a: ["len(filter(x, # > 1)) == 2"]'),
+    ("a: {b: [1, 2] == body} # why", 'a: {b: "[1, 2] == body"} # why'),
+    ("a: {b: don't [x], c: it's}", """a: {b: "don't [x]", c: it's}"""),
+    ('a: [body matches "^[a-z]{2}, #$"]', """a: ['body matches "^[a-z]{2}, #$"']"""),
+    ("- {u: http://a/${id}, q: [1, 2], a: [f(b, c)[0]]}", '- {u: "http://a/${id}", q: [1, 2], a: ["f(b, c)[0]"]}'),
+]
+
+
+@pytest.mark.parametrize(("line", "fixed"), IN_ONE_LINE)
+def test_a_value_in_inline_style_gets_quotes_that_make_the_line_readable(line: str, fixed: str) -> None:
+    with pytest.raises(InvalidFlow) as caught:
+        read(f"{line}\n")
+    (problem,) = caught.value.problems
+    assert (problem.line, problem.remedy) == (1, f"put this value in quotes: {fixed}")
+    assert not read(fixed).problems
+
+
+def test_a_line_of_a_collection_over_several_lines_gets_quotes_as_well() -> None:
+    with pytest.raises(InvalidFlow) as caught:
+        read("assert: [\n  rows[1].b is null, # why\n  x]")
+    (problem,) = caught.value.problems
+    assert (problem.line, problem.column) == (2, 7)
+    assert problem.remedy == 'put this value in quotes: "rows[1].b is null", # why'
+
+
+@pytest.mark.parametrize(
+    "line", ["[" * 1900, "[{a: " * 300, "[[x]y, " * 250, "{a: b[0], " * 30_000, '["' * 900, "[a, " * 60_000]
+)
+def test_a_hostile_line_takes_no_time(line: str) -> None:
+    begun = time.monotonic()
+    with pytest.raises(InvalidFlow):
+        read(f"a: {line}")
+    assert time.monotonic() - begun < 2
+
+
+def test_no_line_is_proposed_that_yaml_could_not_read_either() -> None:
+    with pytest.raises(InvalidFlow) as caught:
+        read("a: {b: c\n d: e}")
+    assert caught.value.problems[0].remedy is None
 
 
 @pytest.mark.parametrize(("text", "line", "column", "title", "remedy"), BROKEN)

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import pytest
+
+from domain.expressions import Scope, explain
 from interfaces.cli.reports.difference import difference_lines, differences
 from interfaces.cli.reports.failure import as_curl, failure_text
 from interfaces.cli.reports.model import Execution, Step
 from interfaces.cli.running.again import again_command, repeated
+from tests.interfaces.cli.conftest import Ran
 
 EXECUTION = Execution("1", name="f", file="f.yaml", seed="7")
 
@@ -101,3 +107,63 @@ def test_earlier_tries_and_telling_headers_are_shown() -> None:
     assert "  try 1: error in 3 ms: no h\n" in said
     assert "  < Retry-After: 7\n" in said
     assert "X-Other" not in said
+
+
+def test_a_side_that_could_not_be_evaluated_is_not_shown_as_null() -> None:
+    lines = text({"expression": "$.n == 1", "error": 'there is no "n"', "expected": 1, "actual": None}).splitlines()
+    assert '    there is no "n"' in lines
+    assert "    expected: 1" in lines
+    assert not any("null" in line for line in lines)
+    assert "actual: null" in text({"expected": 1, "actual": None})
+
+
+ANSWERS = """flow:
+  name: f
+  steps:
+    - id: m
+      action: mock_server_start
+      config:
+        endpoints:
+          - {path: /bad, response: {headers: {Content-Type: application/json}, text: '{"a": 1, "b": x}'}}
+          - {path: /list, response: {body: {items: [{p: 3}, {p: 1}], five: "5"}}}
+"""
+
+
+def failed(testmesh: Callable[..., Ran], folder: Path, path: str, more: str) -> str:
+    step = (
+        f"    - id: w\n      action: http_request\n      config: {{method: GET, url: '${{m.base_url}}{path}'}}\n      {more}\n"
+    )
+    (folder / "f.yaml").write_text(ANSWERS + step)
+    out: str = testmesh("run", "f.yaml").out
+    return out
+
+
+@pytest.mark.parametrize("more", ["assert: [body.a == 1]", "assert: [$.a == 1]", "output: {x: body.a}"])
+def test_a_body_that_is_not_json_though_it_says_so_is_told(testmesh: Callable[..., Ran], folder: Path, more: str) -> None:
+    assert "the body is not JSON: line 1, column 15: Expecting value" in failed(testmesh, folder, "/bad", more)
+
+
+@pytest.mark.parametrize(
+    ("check", "says"),
+    [
+        ("all(body.items, .p > 2)", 'body.items[1] = {"p":1}'),
+        ("none(body.items, .p > 2)", 'body.items[0] = {"p":3}'),
+        ("body.five == 5", "one is a text, the other a number: write int(...)"),
+        ("$.nope == 1", 'there is no "nope" (there is: five, items)'),
+    ],
+)
+def test_a_failure_says_what_decided(testmesh: Callable[..., Ran], folder: Path, check: str, says: str) -> None:
+    assert f"    {says}\n" in failed(testmesh, folder, "/list", f'assert: ["{check}"]')
+
+
+def test_names_that_came_from_outside_stay_in_one_line() -> None:
+    scope = Scope({}, {"body": {"\x1b[31m\n::error::x": 1, "nop\ne": 2}})
+    for path, hint in (("body.a", r"there is: \x1b[31m\n::error::x, nop\ne"), ("body.nope", r'did you mean "nop\ne"?')):
+        error = explain(path, scope).error
+        assert error is not None
+        assert error.hint == hint
+
+
+def test_a_step_knows_itself_by_its_id_outputs_included(testmesh: Callable[..., Ran], folder: Path) -> None:
+    more = "output: {five: body.five}\n      until: w.status == 200\n      assert: [w.status exists, w.five == '5']"
+    assert "1 passed" in failed(testmesh, folder, "/list", more)

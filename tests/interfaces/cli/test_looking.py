@@ -181,6 +181,62 @@ class TestReferences:
         assert ran.code == 0
         assert testmesh("validate", "flows", "--strict").code == 2
 
+    def test_an_input_that_the_called_flow_does_not_take_is_an_error(self, testmesh: Testmesh, folder: Path) -> None:
+        (folder / "greet.yaml").write_text(
+            "flow:\n  name: Greet\n  inputs: {who: you}\n  steps: [{action: log, config: {message: 'hi ${who}'}}]\n"
+        )
+        (folder / "call.yaml").write_text(
+            "flow:\n  name: Call\n  steps:\n    - {action: run_flow, config: {flow: Greet, inputs: {hwo: me, who: me}}}\n"
+        )
+        ran = testmesh("validate", "call.yaml")
+        assert ran.code == 2
+        assert "call.yaml:4:" in ran.out
+        assert 'error: Greet takes no input "hwo"' in ran.out
+        assert 'did you mean "who"?' in ran.out
+
+    def test_an_input_that_the_called_flow_requires_is_missed(self, testmesh: Testmesh, folder: Path) -> None:
+        steps = "steps: [{action: log, config: {message: 'hi ${who}'}}]"
+        (folder / "greet.yaml").write_text(f"flow:\n  name: Greet\n  inputs: {{who: {{required: true}}}}\n  {steps}\n")
+        call = "flow:\n  name: Call\n  steps:\n    - {{action: run_flow, config: {{flow: greet.yaml{}}}}}\n"
+        (folder / "call.yaml").write_text(call.format(""))
+        ran = testmesh("validate", "call.yaml")
+        assert 'warning: greet.yaml needs the input "who"' in ran.out
+        assert testmesh("run", "call.yaml").code == 3
+        (folder / "call.yaml").write_text(call.format(", inputs: {who: you}"))
+        assert testmesh("validate", "call.yaml", "--strict").code == 0
+        assert testmesh("run", "call.yaml").code == 0
+
+    @pytest.mark.parametrize(("needs", "code"), [("sub/b.yaml", 0), ("b.yaml", 2), ("B", 0), ("../out.yaml", 2)])
+    def test_run_and_validate_find_the_same_flows(
+        self, testmesh: Testmesh, folder: Path, needs: str, code: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        project = folder / "p"
+        (project / "sub").mkdir(parents=True)
+        (project / "testmesh.yaml").write_text("flows: [a.yaml]\n")
+        for path, name, head in (
+            ("a", "A", f"needs: [{needs}]"),
+            ("sub/b", "B", "version: x"),
+            ("../out", "Out", "version: x"),
+        ):
+            steps = "steps: [{action: log, config: {message: x}}]"
+            (project / f"{path}.yaml").write_text(f"flow:\n  name: {name}\n  {head}\n  {steps}\n")
+        monkeypatch.chdir(project)
+        assert testmesh("validate", "--strict", "a.yaml").code == code
+        ran = testmesh("run", "a.yaml")
+        assert ran.code == code, ran.err
+        if code:
+            assert f'There is no flow "{needs}" to need' in ran.err
+
+    def test_a_needed_flow_that_is_broken_is_shown_once_with_what_is_wrong(self, testmesh: Testmesh, folder: Path) -> None:
+        (folder / "a.yaml").write_text(
+            "flow:\n  name: A\n  needs: [b.yaml]\n  steps: [{action: delay, config: {duration: 1ms}}]\n"
+        )
+        (folder / "b.yaml").write_text("flow:\n  name: B\n")
+        ran = testmesh("run", "a.yaml")
+        assert ran.code == 2
+        assert ran.err.count("b.yaml:") == 1
+        assert "There is no flow" not in ran.err
+
     def test_a_flow_that_is_broken_is_there_all_the_same(self, testmesh: Testmesh, folder: Path) -> None:
         (folder / "login.yaml").write_text("flow:\n  name: Login\n")
         (folder / "order.yaml").write_text(ORDER)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -71,6 +72,13 @@ def test_validate_shows_every_problem_of_every_file(testmesh: Testmesh, folder: 
     assert "2 flow files" in ran.err
     assert testmesh("validate", "b.yaml").code == 0
     assert '"line":2' in testmesh("validate", "a.yaml", "--format", "json").out
+
+
+def test_the_version_is_asked_for_in_either_way(testmesh: Testmesh) -> None:
+    asked = testmesh("--version")
+    assert asked.code == 0
+    assert re.fullmatch(r"testmesh \d+\.\S+ \(Python 3\.\S+\)\n", asked.out)
+    assert testmesh("version").out == asked.out
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

@@ -264,7 +264,7 @@ def test_the_project_of_the_flows_is_found_from_elsewhere(
 
 def test_an_error_of_an_action_says_where_its_step_stands(testmesh: Testmesh, folder: Path) -> None:
     (folder / "url.yaml").write_text(
-        "flow:\n  name: x\n  steps:\n    - {id: one, action: http_request, config: {method: GET, url: 'htp://x'}}\n"
+        "flow:\n  name: x\n  steps:\n    - {id: one, action: http_request, config: {method: GET, url: 'http://a b/'}}\n"
     )
     ran = testmesh("run", "url.yaml")
     assert ran.code == 3
@@ -352,3 +352,49 @@ def test_secrets_in_rows_of_data_are_kept_or_refused_too(testmesh: Testmesh, fol
     kept = testmesh("run", "f.yaml", "-v")
     assert kept.code == 0
     assert [word for word in ("long-enough", "also-long") if word in kept.out + kept.err] == []
+
+
+@pytest.mark.parametrize(
+    ("config", "place", "message"),
+    [
+        ('{method: GET, url: "${server}/json"}', ":5:34", "url must begin with http:// or https://: '/json'"),
+        ("{method: GET, url: http://h/, timeout: '${server}1ms0'}", ":5:54", "timeout: "),
+        ("{url: http://h/, method: 'GE T'}", ":5:40", "'GE T'"),
+    ],
+)
+def test_a_wrong_value_is_shown_where_it_stands(
+    testmesh: Testmesh, folder: Path, config: str, place: str, message: str
+) -> None:
+    (folder / "f.yaml").write_text(
+        f"flow:\n  name: f\n  env: {{server: ''}}\n  steps:\n  - {{config: {config}, action: http_request}}\n"
+    )
+    ran = testmesh("run", "f.yaml")
+    assert ran.code == 3
+    assert f"f.yaml{place}" in ran.out
+    assert message in ran.out
+
+
+def test_a_secret_variable_of_the_flow_or_of_the_process_is_masked(
+    testmesh: Testmesh, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SHOP_KEY", "hunter2-process")
+    (folder / "f.yaml").write_text(
+        "flow:\n  name: f\n  env: {token: hunter2-flow, made: 'm-${UUID}'}\n  steps:\n"
+        "    - {action: log, config: {message: '${token} ${SHOP_KEY} ${made}'}, assert: [1 == 2]}\n"
+    )
+    names = ("token", "SHOP_KEY", "made", "tokn")
+    ran = testmesh("run", "f.yaml", *(word for name in names for word in ("--secret", name)), "--report", "json=r.json")
+    assert "hunter2" not in ran.out + ran.err + (folder / "r.json").read_text()
+    assert 'no flow has the secret variable tokn, so that nothing is masked for it; did you mean "token"?' in ran.err
+    assert "the secret variable made is made when the flow runs, and is not masked" in ran.err
+    assert ran.err.count("secret variable") == 2
+
+
+def test_a_secret_in_a_wrong_url_is_shown_neither_in_the_message_nor_in_the_hint(testmesh: Testmesh, folder: Path) -> None:
+    (folder / "f.yaml").write_text(
+        "flow:\n  name: f\n  steps:\n    - {action: http_request, config: {method: GET, url: '${host}'}}\n"
+    )
+    ran = testmesh("run", "f.yaml", "--var", "host=hunter2-host", "--secret", "host")
+    assert "url must begin with http:// or https://: '[secret:" in ran.out
+    assert "= write http://[secret:" in ran.out
+    assert "hunter2" not in ran.out + ran.err

@@ -155,7 +155,8 @@
       make("code", {}, one.expression));
     if (one.passed) return make("div", { cls: "check" }, head);
     const rows = [];
-    if (one.expected !== undefined) rows.push(["expected", (one.operator && one.operator !== "==" ? one.operator + " " : "") + one.expected], ["actual", one.actual]);
+    if (one.expected !== undefined) rows.push(["expected", (one.operator && one.operator !== "==" ? one.operator + " " : "") + one.expected]);
+    if (one.actual !== undefined) rows.push(["actual", one.actual]);
     for (const [text, value] of one.values) rows.push([text, value]);
     return make("div", { cls: "check" }, head, one.message ? make("p", {}, one.message) : null, one.error ? make("p", {}, one.error) : null,
       rows.length ? make("table", {}, make("tbody", {}, rows.map(([name, value]) => make("tr", {}, make("th", { scope: "row", cls: "mono" }, name), make("td", { cls: "mono" }, value))))) : null,
