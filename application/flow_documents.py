@@ -52,6 +52,7 @@ def read_flow(
     known_variables: Iterable[str] | None = None,
     strict: bool | None = None,
     columns: Callable[[Data], Iterable[str] | None] | None = None,
+    env_names: Callable[[str], Iterable[str] | None] | None = None,
     limits: Limits = LIMITS,
 ) -> tuple[FlowDefinition, tuple[Problem, ...]]:
     """A flow's definition, and the warnings. Raises InvalidFlow with every error found, and nothing else.
@@ -59,7 +60,7 @@ def read_flow(
     `actions` maps every name and alias to its action. `known_variables`, where given, is all that can come from outside
     the document: a name that is neither there nor defined in the document is then an error instead of a warning
     (unless `strict` is False: then more may come from elsewhere, and it stays a warning). `columns` gives the names in a
-    file of rows, None when they cannot be known.
+    file of rows, `env_names` those in a file of `env_file`; None when they cannot be known.
     """
     report = Report(read(text, file, limits))
     report.errors += report.document.problems
@@ -71,7 +72,7 @@ def read_flow(
         report.finish()
     definition = build(report.document, actions, check.ids)
     strict = known_variables is not None if strict is None else strict
-    Scope(report, actions, set(known_variables or ()), strict, columns).flow(definition)
+    Scope(report, actions, set(known_variables or ()), strict, columns, env_names).flow(definition)
     lint(report, definition)
     return definition, report.finish()
 

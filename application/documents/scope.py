@@ -46,13 +46,18 @@ class Scope:
     known: set[str]
     closed: bool
     columns: Callable[[Data], Iterable[str] | None] | None = None
+    env_names: Callable[[str], Iterable[str] | None] | None = None
     later: set[str] = field(default_factory=set)
     anything: bool = False
-    """Whether names may come from where nobody has looked: a file of rows, whose columns were not asked for."""
+    """Whether names may come from where nobody has looked: a file of rows or of variables."""
 
     def flow(self, definition: FlowDefinition) -> None:
         """Check all names of a flow."""
         self.known |= BUILT_INS | set(definition.env) | set(definition.inputs) | self._columns(definition)
+        for file in definition.env_file:
+            names = self.env_names(file) if self.env_names is not None else None
+            self.known |= set(names or ())
+            self.anything = self.anything or names is None
         for path, text in texts(dict(definition.env), ("env",)):
             self._check(_Read(path, text, template_names(text)))
         self.later = {name for steps in definition.lists() for step in walk(steps) for name in defines(step)}
@@ -67,7 +72,7 @@ class Scope:
         names: Iterable[str] | None = {name for row in data.rows for name in row}
         if data.file is not None:
             names = self.columns(data) if self.columns is not None else None
-        self.anything = names is None
+        self.anything = self.anything or names is None
         return {"row", *(names or ())}
 
     def _steps(self, steps: tuple[Step, ...]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
@@ -26,7 +27,7 @@ def validate(paths: tuple[str, ...], form: str, strict: bool, environment: str |
     from application.actions.registry import ACTIONS
     from application.flow_documents import read_flow
     from domain.errors import InvalidFlow, Problem
-    from interfaces.cli.planning.plan import known_names
+    from interfaces.cli.planning.plan import known_names, names_of_env_file
     from interfaces.cli.planning.references import ProjectFlows
     from interfaces.cli.project import find_project, meant_files
 
@@ -36,7 +37,14 @@ def validate(paths: tuple[str, ...], form: str, strict: bool, environment: str |
     project = ProjectFlows(find_project(paths)[1], files)
     for file in files:
         try:
-            definition, doubts = read_flow(file.read(), file=file.file, actions=ACTIONS, known_variables=known, strict=False)
+            definition, doubts = read_flow(
+                file.read(),
+                file=file.file,
+                actions=ACTIONS,
+                known_variables=known,
+                strict=False,
+                env_names=partial(names_of_env_file, file=file),
+            )
             problems.extend(sorted((*doubts, *project.faults(definition)), key=lambda problem: problem.line))
         except InvalidFlow as invalid:
             problems.extend(invalid.problems)

@@ -125,6 +125,7 @@ class Planner:
             known_variables=self._known,
             strict=self._strict,
             columns=lambda data: columns_of(data, file),
+            env_names=lambda path: names_of_env_file(path, file),
         )
         self.warnings.extend(warnings)
         return definition, content.decode()
@@ -206,6 +207,14 @@ def columns_of(data: Data, file: FlowFile) -> tuple[str, ...] | None:
     except Refusal:
         return None
     return tuple(first.values) if first is not None else None
+
+
+def names_of_env_file(path: str, file: FlowFile) -> tuple[str, ...] | None:
+    """The names in a file of variables of a flow; None when it cannot be read, which is told elsewhere."""
+    try:
+        return tuple(_env_file(folder_of(file) / path))
+    except Refusal:
+        return None
 
 
 def _is_text(text: str) -> bool:

@@ -252,3 +252,15 @@ def test_without_paths_the_flows_of_the_project_are_meant(testmesh: Testmesh, fo
     ran = testmesh(verb)
     assert ran.code == 0
     assert ran.err.startswith({"validate": "1 flow file,", "fmt": "0 formatted, 1 left", "list": "1 flow,"}[verb])
+
+
+def test_names_in_a_file_of_variables_of_the_flow_are_known(folder: Path, testmesh: Testmesh) -> None:
+    (folder / "a.env").write_text("GREETING=hi\n")
+    (folder / "f.yaml").write_text(
+        "flow:\n  name: f\n  env_file: a.env\n  steps:\n"
+        "    - {action: log, config: {message: '${GREETING}'}, assert: [\"GREETING == 'hi'\"]}\n"
+    )
+    assert testmesh("validate", "--strict", "f.yaml").code == 0
+    assert testmesh("run", "-q", "f.yaml").code == 0
+    (folder / "a.env").write_text("GREETINGS=hi\n")
+    assert 'did you mean "GREETINGS"?' in testmesh("validate", "f.yaml").out
