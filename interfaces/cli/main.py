@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from interfaces.cli.errors import ExitCode, fail
-from interfaces.cli.terminal import patient, prepare_streams, silence
+from interfaces.cli.terminal import patient, prepare_streams, silence, size_of
 
 VERBS: Mapping[str, tuple[str, str]] = {
     "init": ("init:init", "Begin a project: flows that pass at once, settings, a schema for the editor."),
@@ -75,7 +75,20 @@ class Verbs(click.Group):
         return super().resolve_command(context, args)
 
 
-@click.group(cls=Verbs, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+def _help_width() -> int:
+    """Columns of help, as click would choose them; it loads shutil and every compression for that."""
+    text = os.environ.get("COLUMNS", "")
+    columns = int(text) if text.isdigit() else 0
+    if not columns:
+        columns = 80 if sys.stdout is None else size_of(sys.stdout)[0]
+    return max(min(columns, 80) - 2, 50)
+
+
+@click.group(
+    cls=Verbs,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "terminal_width": _help_width()},
+)
 @click.option("--version", is_flag=True, help="The same as the command version.")
 @click.pass_context
 def testmesh(context: click.Context, version: bool) -> None:

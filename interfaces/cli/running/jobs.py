@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import field
 from typing import Any
 
 from domain.values import dataclass
 from interfaces.cli.planning.plan import Planned
+
+JOBS_A_PROCESS = 10
+"""With fewer executions than this for each, further processes would cost more than they bring."""
+
+
+def number_of_processes(jobs: int, total: int) -> int:
+    """How many processes a run of so many executions, `jobs` at once, is worth: at most one a core."""
+    if not sys.platform.startswith("linux") or threading.active_count() > 1:
+        return 1
+    return max(1, min(jobs, len(os.sched_getaffinity(0)), total // JOBS_A_PROCESS))
 
 
 @dataclass(frozen=True, slots=True)

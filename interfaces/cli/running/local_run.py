@@ -7,7 +7,7 @@ import secrets
 import signal
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from application.engine.observer import Observer
 from application.engine.once import Once
@@ -16,9 +16,11 @@ from domain.masking import Masker
 from domain.values import dataclass
 from interfaces.cli.planning.plan import Planned
 from interfaces.cli.running.flow_runner import POLL_SECONDS, Ended, FlowRunner, Order, Runner, Setting
-from interfaces.cli.running.jobs import Job, Jobs
-from interfaces.cli.running.processes import ChildRunner, forked, number_of_processes
+from interfaces.cli.running.jobs import Job, Jobs, number_of_processes
 from interfaces.cli.running.secret_variables import written_secrets
+
+if TYPE_CHECKING:
+    from interfaces.cli.running.processes import ChildRunner
 
 _WHY = {"interrupted": "the run was interrupted", "time_limit": "the time was up", "fail_fast": "a flow had failed"}
 
@@ -124,8 +126,12 @@ class LocalRun:
         something could not be kept."""
         alone = self._setting.observer is not None
         others = 0 if alone else number_of_processes(self._options.jobs, self.total) - 1
-        children = forked(self._setting, others)
-        asyncio.run(self._run([ChildRunner(child, self._once, self._take) for child in children]))
+        asyncio.run(self._run(self._in_processes(others) if others else []))
+
+    def _in_processes(self, number: int) -> list[ChildRunner]:
+        from interfaces.cli.running.processes import ChildRunner, forked
+
+        return [ChildRunner(child, self._once, self._take) for child in forked(self._setting, number)]
 
     async def _run(self, others: Sequence[ChildRunner]) -> None:
         loop = asyncio.get_running_loop()

@@ -9,7 +9,6 @@ import pickle
 import signal
 import socket
 import sys
-import threading
 import traceback
 from collections.abc import Callable, Sequence
 from itertools import count
@@ -20,17 +19,8 @@ from domain.errors import Refusal, Unavailable
 from domain.values import dataclass
 from interfaces.cli.running.flow_runner import Ended, FlowRunner, Order, Setting
 
-JOBS_A_PROCESS = 10
-"""With fewer executions than this for each, further processes would cost more than they bring."""
 _SIZE = 8
 Message = tuple[Any, ...]
-
-
-def number_of_processes(jobs: int, total: int) -> int:
-    """How many processes a run of so many executions, `jobs` at once, is worth: at most one a core."""
-    if not sys.platform.startswith("linux") or threading.active_count() > 1:
-        return 1
-    return max(1, min(jobs, len(os.sched_getaffinity(0)), total // JOBS_A_PROCESS))
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from interfaces.cli.reports.events import normalised
-from interfaces.cli.running.processes import JOBS_A_PROCESS, number_of_processes
+from interfaces.cli.running.jobs import JOBS_A_PROCESS, number_of_processes
 
 RUN = [sys.executable, "-m", "interfaces.cli.main", "run", "--progress", "none"]
 FLOWS = 3 * JOBS_A_PROCESS
