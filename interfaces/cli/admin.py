@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from interfaces.cli.dead_letters import dead_letters
 from interfaces.cli.errors import ExitCode
 from interfaces.cli.flows import format_option, url_option
 from interfaces.cli.tables import show_json, show_table
@@ -18,6 +19,9 @@ from interfaces.cli.up import config_option
 @click.group()
 def admin() -> None:
     """Administration."""
+
+
+admin.add_command(dead_letters)
 
 
 @admin.group()
