@@ -93,6 +93,13 @@ class RedisCommandQueue(CommandQueue):
             raise Unavailable(f"Redis does not answer: {error}") from error
         return True
 
+    def end_epoch(self) -> None:
+        """Take the mark away, so that the sweeper sends everything that waits."""
+        try:
+            self._redis.delete(EPOCH)
+        except RedisError as error:
+            raise Unavailable(f"Redis does not answer: {error}") from error
+
     def forget_receivers(self, idle_seconds: float) -> int:
         """Take consumers of workers that are gone out of the group; what they held was adopted before."""
         try:

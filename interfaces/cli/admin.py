@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from interfaces.cli.backup import backup, restore
 from interfaces.cli.dead_letters import dead_letters
 from interfaces.cli.errors import ExitCode
 from interfaces.cli.flows import format_option, url_option
@@ -22,6 +23,8 @@ def admin() -> None:
 
 
 admin.add_command(dead_letters)
+admin.add_command(backup)
+admin.add_command(restore)
 
 
 @admin.group()
