@@ -117,6 +117,12 @@ class Platform:
         if (url, role) not in self._databases:
             with Database(url).connect() as connection:
                 taken = role if usable(connection, role) else None
+            return self._kept(url, role, taken)
+        return self._databases[url, role]
+
+    def _kept(self, url: str, role: str, taken: str | None) -> Database:
+        """One database a URL and role; it is closed with the platform."""
+        if (url, role) not in self._databases:
             self._databases[url, role] = Database(url, size=self._pool_size, role=taken)
             self._opened.append(self._databases[url, role])
         return self._databases[url, role]
@@ -124,6 +130,10 @@ class Platform:
     def readers(self, log: str) -> Database:
         """The database of a log's read models, for the projector."""
         return self.database(log, PROJECTOR)
+
+    def owner(self, log: str) -> Database:
+        """The database of a log as this account itself, which owns the tables."""
+        return self._kept(self.settings.database_of(log), "", None)
 
     @cached_property
     def logs(self) -> Mapping[str, PostgresLog]:

@@ -93,3 +93,27 @@ def test_an_empty_machine_goes_on_from_a_backup_that_was_made_during_a_run(new_p
     log = read_log(program.database_url())
     assert broken_promises(log, log) == []
     assert {row["behind"] for row in program.json("admin", "projections", "ls")} == {0}
+
+
+def test_read_models_are_rebuilt_and_rolled_back_under_a_running_system(new_program: Callable[..., Program]) -> None:
+    program = new_program()
+    program.up()
+    (program.folder / "quick.yaml").write_text(FLOW.format(name="quick", duration="1ms"))
+    assert program.run("run", "--remote", "quick.yaml").returncode == 0
+    before = program.json("runs", "ls")
+    done = program.run("admin", "projections", "rebuild", "all")
+    assert done.returncode == 0, done.stderr
+    assert len(done.stderr.splitlines()) == len(program.json("admin", "projections", "ls"))
+    assert program.json("runs", "ls") == before
+    assert program.run("run", "--remote", "quick.yaml").returncode == 0
+    for verb in ("rollback", "rollback"):
+        done = program.run("admin", "projections", verb, "execution_list", "execution_details", "live_feed")
+        assert done.returncode == 0, done.stderr
+    assert [row["verdict"] for row in program.json("runs", "ls")] == ["passed", "passed"]
+    assert program.run("admin", "projections", "rollback", "execution_list", "--drop").returncode == 0
+    gone = program.run("admin", "projections", "rollback", "execution_list")
+    assert (gone.returncode, "no old rows of execution_list" in gone.stderr) == (2, True)
+    assert program.run("run", "--remote", "quick.yaml").returncode == 0
+    assert "error" not in program.logs().lower(), program.logs()
+    near = program.run("admin", "projections", "rebuild", "execution_lst")
+    assert "did you mean execution_list?" in near.stderr
