@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
+import psycopg
 from psycopg import errors
 
 from domain.errors import Conflict, NotFound, Unavailable
@@ -93,7 +94,7 @@ def _alone(pool: Pool, projection: Projection) -> Iterator[Connection]:
                 remedy="use the account that ran `testmesh admin migrate`",
             ) from error
         finally:
-            if not connection.closed:
+            with suppress(psycopg.Error):
                 connection.execute("SELECT pg_advisory_unlock(hashtext('testmesh_rebuild'), hashtext(%s))", (key,))
 
 
@@ -201,6 +202,5 @@ def _drop_old(connection: Connection, projection: Projection) -> None:
 
 def _drop_quietly(connection: Connection, place: Beside) -> None:
     """What is left over is dropped by the next rebuild in any case."""
-    if not connection.closed:
-        with connection.transaction():
-            place.drop(connection)
+    with suppress(psycopg.Error), connection.transaction():
+        place.drop(connection)

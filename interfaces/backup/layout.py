@@ -120,7 +120,9 @@ def read_manifest(text: bytes) -> Manifest:
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise Invalid(f"the backup's manifest cannot be read: {error}", code="damaged_backup") from error
     known = {part.name: set(part.columns) for part in PARTS}
-    if parts.keys() != known.keys() or any(not set(held.columns) <= known[name] for name, held in parts.items()):
+    if parts.keys() != known.keys() or any(
+        not held.columns or not set(held.columns) <= known[name] for name, held in parts.items()
+    ):
         raise Invalid("the backup's manifest names other tables than this version has", code="damaged_backup")
     return manifest
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import psycopg
+from psycopg import errors
 
 from application.database import Database
-from domain.errors import Conflict, Unavailable
+from application.group_commit import is_connection_error
+from domain.errors import Conflict, Invalid, Unavailable
 from interfaces.backup.layout import PARTS, Part
 from interfaces.backup.reading import Backup
 from interfaces.bootstrap import Platform
@@ -39,9 +42,24 @@ def restore(platform: Platform, backup: Backup) -> Mapping[str, int]:
             connection.execute(
                 "SET idle_in_transaction_session_timeout = 0; SET client_encoding = 'UTF8'; SET DateStyle = 'ISO'"
             )
-            with connection.transaction():
+            with _explained(), connection.transaction():
                 _fill(connection, parts, backup)
     return {log: _project(platform, log) for log in LOGS}
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """What PostgreSQL refuses, as a refusal of ours."""
+    try:
+        yield
+    except errors.LockNotAvailable as error:
+        raise Conflict(
+            "the database is in use", code="in_use", remedy="stop every server, worker and projector on it"
+        ) from error
+    except psycopg.DatabaseError as error:
+        if is_connection_error(error):
+            raise Unavailable(f"PostgreSQL does not answer: {error}") from error
+        raise Invalid(f"the backup's rows do not fit: {error.diag.message_primary or error}", code="damaged_backup") from error
 
 
 def _by_database(platform: Platform) -> Mapping[str, list[Part]]:

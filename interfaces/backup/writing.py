@@ -16,7 +16,7 @@ import orjson
 import psycopg
 
 from application.database import Database
-from domain.errors import Conflict, NotFound
+from domain.errors import Conflict, NotFound, Unavailable
 from interfaces.backup.layout import CHUNK, DIGEST_CHARS, FORMAT, HEAD, KEY, MANIFEST, PARTS, Held, Manifest, Part, key_check
 
 _SESSION = (
@@ -35,7 +35,10 @@ def write_backup(path: Path, url_of: Callable[[str], str], key: bytes, *, with_k
     if path.exists():
         raise Conflict(f"{path} exists already", remedy="give a new name; a backup never overwrites one")
     partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    descriptor = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        descriptor = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+    except OSError as error:
+        raise Unavailable(f"{path} cannot be written: {error.strerror}") from error
     try:
         with os.fdopen(descriptor, "r+b") as file:
             manifest = _write(file, url_of, key, with_key)

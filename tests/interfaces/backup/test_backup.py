@@ -9,6 +9,7 @@ import threading
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +122,17 @@ def test_what_is_restored_is_what_was_there(lived_in: Platform, new_platform: Ma
     assert other.executions.source(other.executions.get("w", execution.originator_id)) == FLOW
 
 
+def test_domains_may_have_moved_to_other_databases_in_between(lived_in: Platform, new_platform: Made, tmp_path: Path) -> None:
+    one, two = new_platform(), new_platform()
+    apart = Platform(replace(one.settings, log_urls={"executions": two.settings.database_url}))
+    restored(back_up(lived_in, tmp_path / "b"), apart)
+    assert read_models(apart) == read_models(lived_in)
+    third = restored(back_up(apart, tmp_path / "c"), new_platform())
+    assert read_models(third) == read_models(lived_in)
+    assert rows(third, "executions.events") == rows(lived_in, "executions.events")
+    apart.close()
+
+
 def test_the_restored_system_goes_on_where_the_log_ended(lived_in: Platform, new_platform: Made, tmp_path: Path) -> None:
     other = restored(back_up(lived_in, tmp_path / "b"), new_platform())
     head = other.logs["executions"].head()
@@ -209,6 +221,23 @@ def test_a_database_that_holds_something_is_not_touched(lived_in: Platform, new_
     assert "TESTMESH_DATA_DIR" in str(refused.value.remedy)
     assert rows(other, "identity.events") == before
     assert rows(other, "executions.events") == []
+
+
+def test_a_database_in_use_is_said_and_rows_that_do_not_fit_leave_nothing(
+    lived_in: Platform, new_platform: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = back_up(lived_in, tmp_path / "b")
+    other = new_platform()
+    other.migrate()
+    with reading.open_backup(path) as backup:
+        with psycopg.connect(other.settings.database_url) as server:
+            server.execute("SELECT 1 FROM executions.events")
+            with pytest.raises(Conflict, match="in use"):
+                restoring.restore(other, backup)
+        monkeypatch.setattr(backup, "chunks", lambda part: iter([b"no row\n"] if part == "identity/events" else []))
+        with pytest.raises(Invalid, match="do not fit"):
+            restoring.restore(other, backup)
+    restoring.check_empty(other)
 
 
 def test_a_backup_never_overwrites_a_file_and_leaves_none_behind_when_it_fails(new_platform: Made, tmp_path: Path) -> None:
