@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import field
 from typing import Literal, Protocol
 from uuid import UUID
 
@@ -23,11 +25,11 @@ class RunCommand:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """A command as delivered; `command` is None when the entry could not be read."""
+    """A command as delivered; `command` is None when the entry could not be read, and `fields` are its bytes."""
 
     entry: str
     command: RunCommand | None
-    raw: str = ""
+    fields: Mapping[bytes, bytes] = field(default_factory=dict)
 
 
 class CommandQueue(Protocol):
@@ -35,6 +37,10 @@ class CommandQueue(Protocol):
 
     def send(self, commands: list[RunCommand]) -> None:
         """Add commands. Unavailable when the queue does not answer."""
+        ...
+
+    def send_fields(self, fields: Mapping[bytes, bytes]) -> None:
+        """Add an entry as it is. Unavailable when the queue does not answer."""
         ...
 
     def epoch(self) -> str | None:

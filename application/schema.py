@@ -92,7 +92,25 @@ CREATE TABLE IF NOT EXISTS executions.resent (
 );
 """
 
+_DEAD_LETTERS = """
+CREATE TABLE IF NOT EXISTS executions.dead_letters (
+    id uuid PRIMARY KEY,
+    entry text NOT NULL,
+    reason text NOT NULL,
+    worker text NOT NULL,
+    parked_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    names bytea[] NOT NULL,
+    contents bytea[] NOT NULL,
+    size bigint NOT NULL,
+    cut boolean NOT NULL,
+    decision text CHECK (decision IN ('requeued', 'discarded')),
+    decided_by text,
+    decided_at timestamptz
+);
+CREATE INDEX IF NOT EXISTS dead_letters_open ON executions.dead_letters (parked_at DESC, id DESC) WHERE decision IS NULL;
+"""
+
 
 def statements() -> list[str]:
     """Every statement of the write side, each of which may run again."""
-    return [_LOG.format(schema=schema) for schema in LOGS] + [_LEASES]
+    return [_LOG.format(schema=schema) for schema in LOGS] + [_LEASES, _DEAD_LETTERS]

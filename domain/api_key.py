@@ -18,8 +18,9 @@ from domain.values import dataclass
 _ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 PATTERN = r"\btmk_[0-9A-Za-z]{12}_[0-9A-Za-z]{49}\b"
 """For secret scanners; the last six characters are a checksum of everything before them."""
-SCOPES = ("flows:read", "flows:write", "runs:read", "runs:write", "admin")
-"""What a key may do. `admin` covers keys, members and projections; it implies the others."""
+SCOPES = ("flows:read", "flows:write", "runs:read", "runs:write", "admin", "operator")
+"""What a key may do. `admin` covers keys, members and projections, `operator` what belongs to the whole installation;
+`admin` implies the others, as far as its user's role has them."""
 MAX_LIFETIME_DAYS = 366
 _FORM = re.compile(PATTERN)
 

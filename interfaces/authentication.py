@@ -19,7 +19,7 @@ CACHED_SECONDS = 1.0
 CACHED_KEYS = 10_000
 _READ = frozenset({"flows:read", "runs:read"})
 _WRITE = _READ | {"flows:write", "runs:write"}
-_ROLES = {"viewer": _READ, "editor": _WRITE, "admin": _WRITE | {"admin"}, "owner": _WRITE | {"admin"}}
+_ROLES = {"viewer": _READ, "editor": _WRITE, "admin": _WRITE | {"admin"}, "owner": _WRITE | {"admin", "operator"}}
 
 
 class Unauthenticated(Refusal):

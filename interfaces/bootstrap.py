@@ -11,10 +11,12 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
+from typing import Protocol
 from urllib.parse import urlsplit
 
 from application.attempts import Tools
 from application.database import Database
+from application.dead_letters import DeadLetters, Fields
 from application.event_store import PostgresLog
 from application.executions import Executions
 from application.flows import Flows
@@ -75,6 +77,18 @@ def own_addresses(settings: Settings) -> set[tuple[str, int]]:
     return found
 
 
+def _no_queue(fields: Fields) -> None:
+    raise Unavailable("no queue: set TESTMESH_REDIS_URL")
+
+
+class Closing(Protocol):
+    """What is open until the platform closes."""
+
+    def close(self) -> None:
+        """End it."""
+        ...
+
+
 class Platform:
     """What the roles of one process share; everything is made when first used, and closed together."""
 
@@ -83,7 +97,7 @@ class Platform:
             raise Invalid("no database: set TESTMESH_DATABASE_URL, or start everything with `testmesh up`", code="no_database")
         self.settings = settings
         self._pool_size = pool_size
-        self._opened: list[Database | PostgresLog] = []
+        self._opened: list[Closing] = []
         self._databases: dict[tuple[str, str], Database] = {}
 
     def migrate(self) -> dict[str, Migrated]:
@@ -103,6 +117,12 @@ class Platform:
         if (url, role) not in self._databases:
             with Database(url).connect() as connection:
                 taken = role if usable(connection, role) else None
+            return self._kept(url, role, taken)
+        return self._databases[url, role]
+
+    def _kept(self, url: str, role: str, taken: str | None) -> Database:
+        """One database a URL and role; it is closed with the platform."""
+        if (url, role) not in self._databases:
             self._databases[url, role] = Database(url, size=self._pool_size, role=taken)
             self._opened.append(self._databases[url, role])
         return self._databases[url, role]
@@ -110,6 +130,10 @@ class Platform:
     def readers(self, log: str) -> Database:
         """The database of a log's read models, for the projector."""
         return self.database(log, PROJECTOR)
+
+    def owner(self, log: str) -> Database:
+        """The database of a log as this account itself, which owns the tables."""
+        return self._kept(self.settings.database_of(log), "", None)
 
     @cached_property
     def logs(self) -> Mapping[str, PostgresLog]:
@@ -157,6 +181,17 @@ class Platform:
         policy = WorkerPolicy(self.settings.egress_allow, own_addresses(self.settings))
         log, payloads, bind = self.logs["executions"], self.payloads("executions"), self.settings.mock_bind
         return Tools(log, payloads, ACTIONS, policy, mask_key, folders=Folders(), faker=made_up, mock_bind=bind)
+
+    @cached_property
+    def dead_letters(self) -> DeadLetters:
+        """What the queue could not run, and the way back into it."""
+        from interfaces.adapters.redis_execution_queue import RedisCommandQueue
+
+        if not self.settings.redis_url:
+            return DeadLetters(self.database("executions"), _no_queue)
+        queue = RedisCommandQueue(self.settings.redis_url)
+        self._opened.append(queue)
+        return DeadLetters(self.database("executions"), queue.send_fields)
 
     def close(self) -> None:
         """Commit what was handed in, then close every connection."""

@@ -8,6 +8,7 @@ from prometheus_client import REGISTRY, Counter, Gauge, Histogram
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from application import dead_letters
 from interfaces.bootstrap import Platform
 from interfaces.workers.execution_worker import ExecutionWorker
 from interfaces.workers.followers import Followers
@@ -67,3 +68,5 @@ class _Behind(Collector):
         for status, count in ExecutionList(self._platform.readers("executions").pool).counts().items():
             executions.add_metric([status], count)
         yield executions
+        parked = dead_letters.count(self._platform.database("executions"))
+        yield GaugeMetricFamily("testmesh_dead_letters", "Entries of the queue that wait for a decision.", value=parked)

@@ -20,6 +20,14 @@ _STEP = (
 )
 
 
+# The tables are locked (against a rebuild's switch alone) before the snapshot is taken: between two statements of one
+# snapshot, another table could take a name, with rows that this snapshot does not see.
+_ONE_MOMENT = (
+    "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY;"
+    f" LOCK TABLE executions.execution_list, {', '.join(table.name for table in TABLES)} IN ACCESS SHARE MODE"
+)
+
+
 class ExecutionDetailsProjection(Projection):
     """Normalised rows of requests, attempts, steps, teardowns and log lines."""
 
@@ -59,7 +67,7 @@ class ExecutionDetails:
         """
         key = as_uuid(id)
         with self._pool.connection() as connection, connection.transaction():
-            connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+            connection.execute(_ONE_MOMENT.encode())
             listed = read(
                 connection,
                 f"SELECT {COLUMNS} FROM executions.execution_list WHERE workspace = %s AND id = %s",

@@ -38,6 +38,7 @@ class LiveFeedProjection(Projection):
     name = "live_feed"
     log = "executions"
     tables = (TABLE.name,)
+    companions = ("executions.live_feed_pruned",)
     follows = ("execution_list", "execution_details")
 
     def ddl(self) -> str:

@@ -47,6 +47,8 @@ class Projection(ABC):
     """What it wants to see; none means everything."""
     tables: ClassVar[tuple[str, ...]] = ()
     """Tables (with schema) whose rows come from events alone."""
+    companions: ClassVar[tuple[str, ...]] = ()
+    """Tables that say something about `tables` and go with them when a rebuild exchanges those."""
     follows: ClassVar[tuple[str, ...]] = ()
     """Projections of the same log that it never gets ahead of."""
 

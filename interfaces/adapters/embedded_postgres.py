@@ -142,7 +142,8 @@ class EmbeddedPostgres:
         if ours != theirs:
             raise Conflict(
                 f"{self._data} was made by PostgreSQL {theirs}, and this is {ours}: run `testmesh admin backup` with the"
-                f" version of TestMesh that brought {theirs}, then `testmesh admin restore` with this one"
+                f" version of TestMesh that brought {theirs}, then `testmesh admin restore` with this one, into a new folder"
+                " (TESTMESH_DATA_DIR)"
             )
 
     def _launch(self, binaries: Path) -> None:

@@ -14,7 +14,6 @@ from application.ports import CommandQueue, Delivery, RunCommand
 from domain.errors import Unavailable
 
 STREAM = "testmesh:run:default"
-DEAD = "testmesh:run:dead"
 GROUP = "workers"
 EPOCH = "testmesh:epoch"
 NEXT_EPOCH = "testmesh:epoch:new"
@@ -32,15 +31,16 @@ def _fields(command: RunCommand) -> dict[Any, Any]:
 
 def _read(entry: Any, fields: Mapping[Any, Any] | None) -> Delivery:
     """An entry as a delivery; one that is not ours carries no command."""
-    raw = {k.decode("utf-8", "replace"): v.decode("utf-8", "replace") for k, v in (fields or {}).items()}
+    known = dict(fields or {})
+    raw = {k.decode("utf-8", "replace"): v.decode("utf-8", "replace") for k, v in known.items()}
     try:
         kind = raw["kind"]
         if kind not in ("attempt", "teardown"):
             raise ValueError(kind)
         command = RunCommand(UUID(raw["execution"]), int(raw["attempt"]), kind, int(raw["number"]))
     except (KeyError, ValueError):
-        return Delivery(entry.decode(), None, repr(raw)[:2000])
-    return Delivery(entry.decode(), command)
+        return Delivery(entry.decode(), None, known)
+    return Delivery(entry.decode(), command, known)
 
 
 class RedisCommandQueue(CommandQueue):
@@ -56,6 +56,14 @@ class RedisCommandQueue(CommandQueue):
                 for command in commands:
                     pipe.xadd(STREAM, _fields(command))
                 pipe.execute()
+        except RedisError as error:
+            raise Unavailable(f"Redis does not answer: {error}") from error
+
+    def send_fields(self, fields: Mapping[bytes, bytes]) -> None:
+        """Add an entry as it is."""
+        entry: dict[Any, Any] = dict(fields)
+        try:
+            self._redis.xadd(STREAM, entry)
         except RedisError as error:
             raise Unavailable(f"Redis does not answer: {error}") from error
 
@@ -84,6 +92,13 @@ class RedisCommandQueue(CommandQueue):
         except RedisError as error:
             raise Unavailable(f"Redis does not answer: {error}") from error
         return True
+
+    def end_epoch(self) -> None:
+        """Take the mark away, so that the sweeper sends everything that waits."""
+        try:
+            self._redis.delete(EPOCH)
+        except RedisError as error:
+            raise Unavailable(f"Redis does not answer: {error}") from error
 
     def forget_receivers(self, idle_seconds: float) -> int:
         """Take consumers of workers that are gone out of the group; what they held was adopted before."""
@@ -150,14 +165,6 @@ class RedisDeliveries:
                 await pipe.execute()
         except RedisError:
             return
-
-    async def bury(self, delivery: Delivery, reason: str) -> None:
-        """Park an entry that can never be run, with the reason."""
-        try:
-            await self._redis.xadd(DEAD, {"entry": delivery.entry, "raw": delivery.raw, "reason": reason})
-        except RedisError as error:
-            raise Unavailable(f"Redis does not answer: {error}") from error
-        await self.done(delivery)
 
     async def give_back(self, delivery: Delivery) -> None:
         """Add the command again for another worker, then take this entry away."""

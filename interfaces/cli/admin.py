@@ -5,19 +5,29 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from interfaces.cli.backup import backup, restore
+from interfaces.cli.dead_letters import dead_letters
 from interfaces.cli.errors import ExitCode
 from interfaces.cli.flows import format_option, url_option
 from interfaces.cli.tables import show_json, show_table
 from interfaces.cli.up import config_option
 
+if TYPE_CHECKING:
+    from projections.view import Projection
+
 
 @click.group()
 def admin() -> None:
     """Administration."""
+
+
+admin.add_command(dead_letters)
+admin.add_command(backup)
+admin.add_command(restore)
 
 
 @admin.group()
@@ -171,24 +181,60 @@ def list_projections(config: str | None, form: str) -> int:
 
 @projections.command()
 @click.argument("names", nargs=-1, required=True)
+@click.option("--drop", is_flag=True, help="Do not keep the old rows, so that there is no way back.")
+@click.option("--no-verify", is_flag=True, help="Do not replay the log a second time to compare the rows.")
 @config_option
-def rebuild(names: tuple[str, ...], config: str | None) -> int:
-    """Make read models anew from the log; readers see the old rows until each is complete."""
-    from domain.errors import NotFound
+def rebuild(names: tuple[str, ...], drop: bool, no_verify: bool, config: str | None) -> int:
+    """Make read models (or `all`) anew from the log, while the old ones serve.
+
+    New tables are filled beside the old ones, compared with a second replay of the log to the same position, and exchanged
+    with them in one transaction. The old ones are kept until the next rebuild: `rollback` returns to them.
+    """
     from projections.rebuild import rebuild as again
+
+    with _platform(config) as platform:
+        for projection in _projections(names):
+            pool, read = platform.owner(projection.log).pool, platform.logs[projection.log].read
+            count = again(pool, projection, read, verify=not no_verify, keep=not drop)
+            print(f"{projection.name}: {count} events", file=sys.stderr)
+    return ExitCode.PASSED
+
+
+@projections.command()
+@click.argument("names", nargs=-1, required=True)
+@click.option("--drop", is_flag=True, help="Forget the old rows instead.")
+@config_option
+def rollback(names: tuple[str, ...], drop: bool, config: str | None) -> int:
+    """Return to the rows that the last rebuild replaced, once they have taken the events since then."""
+    from projections.rebuild import drop_old
+    from projections.rebuild import rollback as back
+
+    with _platform(config) as platform:
+        for projection in _projections(names):
+            pool = platform.owner(projection.log).pool
+            if drop:
+                drop_old(pool, projection)
+                print(f"{projection.name}: the old rows are gone", file=sys.stderr)
+                continue
+            count = back(pool, projection, platform.logs[projection.log].read)
+            print(f"{projection.name}: the old rows serve again, {count} events later", file=sys.stderr)
+    return ExitCode.PASSED
+
+
+def _projections(names: tuple[str, ...]) -> list[Projection]:
+    """The projections of these names; NotFound, with all names, when there is none."""
+    import difflib
+
+    from domain.errors import NotFound
     from projections.registry import PROJECTIONS
 
     known = {projection.name: projection for projection in PROJECTIONS}
-    wanted = list(known) if names == ("all",) else list(names)
-    missing = [name for name in wanted if name not in known]
-    if missing:
-        raise NotFound(f"there is no projection {missing[0]!r}", remedy=f"choose from: all, {', '.join(known)}")
-    with _platform(config) as platform:
-        for name in wanted:
-            projection = known[name]
-            count = again(platform.readers(projection.log).pool, projection, platform.logs[projection.log].read)
-            print(f"{name}: {count} events", file=sys.stderr)
-    return ExitCode.PASSED
+    for name in () if names == ("all",) else names:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise NotFound(f"there is no projection {name!r}{hint}", remedy=f"choose from: all, {', '.join(known)}")
+    return list(PROJECTIONS) if names == ("all",) else [known[name] for name in names]
 
 
 @contextmanager

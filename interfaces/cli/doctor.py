@@ -64,6 +64,7 @@ def _packages() -> Iterator[Finding]:
 
 
 def _database(settings: Any) -> Iterator[Finding]:
+    from application import dead_letters
     from interfaces.bootstrap import Platform
     from interfaces.migration import ROLES, usable
     from projections.positions import lag
@@ -90,6 +91,9 @@ def _database(settings: Any) -> Iterator[Finding]:
             ).fetchone()
             held, silent = leases or (0, 0)
             yield ("warning" if silent else "ok"), "leases", f"{held} held, {silent} silent"
+        dead = dead_letters.count(platform.database("executions"))
+        wait = f"{dead} wait: testmesh admin dead-letters ls" if dead else "0"
+        yield ("warning" if dead else "ok"), "dead letters", wait
         for log in LOGS:
             for _, name, position, head in lag(platform.readers(log).pool, for_log(log)):
                 behind = head - position
@@ -108,8 +112,6 @@ def _queue(url: str) -> Iterator[Finding]:
         good = policy.get("maxmemory-policy") == "noeviction"
         yield ("ok" if good else "problem"), "eviction", str(policy.get("maxmemory-policy"))
         yield ("ok" if info.get("aof_enabled") else "warning"), "append-only file", "on" if info.get("aof_enabled") else "off"
-        dead = client.xlen("testmesh:run:dead")
-        yield ("warning" if dead else "ok"), "dead letters", str(dead)
 
 
 def _server(url: str | None) -> Iterator[Finding]:

@@ -36,7 +36,7 @@ VERBS: Mapping[str, tuple[str, str]] = {
     "projector": ("up:projector", "Run projections, dispatcher and sweeper alone."),
     "flows": ("flows:flows", "Push, list and show flows on a server."),
     "runs": ("runs:runs", "List, show, follow and cancel executions."),
-    "admin": ("admin:admin", "Keys, users, migration, projections."),
+    "admin": ("admin:admin", "Keys, users, dead letters, backup, migration, projections."),
     "doctor": ("doctor:doctor", "Check this installation and say what is missing."),
     "version": ("version:version", "Show the version."),
     "completion": ("completion:completion", "Print the completion script of a shell."),

@@ -60,6 +60,13 @@ class KeysQuery(PageQuery):
 
 
 @dataclass(frozen=True, slots=True)
+class DeadLettersQuery(PageQuery):
+    """Which dead letters."""
+
+    decided: bool = value(False, about="Those that were decided instead of those that wait")
+
+
+@dataclass(frozen=True, slots=True)
 class SourceQuery(NoQuery):
     """Which revision."""
 

@@ -7,6 +7,7 @@ from importlib.metadata import version
 from domain.limits import LIMITS
 from interfaces.rest import executions, flows, identity, operations
 from interfaces.rest.bodies import (
+    DeadLettersQuery,
     EventsQuery,
     ExecutionsQuery,
     FlowsQuery,
@@ -25,6 +26,7 @@ from interfaces.rest.route import Route
 
 HOME = "/api/v1"
 ROOM = HOME + "/workspaces/<workspace>"
+LETTERS = HOME + "/operations/dead-letters"
 
 
 async def openapi(call: Call) -> Reply:
@@ -132,5 +134,16 @@ ROUTES: tuple[Route, ...] = (
         query=EventsQuery,
         errors=(410,),
     ),
+    Route(
+        "GET",
+        LETTERS,
+        operations.dead_letters,
+        "Entries of the queue that can never be run, newest first.",
+        scope="operator",
+        query=DeadLettersQuery,
+    ),
+    Route("GET", LETTERS + "/<letter>", operations.dead_letter, "One of them.", scope="operator"),
+    Route("POST", LETTERS + "/<letter>/requeue", operations.requeue, "Send it again.", scope="operator", errors=(409,)),
+    Route("POST", LETTERS + "/<letter>/discard", operations.discard, "Give it up.", scope="operator", errors=(409,)),
     Route("GET", ROOM + "/projections", operations.projections, "Positions of the read models.", scope="admin"),
 )

@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 
 import psycopg
 
-from application import leases
+from application import dead_letters, leases
 from application.attempts import Attempt, Tools
 from application.claims import UnknownExecution, claim
 from application.engine.executor import Stop
@@ -38,10 +38,6 @@ class Deliveries(Protocol):
 
     async def done(self, delivery: Delivery) -> None:
         """Acknowledge."""
-        ...
-
-    async def bury(self, delivery: Delivery, reason: str) -> None:
-        """Park what can never be run."""
         ...
 
     async def give_back(self, delivery: Delivery) -> None:
@@ -188,12 +184,12 @@ class ExecutionWorker:
     async def _handle(self, delivery: Delivery) -> None:
         command = delivery.command
         if command is None:
-            await self._queue.bury(delivery, "not a command of this version")
+            await self._park(delivery, "not a command of this version")
             return
         try:
             execution = await asyncio.to_thread(claim, self._tools.log, command, self.incarnation)
         except UnknownExecution as error:
-            await self._queue.bury(delivery, str(error))
+            await self._park(delivery, str(error))
             return
         except Exception as error:
             if not (isinstance(error, Unavailable) or is_connection_error(error)):
@@ -209,6 +205,15 @@ class ExecutionWorker:
                 await self._walk(attempt)
         finally:
             await done
+
+    async def _park(self, delivery: Delivery, reason: str) -> None:
+        """Keep what can never be run where nothing is lost, then take it out of the queue."""
+        assert self._tools.log.database is not None
+        await asyncio.to_thread(
+            dead_letters.park, self._tools.log.database, delivery.entry, delivery.fields, reason, self.incarnation
+        )
+        logger.warning("entry %s of the queue is a dead letter: %s", delivery.entry, reason)
+        await self._queue.done(delivery)
 
     def _attempt(self, execution: Execution, teardown: int) -> Attempt:
         side = [leases.release(execution.id, self.incarnation)]

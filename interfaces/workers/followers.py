@@ -9,6 +9,7 @@ from typing import Any
 
 import psycopg
 
+from application import dead_letters
 from application.dispatch import Dispatcher
 from application.group_commit import is_connection_error
 from application.schema import LOGS
@@ -92,10 +93,11 @@ class Followers:
             thread.join(timeout=15)
 
     def _prune(self, stop: threading.Event) -> None:
-        """Keep the live feed to its retention."""
+        """Keep the live feed and the decided dead letters to their retention."""
         feed = LiveFeed(self._platform.readers("executions").pool)
         while not stop.is_set():
             feed.prune()
+            dead_letters.prune(self._platform.database("executions"))
             stop.wait(PRUNE_SECONDS)
 
     def _thread(self, name: str, run: Callable[[threading.Event], None]) -> None:

@@ -21,7 +21,7 @@ def _metrics(port: int) -> str:
 
 def test_each_role_tells_what_it_does(new_program: Callable[..., Program]) -> None:
     program = new_program("--workers", "2")
-    first = _free_run(4)
+    first = free_run(4)
     program.environ["TESTMESH_METRICS_PORT"] = str(first)
     program.up()
     (program.folder / "f.yaml").write_text(FLOW)
@@ -41,7 +41,7 @@ def test_each_role_tells_what_it_does(new_program: Callable[..., Program]) -> No
     assert httpx.get(f"{program.key()['url']}/metrics").status_code == 404
 
 
-def _free_run(count: int) -> int:
+def free_run(count: int) -> int:
     """The first of some free ports in a row, the one behind them free too."""
     end = time.monotonic() + 5
     while time.monotonic() < end:

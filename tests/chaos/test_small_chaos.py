@@ -86,5 +86,5 @@ def _read_models_equal_a_rebuild(system: System) -> None:
     Projector(database.pool, database.connect, "executions", for_log("executions"), read).catch_up()
     for projection in for_log("executions"):
         before = checksum(database.pool, projection)
-        rebuild(database.pool, projection, read)
+        rebuild(system.platform.owner("executions").pool, projection, read)
         assert checksum(database.pool, projection) == before, projection.name

@@ -10,9 +10,13 @@ import pytest
 
 from application.database import Database
 from application.event_store import PostgresLog
+from domain.errors import Conflict
 from domain.events import Actor
 from domain.workspace import Workspace
 from interfaces.migration import AUDITOR, PROJECTOR, WRITER, Migrated, migrate
+from projections.rebuild import rebuild
+from projections.registry import for_log
+from projections.registry import statements as read_side
 
 pytestmark = pytest.mark.servers
 
@@ -46,6 +50,36 @@ def test_the_writer_appends_and_can_never_change_an_event(url: str) -> None:
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 connection.execute(statement.encode())
     database.close()
+
+
+def test_the_roles_may_do_with_rebuilt_tables_what_they_might_before(url: str) -> None:
+    owner = Database(url)
+    migrate(owner, read_side())
+    log = PostgresLog("identity", Database(url, role=WRITER))
+    log.put(Workspace.open(Actor("system"), "w"))
+    members = for_log("identity")[1]
+    rebuild(owner.pool, members, log.read)
+    log.close()
+    for role, statement in (
+        (WRITER, "SELECT name FROM identity.workspace_list"),
+        (AUDITOR, "SELECT name FROM identity.workspace_list"),
+        (PROJECTOR, "UPDATE identity.workspace_list SET position = position RETURNING name"),
+    ):
+        with Database(url, role=role).connect() as connection:
+            assert connection.execute(statement.encode()).fetchall() == [("w",)], role
+    with Database(url, role=WRITER).connect() as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
+        connection.execute("DELETE FROM identity.workspace_list")
+    for database in (owner, log.database):
+        database.close()
+
+
+def test_an_account_that_does_not_own_the_tables_is_told_which_one_to_use(url: str) -> None:
+    migrate(Database(url), read_side())
+    stranger = Database(url, role=PROJECTOR)
+    with pytest.raises(Conflict, match="may not exchange tables of projection workspace_members") as refused:
+        rebuild(stranger.pool, for_log("identity")[1], lambda after, limit, topics: [])
+    assert "admin migrate" in str(refused.value.remedy)
+    stranger.close()
 
 
 @pytest.mark.parametrize("role", [PROJECTOR, AUDITOR])

@@ -32,10 +32,13 @@ from tests.support.local import BY, Anywhere, Calls, small_actions
 class Cluster:
     """The parts of the system that tests need; `worker()` makes as many workers as wanted."""
 
-    def __init__(self, database_url: str, redis_url: str, actions: Mapping[str, Action] | None = None) -> None:
+    def __init__(
+        self, database_url: str, redis_url: str, actions: Mapping[str, Action] | None = None, *, clean: bool = True
+    ) -> None:
+        """`clean` empties the queue first."""
         self.redis_url = redis_url
         with redis.Redis.from_url(redis_url) as client:
-            for key in client.scan_iter("testmesh:*"):
+            for key in client.scan_iter("testmesh:*") if clean else ():
                 client.delete(key)
         self.calls = Calls([])
         self.actions = actions or small_actions(self.calls)

@@ -16,6 +16,7 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 
+from application import dead_letters
 from application.actions.registry import ACTIONS
 from application.executions import RunRequest
 from application.flow_documents import read_flow
@@ -82,6 +83,13 @@ class Room:
         id, position = self.server.platform.executions.request(BY, RunRequest(self.id, definition, FLOW, **more))
         self.server.wait("executions", position)
         return id
+
+    def park(self) -> str:
+        """A dead letter of the server's queue; its id."""
+        platform, entry = self.server.platform, str(uuid4())
+        dead_letters.park(platform.database("executions"), entry, {b"x": b"y"}, "not a command", "w")
+        found = platform.dead_letters.page(decided=False, before=None, limit=200)
+        return next(str(letter.id) for letter in found if letter.entry == entry)
 
     def drive(self, id: UUID, steps: int = 3, *, finish: bool = True) -> int:
         """Do what a worker records: an attempt with some steps and, if wanted, its end; the position of the last event."""
@@ -206,12 +214,14 @@ def serving(settings: Settings, **options: Any) -> Iterator[Server]:
 
 
 @pytest.fixture(scope="session")
-def settings(fresh_database: Callable[[], str]) -> Iterator[Settings]:
-    """Settings of a migrated database with its first contact made, whose logs are followed."""
+def settings(fresh_database: Callable[[], str], valkey_url: str) -> Iterator[Settings]:
+    """Settings of a migrated database with its first contact made, whose logs are followed, and of a queue."""
     with TemporaryDirectory() as folder:
         key_file = Path(folder) / "key"
         make_key(key_file)
-        platform = Platform(made := Settings(database_url=fresh_database(), key_file=str(key_file), port=0))
+        platform = Platform(
+            made := Settings(database_url=fresh_database(), redis_url=valkey_url, key_file=str(key_file), port=0)
+        )
         platform.migrate()
         platform.identity.first_contact()
         platform.close()

@@ -12,7 +12,7 @@ import redis
 from application.ports import RunCommand
 from domain.errors import Unavailable
 from interfaces.adapters import redis_execution_queue as adapter
-from interfaces.adapters.redis_execution_queue import DEAD, GROUP, STREAM, RedisCommandQueue, RedisDeliveries
+from interfaces.adapters.redis_execution_queue import GROUP, STREAM, RedisCommandQueue, RedisDeliveries
 
 pytestmark = pytest.mark.servers
 
@@ -76,14 +76,19 @@ async def test_a_vanished_group_is_made_again_and_nothing_of_the_stream_is_skipp
     assert len(await worker.receive(1, 100)) == 1
 
 
-async def test_nonsense_is_delivered_without_a_command_and_can_be_buried(worker: RedisDeliveries, client: redis.Redis) -> None:
+async def test_nonsense_is_delivered_without_a_command_and_can_be_sent_again_as_it_was(
+    queue: RedisCommandQueue, worker: RedisDeliveries, client: redis.Redis
+) -> None:
     client.xadd(STREAM, {"kind": "attempt", "execution": "no id", "attempt": "1", "number": "0"})
     client.xadd(STREAM, {b"\xff": b"\xfe"})
     found = await worker.receive(5, 100)
     assert [delivery.command for delivery in found] == [None, None]
     for delivery in found:
-        await worker.bury(delivery, "not readable")
-    assert (client.xlen(STREAM), client.xlen(DEAD)) == (0, 2)
+        await worker.done(delivery)
+        queue.send_fields(delivery.fields)
+    again = await worker.receive(5, 100)
+    assert [delivery.fields for delivery in again] == [delivery.fields for delivery in found]
+    assert again[1].fields == {b"\xff": b"\xfe"}
 
 
 async def test_a_command_that_is_given_back_comes_again(queue: RedisCommandQueue, worker: RedisDeliveries) -> None:

@@ -20,35 +20,39 @@ from tests.support.events import BY
 from tests.support.served import FLOW, Room, Server
 
 TABLE = """
-route                  nobody flows:read flows:write runs:read runs:write admin viewer stranger theirs
-operations_health         200        200         200       200        200   200    200      200      -
-operations_ready          200        200         200       200        200   200    200      200      -
-routes_openapi            200        200         200       200        200   200    200      200      -
-routes_docs               200        200         200       200        200   200    200      200      -
-identity_whoami           401        200         200       200        200   200    200      200      -
-identity_workspace        401        200         200       200        200   200    200      404      -
-identity_members          401        403         403       403        403   200    403      404      -
-identity_put_member       401        403         403       403        403   200    403      404      -
-identity_remove_member    401        403         403       403        403   200    403      404    404
-identity_keys             401        403         403       403        403   200    403      404      -
-identity_issue_key        401        403         403       403        403   201    403      404      -
-identity_revoke_key       401        403         403       403        403   200    403      404    404
-flows_page                401        200         403       403        403   200    200      404      -
-flows_push                401        403         200       403        403   200    403      404      -
-flows_one                 401        200         403       403        403   200    200      404    404
-flows_revisions           401        200         403       403        403   200    200      404    404
-flows_source              401        200         403       403        403   200    200      404    404
-flows_tag                 401        403         200       403        403   200    403      404    404
-flows_archive             401        403         200       403        403   200    403      404    404
-flows_restore             401        403         200       403        403   200    403      404    404
-executions_page           401        403         403       200        403   200    200      404      -
-executions_request        401        403         403       403        202   202    403      404      -
-executions_one            401        403         403       200        403   200    200      404    404
-executions_source         401        403         403       200        403   200    200      404    404
-executions_events         401        403         403       200        403   200    200      404    404
-executions_cancel         401        403         403       403        202   202    403      404    404
-executions_feed           401        403         403       200        403   200    200      404      -
-operations_projections    401        403         403       403        403   200    403      404      -
+route                   nobody flows:read flows:write runs:read runs:write admin operator viewer stranger theirs
+operations_health          200        200         200       200        200   200      200    200      200      -
+operations_ready           200        200         200       200        200   200      200    200      200      -
+routes_openapi             200        200         200       200        200   200      200    200      200      -
+routes_docs                200        200         200       200        200   200      200    200      200      -
+identity_whoami            401        200         200       200        200   200      200    200      200      -
+identity_workspace         401        200         200       200        200   200      200    200      404      -
+identity_members           401        403         403       403        403   200      403    403      404      -
+identity_put_member        401        403         403       403        403   200      403    403      404      -
+identity_remove_member     401        403         403       403        403   200      403    403      404    404
+identity_keys              401        403         403       403        403   200      403    403      404      -
+identity_issue_key         401        403         403       403        403   201      403    403      404      -
+identity_revoke_key        401        403         403       403        403   200      403    403      404    404
+flows_page                 401        200         403       403        403   200      403    200      404      -
+flows_push                 401        403         200       403        403   200      403    403      404      -
+flows_one                  401        200         403       403        403   200      403    200      404    404
+flows_revisions            401        200         403       403        403   200      403    200      404    404
+flows_source               401        200         403       403        403   200      403    200      404    404
+flows_tag                  401        403         200       403        403   200      403    403      404    404
+flows_archive              401        403         200       403        403   200      403    403      404    404
+flows_restore              401        403         200       403        403   200      403    403      404    404
+executions_page            401        403         403       200        403   200      403    200      404      -
+executions_request         401        403         403       403        202   202      403    403      404      -
+executions_one             401        403         403       200        403   200      403    200      404    404
+executions_source          401        403         403       200        403   200      403    200      404    404
+executions_events          401        403         403       200        403   200      403    200      404    404
+executions_cancel          401        403         403       403        202   202      403    403      404    404
+executions_feed            401        403         403       200        403   200      403    200      404      -
+operations_dead_letters    401        403         403       403        403   200      200    403      200      -
+operations_dead_letter     401        403         403       403        403   200      200    403      200      -
+operations_requeue         401        403         403       403        403   200      200    403      200      -
+operations_discard         401        403         403       403        403   200      200    403      200      -
+operations_projections     401        403         403       403        403   200      403    403      404      -
 """
 COLUMNS, *ROWS = [line.split() for line in TABLE.strip().splitlines()]
 EXPECTED = {row[0]: dict(zip(COLUMNS[1:], row[1:], strict=True)) for row in ROWS}
@@ -139,6 +143,8 @@ def things_of(room: Room, route: Route) -> dict[str, str]:
         made["execution"] = str(room.request())
     if "<user>" in route.path:
         made["user"] = room.member(f"member-{uuid4()}", "viewer")
+    if "<letter>" in route.path:
+        made["letter"] = room.park()
     if "<key>" in route.path:
         made["key"] = room.issue()[4:16]
     return made
