@@ -237,7 +237,7 @@ def _finish(reading: _Reading, draft: Draft, keep_secrets: bool) -> None:
         hidden = is_sensitive(name) and not keep_secrets
         if value in (None, "") or hidden:
             if name not in made:
-                told = "a column of the data file" if name in reading.columns else "a variable of Postman"
+                told = "a column of the rows: --data FILE" if name in reading.columns else "a variable of Postman"
                 draft.given[name] = "a credential" if hidden else told
             continue
         draft.env[name] = reading.names.value(value)

@@ -243,7 +243,7 @@ def test_columns_of_a_data_file_are_variables() -> None:
     lines = ("pm.expect(pm.response.json().id).to.eql(pm.iterationData.get('id'))", "pm.expect(1).to.eql(data.n)")
     (draft,) = read_postman(holding(scripted(*lines)), "c.json").drafts
     assert draft.calls[0].asserts == [Check("body.id == id"), Check("1 == n")]
-    assert draft.given == {"id": "a column of the data file", "n": "a column of the data file"}
+    assert draft.given == dict.fromkeys(["id", "n"], "a column of the rows: --data FILE")
 
 
 def test_variables_that_only_assertions_read_come_along() -> None:
