@@ -131,7 +131,7 @@ def there(value: Value) -> Value:
 
 
 def loosely(left: Value, right: Value, same: bool) -> Value:
-    """`==` of JavaScript, which takes `7` and `"7"` for equal; other spellings of a number, such as `"07"`, are not looked for."""
+    """`==` of JavaScript, which takes `7` and `"7"` for equal; not other spellings, such as `"07"`."""
     equal, among = ("==", "in") if same else ("!=", "not in")
     if left.kind == right.kind != "" and left.kind != "named":
         return truth(f"{left.operand} {equal} {right.operand}")

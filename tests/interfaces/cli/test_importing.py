@@ -110,9 +110,12 @@ def test_an_imported_collection_is_valid_and_runs(testmesh: Testmesh, folder: Pa
         assert len(login.headers["x-request-id"]) == 36
 
 
+BOOK = "0f8fad5b-d9cb-469f-a165-70867728950e"
+
+
 async def library(received: Received, writer: asyncio.StreamWriter) -> bytes:
     """The library of the description."""
-    book = {"id": "b-1", "title": "T", "isbn": "1"}
+    book = {"id": BOOK, "title": "T", "isbn": "9780547773742"}
     if received.method == "POST":
         return reply_json(book, 201)
     if received.method == "DELETE":
@@ -127,7 +130,7 @@ def test_an_imported_description_is_valid_and_runs(testmesh: Testmesh, folder: P
     with served(library) as server:
         ran = testmesh("run", "flows", "--var", f"base_url={server.url}", "--var", "token=t0ken", "--var", "api_key=k3y1")
         assert ran.code == 0, ran.out
-        assert [received.target for received in server.requests if received.method == "DELETE"] == ["/books/b-1"]
+        assert [received.target for received in server.requests if received.method == "DELETE"] == [f"/books/{BOOK}"]
 
 
 async def echo(received: Received, writer: asyncio.StreamWriter) -> bytes:
