@@ -29,6 +29,7 @@ def read_openapi(data: bytes, name: str, *, per: Per = "tag", keep_secrets: bool
     found = Imported()
     title = _text(specification.resolve(root.get("info")).get("title")) or "API"
     drafts: dict[str, tuple[Draft, Names, list[Operation]]] = {}
+    shared: dict[str, str] = {}
     for operation in _operations(specification, found):
         key = _group(operation, per, title)
         if key not in drafts:
@@ -37,7 +38,7 @@ def read_openapi(data: bytes, name: str, *, per: Per = "tag", keep_secrets: bool
                 comments=[f"Imported from the OpenAPI description of {title}."],
             )
             draft.tags = [slug(key, "api")] if per == "tag" else []
-            drafts[key] = (draft, Names(draft), [])
+            drafts[key] = (draft, Names(draft, shared), [])
         drafts[key][2].append(operation)
     if not drafts:
         raise Invalid("the description has no operations")

@@ -36,15 +36,17 @@ class Operation:
 
 @dataclass(slots=True)
 class Names:
-    """The variables of one flow, by what they stand for."""
+    """The variables of one flow, by what they stand for; `shared` are the credentials of all flows, so that two never have one
+    name."""
 
     draft: Draft
+    shared: dict[str, str] = field(default_factory=dict)
     known: dict[str, str] = field(default_factory=dict)
 
     def variable(self, what: str, wanted: str, sample: Any) -> str:
         """A variable of `env` with a sample."""
         if what not in self.known:
-            name = free(slug(wanted, "value"), [*self.draft.env, *self.draft.given])
+            name = free(slug(wanted, "value"), [*self.draft.env, *self.draft.given, *self.shared.values()])
             self.known[what] = name
             self.draft.env[name] = sample
         return self.known[what]
@@ -52,9 +54,10 @@ class Names:
     def secret(self, what: str, wanted: str, told: str) -> Template:
         """A variable that must be given from outside."""
         if what not in self.known:
-            name = free(slug(wanted, "secret"), [*self.draft.env, *self.draft.given])
-            self.known[what] = name
-            self.draft.given[name] = told
+            if what not in self.shared:
+                self.shared[what] = free(slug(wanted, "secret"), [*self.draft.env, *self.draft.given, *self.shared.values()])
+            self.known[what] = self.shared[what]
+            self.draft.given[self.known[what]] = told
         return refer(self.known[what])
 
 

@@ -66,6 +66,13 @@ def test_the_first_good_answer_is_expected() -> None:
     assert flows()["members"]["steps"][0]["assert"] == ["status >= 200 && status < 300"]
 
 
+def test_different_credentials_of_flows_have_different_names() -> None:
+    schemes = {name: {"type": "http", "scheme": "bearer"} for name in ("ours", "theirs")}
+    paths = {f"/{name}": {"get": {"security": [{name: []}]}} for name in schemes}
+    found = read_openapi(description(paths, components={"securitySchemes": schemes}, servers=[{"url": "http://x"}]), "api.json")
+    assert [list(draft.given) for draft in found.drafts] == [["token"], ["token_2"]]
+
+
 def test_other_groups() -> None:
     assert len(flows(per="operation")) == 5
     assert list(flows(per="file")) == ["Library"]
