@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from application.importing import javascript_syntax as js
+from application.importing import javascript_tree as js
 from application.importing.postman_conditions import NotTranslated
 from application.importing.text import quoted
 from domain.expressions.errors import Fault

@@ -168,6 +168,8 @@ def _before(reading: _Reading, draft: Draft, call: Call, scripts: tuple[_Script,
             ours = reading.names.name_of(name)
             late = isinstance(value, Template) and any(used in reading.setters for used in _USED.findall(value))
             if not late and reading.variables.get(ours, value) in (value, "", None) and draft.env.get(ours, value) == value:
+                if ours in draft.env and isinstance(value, Template):
+                    reading.found.warn(f"{ours} is made anew for each request in Postman, and once for a flow here")
                 draft.env[ours] = value
             else:
                 found.left.append(f'set("{name}", ...)')

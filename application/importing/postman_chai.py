@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import field
 from typing import Any
 
-from application.importing import javascript_syntax as js
+from application.importing import javascript_tree as js
 from application.importing.javascript_patterns import pattern
 from application.importing.postman_conditions import (
     NotTranslated,
@@ -27,32 +27,15 @@ from application.importing.postman_conditions import (
     truthy,
     undefined,
 )
+from application.importing.postman_containers import holds_parts, included, keys, members
 from application.importing.postman_expressions import Translator
 from application.importing.postman_response import answer_check, schema_check
-from application.importing.text import quoted, value_literal
 from domain.values import dataclass
 
 _SUBJECTS = ("pm.expect", "expect")
 _SILENT = frozenset(
-    [
-        "to",
-        "be",
-        "been",
-        "is",
-        "that",
-        "which",
-        "and",
-        "has",
-        "have",
-        "with",
-        "at",
-        "of",
-        "same",
-        "but",
-        "does",
-        "still",
-        "also",
-    ]
+    {"to", "be", "been", "is", "that", "which", "and", "has", "have", "with", "at", "of", "same", "but", "does", "still"}
+    | {"also"}
 )
 _MARKS = {
     "deep": "deep", "nested": "nested", "own": "own", "any": "any", "all": "all", "include": "contain", "includes": "contain",
@@ -155,7 +138,7 @@ class _Expectation:
         if word in ("property", "ownProperty") and given:
             return self._property(chain, given, negated)
         if word in ("keys", "key"):
-            check = self._keys(chain, given)
+            check = keys(chain.subject, chain.marks, [self._translator.value(one) for one in given])
             return negation(check) if negated else check
         if word in ("satisfy", "satisfies") and len(given) == 1:
             check = self._satisfied(chain.subject, given[0])
@@ -192,14 +175,14 @@ class _Expectation:
             check = truth(f"{subject.operand} >= {value.operand} && {subject.operand} <= {values[1].operand}")
         elif word in ("closeTo", "approximately") and len(values) == 2:
             check = truth(f"abs({subject.operand} - {value.operand}) <= {values[1].operand}")
-        elif word == "oneOf" and "contain" not in chain.marks and not _nested(value):
+        elif word == "oneOf" and "contain" not in chain.marks and not holds_parts(value):
             return truth(f"{subject.operand} {'not ' if negated else ''}in {value.operand}")
         elif word == "string":
             check = truth(f"{subject.operand} is string && {subject.operand} contains {value.operand}")
         elif word in ("include", "includes", "contain", "contains"):
-            return self._included(chain, value, negated)
+            return included(subject, chain.deep, value, negated)
         elif word == "members":
-            check = self._members(chain, value)
+            check = members(subject, chain.marks, value)
         else:
             raise NotTranslated
         return negation(check) if negated else check
@@ -254,61 +237,6 @@ class _Expectation:
             return one, truth(f"{key.operand} in {names}"), truth(f"{key.operand} not in {names}")
         raise NotTranslated
 
-    def _keys(self, chain: _Chain, given: tuple[js.Node, ...]) -> Value:
-        names: list[str] = []
-        values = [self._translator.value(one) for one in given]
-        constants = [value.constant[0] if value.constant else None for value in values]
-        if len(constants) == 1 and isinstance(constants[0], list | dict):
-            constants = list(constants[0])
-        for name in constants:
-            if not isinstance(name, str):
-                raise NotTranslated
-            names.append(name)
-        if not names or len(set(names)) != len(names):
-            raise NotTranslated
-        among = [f"{quoted(name)} in keys({chain.subject.text})" for name in names]
-        if "any" in chain.marks:
-            return truth(" || ".join(among))
-        if "contain" in chain.marks:
-            return truth(" && ".join(among))
-        return truth(f"sort(keys({chain.subject.text})) == {value_literal(sorted(names))}")
-
-    def _included(self, chain: _Chain, value: Value, negated: bool) -> Value:
-        subject = chain.subject
-        found = value.constant[0] if value.constant else None
-        if isinstance(found, dict):
-            if not found or "length" in found or (_nested(value) and not chain.deep) or (negated and len(found) > 1):
-                raise NotTranslated
-            parts = [part(subject, key) for key in found]
-            same = " && ".join(
-                f"{one.text} == {value_literal(wanted)}" for one, wanted in zip(parts, found.values(), strict=True)
-            )
-            if negated:
-                key = next(iter(found))
-                same = f"{quoted(key)} in keys({subject.text}) && {same}"
-            check = truth(same)
-            if chain.deep:
-                check = truth(f"{subject.operand} is array ? {value.text} in {subject.operand} : ({same})")
-            return negation(check) if negated else check
-        if value.kind in ("array", "object") and not chain.deep:
-            raise NotTranslated
-        return truth(f"{subject.operand} {'not ' if negated else ''}contains {value.operand}")
-
-    def _members(self, chain: _Chain, value: Value) -> Value:
-        """The same elements in any order; with `include` among others, with `ordered` in this one."""
-        subject = chain.subject
-        listed = value.constant[0] if value.constant else None
-        if not isinstance(listed, list) or (_nested(value) and not chain.deep):
-            raise NotTranslated
-        if "contain" in chain.marks:
-            return truth(f"{subject.operand} is array && all({value.text}, # in {subject.operand})")
-        if listed and all(isinstance(one, str) for one in listed):
-            return truth(f"sort({subject.text}) == {value_literal(sorted(listed))}")
-        if any(one in listed[:place] for place, one in enumerate(listed)) or "#" in subject.text:
-            raise NotTranslated
-        every = f"all({value.text}, # in {subject.operand})"
-        return truth(f"{subject.operand} is array && len({subject.text}) == {len(listed)} && {every}")
-
     def _satisfied(self, subject: Value, function: js.Node) -> Value:
         if js.spelled(function) == "Number.isInteger":
             return truth(f"{subject.operand} is integer")
@@ -339,12 +267,3 @@ class _Answer(_Expectation):
                     raise NotTranslated
                 return [answer_check(word, given, negated, self._translator, self._keep).text]
         raise NotTranslated
-
-
-def _nested(value: Value) -> bool:
-    """Whether a literal holds lists or objects, which are compared by identity where nothing is deep."""
-    if value.constant is None:
-        return value.kind == "object"
-    inside = value.constant[0]
-    listed = inside.values() if isinstance(inside, dict) else inside if isinstance(inside, list) else ()
-    return any(isinstance(one, list | dict) for one in listed)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import field
 
-from application.importing import javascript_syntax as js
+from application.importing import javascript_tree as js
 from application.importing.postman_conditions import (
     NotTranslated,
     Value,
@@ -66,12 +66,13 @@ _KINDS = {"string": "text", "number": "number", "boolean": "boolean"}
 @dataclass(slots=True)
 class Translator:
     """Translates expressions. `name_of` gives our name for a variable of Postman; `known` are the names of the script,
-    `given` what it has set itself, `columns` the variables that a data file brings."""
+    `given` what it has set itself, `columns` the variables that a data file brings; `row` says that `data` is its row."""
 
     name_of: Callable[[str], str]
     known: dict[str, Value] = field(default_factory=dict)
     given: dict[str, Value] = field(default_factory=dict)
     columns: set[str] = field(default_factory=set)
+    row: bool = True
 
     def value(self, node: js.Node) -> Value:
         """The expression of a tree. NotTranslated where there is none that means the same."""
@@ -123,14 +124,14 @@ class Translator:
             return Value(*_RESPONSE[whole])
         if isinstance(node, js.Call):
             return self._call(node)
-        if isinstance(node.object, js.Name) and node.object.name == "data" and "data" not in self.known:
+        if isinstance(node.object, js.Name) and node.object.name == "data" and self.row:
             return self._column(node.key)
         owner, key = self.value(node.object), js.plain(node.key)
         if key == ("length",):
             return Value(f"len({owner.text})", "number")
         if key is None:
             return Value(f"{owner.operand}[{self.value(node.key).text}]")
-        if not isinstance(key[0], str | int) or isinstance(key[0], bool):
+        if not isinstance(key[0], str | int) or isinstance(key[0], bool) or (isinstance(key[0], int) and key[0] < 0):
             raise NotTranslated
         if node.optional:
             plain = isinstance(key[0], str) and key[0].isidentifier()
@@ -194,6 +195,7 @@ class Translator:
             return truth(f"{given.operand} in keys({owner.text})")
         if name == "indexOf" and owner.kind == "text":
             return Value(f"indexOf({owner.text}, {given.text})", "number")
+        name = "includes" if name == "has" and owner.kind == "text" else name
         if name not in _WITH_ARGUMENT or given.compound:
             raise NotTranslated
         shape, kind = _WITH_ARGUMENT[name]

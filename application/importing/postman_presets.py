@@ -7,8 +7,9 @@ import re
 from collections.abc import Callable
 from dataclasses import field
 
-from application.importing import javascript_syntax as js
+from application.importing import javascript_tree as js
 from application.importing.javascript import arguments, statements, string
+from application.importing.javascript_syntax import read_expression
 from application.importing.postman_conditions import NotTranslated
 from application.importing.postman_scripts import IGNORED, SETTER
 from application.importing.text import Template, compose
@@ -45,7 +46,7 @@ def preset(text: str, dynamic: Callable[[str], str], refer: Callable[[str], str]
     for statement in statements(text):
         try:
             reader.read(statement, found)
-        except NotTranslated:
+        except (NotTranslated, RecursionError):
             if not IGNORED.match(statement):
                 found.left.append(statement)
     return found
@@ -59,7 +60,7 @@ class _Reader:
     def read(self, statement: str, found: Preset) -> None:
         match = SETTER.match(statement)
         if match is None:
-            self._header(js.read_expression(statement), found)
+            self._header(read_expression(statement), found)
             return
         given = arguments(match[1])
         name = string(given[0]) if len(given) == 2 else None
@@ -68,7 +69,7 @@ class _Reader:
         if _SECONDS.fullmatch(given[1].strip()):
             found.variables[name] = Template("${TIMESTAMP}")
         else:
-            found.variables[name] = self._text(js.read_expression(given[1]))
+            found.variables[name] = self._text(read_expression(given[1]))
 
     def _header(self, node: js.Node | None, found: Preset) -> None:
         if not isinstance(node, js.Call) or js.spelled(node.function) not in _HEADERS or len(node.arguments) != 1:

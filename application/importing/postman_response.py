@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from application.importing import javascript_syntax as js
+from application.importing import javascript_tree as js
 from application.importing.javascript_patterns import pattern
 from application.importing.postman_conditions import NotTranslated, Value, negation, nested, truth
 from application.importing.postman_expressions import Translator

@@ -12,8 +12,9 @@ from dataclasses import field
 from typing import Any
 
 from application.documents.language import expression_faults
-from application.importing import javascript_syntax as js
+from application.importing import javascript_tree as js
 from application.importing.javascript import arguments, bodies, statements, string
+from application.importing.javascript_syntax import read_expression
 from application.importing.model import Check
 from application.importing.postman_chai import assertions
 from application.importing.postman_conditions import NotTranslated, Value
@@ -27,7 +28,15 @@ SETTER = re.compile(rf"(?:pm\.{_SCOPES}\.set|postman\.set(?:Environment|Global)V
 _ALIAS = re.compile(r"(?:(?:const|let|var)\s+)?([A-Za-z_$][\w$]*)\s*=(?!=)\s*(.*)\Z", re.DOTALL)
 _PARTS = re.compile(r"(?:const|let|var)\s*\{([\w$\s,:]*)\}\s*=(?!=)\s*(.*)\Z", re.DOTALL)
 _TESTS = re.compile(r"tests\s*\[(.*?)\]\s*=(?!=)\s*(.*)\Z", re.DOTALL)
-_CHANGED = r"(?<![\w$.]){}(?:\.[\w$.]+|\[[^\]]*\])*\s*(?:[-+*/]?=(?!=|>)|\+\+|--|\.(?:push|pop|shift|splice|sort|reverse)\()"
+_DECLARED = re.compile(r"(?:const|let|var)\b")
+_BOUND = re.compile(
+    r"\b(?:const|let|var)\s+[^=;]{0,200}\bdata\b|\bdata\s*(?:=(?!=)|=>)|\([\w$\s,]{0,200}\bdata\b[\w$\s,]{0,200}\)\s*(?:=>|\{)"
+)
+"""Where a script gives another meaning to `data`, the row of the data file."""
+_CHANGED = (
+    r"(?<![\w$.]){}(?:\.[\w$]+|\[[^\]]{{0,200}}\])*\s*(?:[-+*/]?=(?!=|>)|\+\+|--|\.(?:push|pop|shift|splice|sort|reverse)\()"
+    r"|(?:\bdelete\s+|\bassign\(\s*|\+\+|--){}\b"
+)
 IGNORED = re.compile(r"console\.\w+\s*\(|['\"]use strict['\"]\Z|(?:const|let|var)\s+\w+\s*\Z")
 TESTING = re.compile(r"\bpm\.test\b|\bexpect\s*\(|\btests\s*\[|\bpm\.response\.to\b|\bassert\b")
 """What a statement that tests something says."""
@@ -63,6 +72,7 @@ class ScriptReader:
         if len(text) > LIMITS.string_bytes:
             return Translated(left=[text])
         found = Translated(columns=self._translator.columns)
+        self._translator.row = _BOUND.search(text) is None
         for statement in statements(text):
             self._statement(statement, "", found)
         return found
@@ -84,7 +94,7 @@ class ScriptReader:
             if len(text) > _LONGEST:
                 raise NotTranslated
             self._translated(text, message, found)
-        except NotTranslated:
+        except (NotTranslated, RecursionError):
             found.left.append(text)
             self._forget(text)
 
@@ -153,7 +163,7 @@ class ScriptReader:
         for statement in statements(text):
             inner = bodies(statement) if statement.startswith("pm.test") else None
             for one in inner[1] if inner is not None else [statement]:
-                if not self._alias(one):
+                if not (_DECLARED.match(one) and self._alias(one)):
                     checks += self._checks(_tree(one))
         return checks
 
@@ -164,14 +174,14 @@ class ScriptReader:
     def _forget(self, text: str) -> None:
         """What a statement that is not read changes is not known any more."""
         known = self._translator.known
-        for name in [name for name in known if re.search(_CHANGED.format(re.escape(name)), text)]:
+        for name in [name for name in known if re.search(_CHANGED.format(re.escape(name), re.escape(name)), text)]:
             del known[name]
         for name in [name for name in self._translator.given if json.dumps(name)[1:-1] in text]:
             del self._translator.given[name]
 
 
 def _tree(text: str) -> js.Node:
-    node = js.read_expression(text)
+    node = read_expression(text)
     if node is None:
         raise NotTranslated
     return node

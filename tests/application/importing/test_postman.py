@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import yaml
 
 from application.importing.model import Check
 from application.importing.postman import read_postman
+from application.importing.postman_presets import preset
 from application.importing.postman_scripts import ScriptReader
 from application.importing.writing import write_flow
 from domain.errors import Invalid, LimitExceeded
@@ -295,3 +297,43 @@ def test_outputs_that_scripts_compute(script: str, output: str) -> None:
     found = ScriptReader(lambda name: name).read(script)
     assert found.outputs == {"v": output}
     assert not found.left
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "const data = compute(); pm.expect(data.id).to.eql(7)",
+        "let data; run(r => { data = r; }); pm.expect(data.id).to.eql(7)",
+        "let n = 0; pm.response.json().forEach(i => { n = n + 1; pm.expect(i.id).to.exist; }); pm.expect(n).to.eql(0)",
+        "const a = pm.response.json(); delete a.id; pm.expect(a).to.not.have.property('id')",
+        "const a = pm.response.json(); a.list[0].x = 3; pm.expect(a.list[0].x).to.eql(3)",
+        "pm.environment.set('a', 1); refresh('a'); if (x) { pm.environment.set('a', 2) } pm.expect(y).to.eql(1)",
+        "pm.response.json().forEach(i => pm.expect(i.tags).to.include.members(['a']))",
+    ],
+)
+def test_what_a_statement_that_is_left_may_have_changed_is_not_known_after_it(script: str) -> None:
+    found = ScriptReader(lambda name: name).read(script)
+    assert found.checks == []
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "pm.expect(" + "(" * 5000 + "1" + ")" * 5000 + ").to.eql(1)",
+        "pm.expect(a" + ".b" * 9000 + ").to.eql(1)",
+        "pm.expect(" + "1+" * 9000 + "'a').to.eql(1)",
+        "pm.expect(1)" + ".to" * 6000 + ".eql(1)",
+        "pm.expect(" + "[" * 5000,
+        "pm.expect(`" + "${" * 5000 + "`).to.eql(1)",
+        "pm.expect(" + "!" * 9000 + "a).to.be.true",
+        "const a = pm.response.json(); run(a" + ".b.c" * 4000 + ")",
+        "const " * 10_000,
+        "(" + "a," * 9000,
+        "pm.expect('a').to.match(/" + "(a*)*" * 900 + "b/)",
+    ],
+)
+def test_scripts_that_are_meant_to_hang_end(script: str) -> None:
+    begun = time.monotonic()
+    ScriptReader(lambda name: name).read(script)
+    preset(script, str, str)
+    assert time.monotonic() - begun < 5
