@@ -275,6 +275,12 @@ def test_postman_to_flow_to_postman_keeps_the_requests_and_the_tests(testmesh: T
                 "event": [{"listen": "test", "script": {"type": "text/javascript", "exec": [
                     'pm.test("status == 200", function () {', "    pm.response.to.have.status(200);", "});",
                     'pm.test("named", function () {', '    pm.expect(pm.response.json().a.b).to.eql("c");', "});",
+                    'pm.test("known", function () {', '    pm.expect(pm.response.json()).to.have.property("a");', "});",
+                    'pm.test("new", function () {', '    pm.expect(pm.response.json()).to.not.have.property("z");', "});",
+                    'pm.test("exact", function () {',
+                    '    pm.expect(pm.response.json().a).to.have.all.keys(["b", "c"]);', "});",
+                    'pm.test("any order", function () {',
+                    '    pm.expect(pm.response.json().list).to.have.members(["x", "y"]);', "});",
                     'pm.collectionVariables.set("made", pm.response.json().made);',
                 ]}}],
             },
