@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import field
 from typing import Any
 
@@ -167,7 +167,8 @@ def _before(reading: _Reading, draft: Draft, call: Call, scripts: tuple[_Script,
         for name, value in found.variables.items():
             ours = reading.names.name_of(name)
             late = isinstance(value, Template) and any(used in reading.setters for used in _USED.findall(value))
-            if not late and reading.variables.get(ours, value) in (value, "", None) and draft.env.get(ours, value) == value:
+            same = reading.variables.get(ours) in (value, str(value), "", None) and draft.env.get(ours, value) == value
+            if same and not late:
                 if ours in draft.env and isinstance(value, Template):
                     reading.found.warn(f"{ours} is made anew for each request in Postman, and once for a flow here")
                 draft.env[ours] = value
@@ -250,16 +251,17 @@ def _finish(reading: _Reading, draft: Draft, keep_secrets: bool) -> None:
         names = ", ".join(sorted(elsewhere))
         reading.found.warn(f"{draft.name}: {names} is set by a request of another file; --one-file keeps them together")
     vault = Vault(draft, keep_secrets, names=reading.secrets, taken=reading.names.known.values())
+    typed = {*reading.setters, *(name for name, value in draft.env.items() if not isinstance(value, str))}
     for call in draft.calls:
         if call.body is not None and call.body.kind in ("json", "graphql"):
-            call.body = Body(call.body.kind, each_text(call.body.value, lambda text: _as_text(text, reading.setters)))
+            call.body = Body(call.body.kind, each_text(call.body.value, lambda text: _as_text(text, typed)))
         vault.call(call)
 
 
-def _as_text(text: str, outputs: Iterable[str]) -> str:
-    """In JSON, what Postman puts between quotes is text, and the outputs of ours keep their type."""
+def _as_text(text: str, typed: set[str]) -> str:
+    """In JSON, what Postman puts between quotes is text, and outputs and numbers of ours keep their type."""
     whole = re.fullmatch(r"\$\{(\w+)\}", text) if isinstance(text, Template) else None
-    return refer(f"string({whole[1]})") if whole and (whole[1] in outputs or whole[1].startswith("TIMESTAMP")) else text
+    return refer(f"string({whole[1]})") if whole and (whole[1] in typed or whole[1].startswith("TIMESTAMP")) else text
 
 
 def _read_by(draft: Draft) -> list[str]:

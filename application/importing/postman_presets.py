@@ -30,7 +30,7 @@ class Preset:
     """What a pre-request script sets: variables by Postman's names; headers (None for one that is removed), and the names of
     those that take the place of others; and the statements left."""
 
-    variables: dict[str, str] = field(default_factory=dict)
+    variables: dict[str, str | int | float] = field(default_factory=dict)
     headers: list[tuple[str, str | None]] = field(default_factory=list)
     replaced: set[str] = field(default_factory=set)
     left: list[str] = field(default_factory=list)
@@ -66,10 +66,14 @@ class _Reader:
         name = string(given[0]) if len(given) == 2 else None
         if name is None:
             raise NotTranslated
+        node = read_expression(given[1])
+        number = js.plain(node) if node is not None else None
         if _SECONDS.fullmatch(given[1].strip()):
             found.variables[name] = Template("${TIMESTAMP}")
+        elif number is not None and isinstance(number[0], int | float):
+            found.variables[name] = number[0]
         else:
-            found.variables[name] = self._text(read_expression(given[1]))
+            found.variables[name] = self._text(node)
 
     def _header(self, node: js.Node | None, found: Preset) -> None:
         if not isinstance(node, js.Call) or js.spelled(node.function) not in _HEADERS or len(node.arguments) != 1:

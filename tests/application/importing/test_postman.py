@@ -337,3 +337,18 @@ def test_scripts_that_are_meant_to_hang_end(script: str) -> None:
     ScriptReader(lambda name: name).read(script)
     preset(script, str, str)
     assert time.monotonic() - begun < 5
+
+
+def test_numbers_that_a_script_sets_stay_numbers_and_are_texts_between_quotes() -> None:
+    item = scripted("pm.expect(pm.response.json().n).to.eql(pm.variables.get('n'))", before=("pm.variables.set('n', 5);",))
+    body = {"mode": "raw", "raw": '{"n": "{{n}}"}', "options": {"raw": {"language": "json"}}}
+    (flow,) = flows(holding(item | {"request": {"method": "POST", "url": "http://x/", "body": body}})).values()
+    assert flow["env"] == {"n": 5}
+    assert flow["steps"][0]["assert"] == ["body.n == n"]
+    assert flow["steps"][0]["config"]["json"] == {"n": "${string(n)}"}
+
+
+def test_a_value_that_is_made_anew_for_each_request_is_told() -> None:
+    before = ("pm.variables.set('id', pm.variables.replaceIn('{{$guid}}'));",)
+    found = read_postman(holding(scripted(before=before), scripted(before=before)), "c.json")
+    assert found.warnings == ["id is made anew for each request in Postman, and once for a flow here"]
