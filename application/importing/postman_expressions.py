@@ -96,6 +96,9 @@ class Translator:
 
     def truth(self, node: js.Node) -> Value:
         """The truth of a tree, as `if` would take it."""
+        if isinstance(node, js.Operation) and node.operator in ("&&", "||"):
+            left, right = (self.truth(one).operand for one in node.operands)
+            return truth(f"{left} {node.operator} {right}")
         return truthy(self.value(node))
 
     @contextmanager

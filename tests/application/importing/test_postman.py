@@ -115,6 +115,10 @@ def test_scripts_become_assertions_and_outputs_and_the_rest_stays_as_comments() 
         ("pm.response.to.have.jsonBody('a.b')", "'b' in keys(body.a)"),
         ("pm.response.to.not.have.status(500)", "status != 500"),
         ("tests['fine'] = responseCode.code === 200;", "status == 200"),
+        (
+            "tests['both'] = pm.response.json().ok && responseBody.has('x')",
+            "(body.ok not in [null, false, 0, '']) && (text contains 'x')",
+        ),
     ],
 )
 def test_idioms(script: str, check: str) -> None:
