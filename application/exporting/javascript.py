@@ -62,6 +62,8 @@ def _asserted(expression: str) -> Iterator[str]:
 
 
 def _lines(node: s.Node) -> list[str] | None:
+    if isinstance(node, s.Binary) and node.operator == "||" and _is_list(node.left) and _is_lack(node.right):
+        return _lines(node.right)
     if isinstance(node, s.Binary):
         return _binary(node)
     if isinstance(node, s.Test):
@@ -69,6 +71,16 @@ def _lines(node: s.Node) -> list[str] | None:
     if isinstance(node, s.Call) and node.function == "bool" and (value := _value(node.arguments[0])):
         return [f"pm.expect({value}).to.be.ok;"]
     return None
+
+
+def _is_list(node: s.Node) -> bool:
+    """`body is array`."""
+    return isinstance(node, s.Test) and node.test == "array" and _value(node.operand) == _ROOTS["body"] and not node.negated
+
+
+def _is_lack(node: s.Node) -> bool:
+    """`x not in keys(...)`, which chai asks of a list too: a list has no such property."""
+    return isinstance(node, s.Binary) and node.operator == "in" and node.negated and _argument(node.right, "keys") is not None
 
 
 def _binary(node: s.Binary) -> list[str] | None:

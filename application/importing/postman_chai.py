@@ -230,7 +230,9 @@ class _Expectation:
             return nested(subject, found)
         if isinstance(found, str) and found != "length" and not found.isdecimal():
             one = part(subject, found)
-            return one, present(one), undefined(one)
+            lacks = undefined(one)
+            # a check of a whole collection meets answers that are lists, and a list has no such property
+            return one, present(one), truth(f"body is array || {lacks.text}") if subject.text == "body" else lacks
         if found is None and key.kind in ("", "text"):
             names = f"keys({subject.text})"
             one = Value(f"{subject.operand}[{key.text}]")
