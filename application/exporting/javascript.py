@@ -62,6 +62,8 @@ def _asserted(expression: str) -> Iterator[str]:
 
 
 def _lines(node: s.Node) -> list[str] | None:
+    if isinstance(node, s.Binary) and node.operator == "||" and _is_list(node.left) and _is_lack(node.right):
+        return _lines(node.right)
     if isinstance(node, s.Binary):
         return _binary(node)
     if isinstance(node, s.Test):
@@ -69,6 +71,16 @@ def _lines(node: s.Node) -> list[str] | None:
     if isinstance(node, s.Call) and node.function == "bool" and (value := _value(node.arguments[0])):
         return [f"pm.expect({value}).to.be.ok;"]
     return None
+
+
+def _is_list(node: s.Node) -> bool:
+    """`body is array`."""
+    return isinstance(node, s.Test) and node.test == "array" and _value(node.operand) == _ROOTS["body"] and not node.negated
+
+
+def _is_lack(node: s.Node) -> bool:
+    """`x not in keys(...)`, which chai asks of a list too: a list has no such property."""
+    return isinstance(node, s.Binary) and node.operator == "in" and node.negated and _argument(node.right, "keys") is not None
 
 
 def _binary(node: s.Binary) -> list[str] | None:
@@ -79,6 +91,8 @@ def _binary(node: s.Binary) -> list[str] | None:
         value, pattern = _value(node.left), _pattern(node.right.value)
         negation = "not." if node.negated else ""
         return [f"pm.expect({value}).to.{negation}match({pattern});"] if value and pattern else None
+    if (contents := _contents(node)) is not None:
+        return [contents]
     left_value, right_value = _value(node.left), _value(node.right)
     if left_value is None or right_value is None:
         return None
@@ -92,6 +106,27 @@ def _binary(node: s.Binary) -> list[str] | None:
         return None
     chain = chain.replace("to.", "to.not.", 1) if node.negated else chain
     return [f"pm.expect({left_value}).{chain}({right_value});"]
+
+
+def _contents(node: s.Binary) -> str | None:
+    """What is said of keys and of elements in any order: `x in keys(y)`, `sort(keys(y)) == [...]`, `sort(y) == [...]`."""
+    negation = "not." if node.negated else ""
+    if node.operator == "in" and (owner := _argument(node.right, "keys")) is not None:
+        subject, key = _value(owner), _value(node.left)
+        return f"pm.expect({subject}).to.{negation}have.property({key});" if subject and key else None
+    listed = _argument(node.left, "sort")
+    if node.operator != "==" or listed is None or not isinstance(node.right, s.Items):
+        return None
+    owner = _argument(listed, "keys")
+    subject, items = _value(owner if owner is not None else listed), _value(node.right)
+    kind = "all.keys" if owner is not None else "members"
+    return f"pm.expect({subject}).to.have.{kind}({items});" if subject and items else None
+
+
+def _argument(node: s.Node, function: str) -> s.Node | None:
+    """The one argument of a call of this function."""
+    found = isinstance(node, s.Call) and node.function == function and len(node.arguments) == 1
+    return node.arguments[0] if found and isinstance(node, s.Call) else None
 
 
 def _test(node: s.Test) -> list[str] | None:

@@ -125,7 +125,6 @@ class _Reader:
         call.without_header(*(name for name in _BY_CONNECTION if name != "host" or self._own_host(call)))
         parts = url_parts(url)
         call.name = f"{call.method} {parts.path or '/'}"
-        call.asserts = ["status < 400"]
         self._unknown(options)
         return call
 

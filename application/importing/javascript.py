@@ -64,7 +64,7 @@ def path_parts(text: str) -> list[str] | None:
     parts, at = [match[0]], match.end()
     while at < len(text):
         if text[at] in "([":
-            end = _closing(text, at)
+            end = closing(text, at)
             if end is None:
                 return None
             parts.append(text[at : end + 1])
@@ -84,7 +84,12 @@ def string(text: str) -> str | None:
     if match is None:
         return None
     inside = next(group for group in match.groups() if group is not None)
-    return _ESCAPE.sub(_meaning, inside)
+    return unescaped(inside)
+
+
+def unescaped(text: str) -> str:
+    """The text with its escapes read."""
+    return _ESCAPE.sub(_meaning, text)
 
 
 def without_comments(text: str) -> str:
@@ -120,7 +125,7 @@ def _marks(text: str, extra: str = "") -> Iterator[tuple[int, str]]:
 def _skipped(text: str, at: int) -> int | None:
     """The end of the comment, string or pattern that begins at a place; None when none does."""
     if text[at] in _QUOTES:
-        return _string_end(text, at)
+        return string_end(text, at)
     if text[at] != "/":
         return None
     if text.startswith("//", at):
@@ -133,14 +138,15 @@ def _skipped(text: str, at: int) -> int | None:
     return pattern.end() if pattern else None
 
 
-def _string_end(text: str, at: int) -> int:
+def string_end(text: str, at: int) -> int:
+    """The end of the string or template literal that begins at a place."""
     quote, at = text[at], at + 1
     while at < len(text) and text[at] != quote and (quote == "`" or text[at] != "\n"):
         at += 2 if text[at] == "\\" else 1
     return min(at + 1, len(text))
 
 
-def _closing(text: str, at: int) -> int | None:
+def closing(text: str, at: int) -> int | None:
     """Where the bracket at a place is closed."""
     depth = 0
     while at < len(text):

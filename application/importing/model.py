@@ -73,6 +73,7 @@ class Draft:
     description: str = ""
     tags: list[str] = field(default_factory=list)
     env: dict[str, Any] = field(default_factory=dict)
+    config: dict[str, Any] = field(default_factory=dict)
     given: dict[str, str] = field(default_factory=dict)
     comments: list[str] = field(default_factory=list)
 

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from typing import Any, Literal
 
 from application.importing.model import Draft, Imported
-from application.importing.openapi_operation import Names, Operation, OperationReader, title_of
+from application.importing.openapi_answers import AnswerSchemas
+from application.importing.openapi_operation import Names, Operation, OperationReader, made, title_of
 from application.importing.openapi_schema import Specification, type_of
 from application.importing.reading import read_document
 from application.importing.secrets import Vault
@@ -28,6 +29,7 @@ def read_openapi(data: bytes, name: str, *, per: Per = "tag", keep_secrets: bool
     found = Imported()
     title = _text(specification.resolve(root.get("info")).get("title")) or "API"
     drafts: dict[str, tuple[Draft, Names, list[Operation]]] = {}
+    shared: dict[str, str] = {}
     for operation in _operations(specification, found):
         key = _group(operation, per, title)
         if key not in drafts:
@@ -36,13 +38,14 @@ def read_openapi(data: bytes, name: str, *, per: Per = "tag", keep_secrets: bool
                 comments=[f"Imported from the OpenAPI description of {title}."],
             )
             draft.tags = [slug(key, "api")] if per == "tag" else []
-            drafts[key] = (draft, Names(draft), [])
+            drafts[key] = (draft, Names(draft, shared), [])
         drafts[key][2].append(operation)
     if not drafts:
         raise Invalid("the description has no operations")
     for draft, names, operations in drafts.values():
         operations.sort(key=lambda operation: _ORDER.get(operation.method, 1))
-        draft.calls = [OperationReader(specification, operation, names, found).call() for operation in operations]
+        answers = AnswerSchemas(specification, draft)
+        draft.calls = [OperationReader(specification, operation, names, found, answers).call() for operation in operations]
         _chain(specification, draft, operations, names)
         vault = Vault(draft, keep_secrets)
         for call in draft.calls:
@@ -109,7 +112,7 @@ def _chain(specification: Specification, draft: Draft, operations: list[Operatio
             continue
         below = re.compile(re.escape(operation.path.rstrip("/")) + r"/\{([^{}/]+)\}(?:/.*)?")
         parameter = next((found[1] for other in operations if (found := below.fullmatch(other.path))), None)
-        schema = OperationReader(specification, operation, names, Imported()).made()
+        schema = made(specification, operation)
         properties = schema.get("properties") if type_of(schema) == "object" else None
         if parameter is None or not isinstance(properties, dict):
             continue

@@ -7,15 +7,14 @@ from dataclasses import field
 from typing import Any
 
 from application.importing.model import Body, Call, Draft, Imported
+from application.importing.openapi_answers import AnswerSchemas
 from application.importing.openapi_schema import Specification
 from application.importing.text import Template, compose, each_text, free, refer, rendered, slug
 from domain.values import dataclass
 
 _PARAMETER = re.compile(r"\{([^{}/]+)\}")
 _JSON = re.compile(r"application/(?:[\w.+-]+\+)?json(?:;.*)?", re.IGNORECASE)
-_SCHEMAS_LEFT = (
-    "schemas of answers, of which only types and required names are asserted (json_schema cannot be called in flows yet)"
-)
+_SCHEMAS_LEFT = "schemas of answers that are too large or cannot be checked, of which types and required names are asserted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,15 +36,17 @@ class Operation:
 
 @dataclass(slots=True)
 class Names:
-    """The variables of one flow, by what they stand for."""
+    """The variables of one flow, by what they stand for; `shared` are the credentials of all flows, so that two never have one
+    name."""
 
     draft: Draft
+    shared: dict[str, str] = field(default_factory=dict)
     known: dict[str, str] = field(default_factory=dict)
 
     def variable(self, what: str, wanted: str, sample: Any) -> str:
         """A variable of `env` with a sample."""
         if what not in self.known:
-            name = free(slug(wanted, "value"), [*self.draft.env, *self.draft.given])
+            name = free(slug(wanted, "value"), [*self.draft.env, *self.draft.given, *self.shared.values()])
             self.known[what] = name
             self.draft.env[name] = sample
         return self.known[what]
@@ -53,9 +54,10 @@ class Names:
     def secret(self, what: str, wanted: str, told: str) -> Template:
         """A variable that must be given from outside."""
         if what not in self.known:
-            name = free(slug(wanted, "secret"), [*self.draft.env, *self.draft.given])
-            self.known[what] = name
-            self.draft.given[name] = told
+            if what not in self.shared:
+                self.shared[what] = free(slug(wanted, "secret"), [*self.draft.env, *self.draft.given, *self.shared.values()])
+            self.known[what] = self.shared[what]
+            self.draft.given[self.known[what]] = told
         return refer(self.known[what])
 
 
@@ -67,8 +69,11 @@ def title_of(operation: Operation) -> str:
 class OperationReader:
     """Makes a request of one operation."""
 
-    def __init__(self, specification: Specification, operation: Operation, names: Names, found: Imported) -> None:
+    def __init__(
+        self, specification: Specification, operation: Operation, names: Names, found: Imported, answers: AnswerSchemas
+    ) -> None:
         self._specification = specification
+        self._answers = answers
         self._operation = operation
         self._names = names
         self._found = found
@@ -225,24 +230,34 @@ class OperationReader:
                 call.options["follow_redirects"] = False
             return
         call.asserts.append("status >= 200 && status < 300" if good.upper() == "2XX" else f"status == {good}")
-        schema = self._schema(responses, good)
+        schema = _schema(self._specification, responses, good)
         if schema is not None:
-            call.asserts += self._specification.outline(schema)
-            self._found.left_out[_SCHEMAS_LEFT] += 1
+            self._fits(call, schema)
 
-    def _schema(self, responses: Any, code: str) -> Any:
-        value = responses.get(code, responses.get(int(code)) if code.isdigit() else None)
-        content = self._specification.resolve(value).get("content")
-        for kind, media in content.items() if isinstance(content, dict) else ():
-            if _JSON.fullmatch(str(kind)):
-                return self._specification.resolve(media).get("schema")
-        return None
+    def _fits(self, call: Call, schema: Any) -> None:
+        """The whole schema, or what it says in a few assertions."""
+        checks = self._answers.checks(schema, self._operation.name)
+        if checks is not None:
+            call.asserts += checks
+            return
+        call.asserts += self._specification.outline(schema)
+        self._found.left_out[_SCHEMAS_LEFT] += 1
 
-    def made(self) -> Any:
-        """The schema of what a successful answer holds, merged."""
-        responses = self._operation.value.get("responses")
-        codes = [str(code) for code in responses if str(code).startswith("2")] if isinstance(responses, dict) else []
-        return self._specification.merged(self._schema(responses, min(codes))) if codes else {}
+
+def made(specification: Specification, operation: Operation) -> Any:
+    """The schema of what a successful answer holds, merged."""
+    responses = operation.value.get("responses")
+    codes = [str(code) for code in responses if str(code).startswith("2")] if isinstance(responses, dict) else []
+    return specification.merged(_schema(specification, responses, min(codes))) if codes else {}
+
+
+def _schema(specification: Specification, responses: Any, code: str) -> Any:
+    value = responses.get(code, responses.get(int(code)) if code.isdigit() else None)
+    content = specification.resolve(value).get("content")
+    for kind, media in content.items() if isinstance(content, dict) else ():
+        if _JSON.fullmatch(str(kind)):
+            return specification.resolve(media).get("schema")
+    return None
 
 
 def _server(server: dict[str, Any]) -> str:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import field
 from typing import Any
 
+from application.documents.language import expression_names
 from application.importing.model import Body, Call, Draft, Imported
 from application.importing.postman_presets import preset
 from application.importing.postman_request import PostmanRequest
-from application.importing.postman_scripts import ScriptReader
+from application.importing.postman_scripts import TESTING, ScriptReader
 from application.importing.postman_values import Names
 from application.importing.reading import read_json
 from application.importing.secrets import Vault, is_sensitive
@@ -25,13 +27,21 @@ _USED = re.compile(r"\$\{([A-Za-z_]\w*)\}")
 
 
 @dataclass(frozen=True, slots=True)
+class _Script:
+    """A script and whose it is: the collection's, a folder's, or, with no words, the request's own."""
+
+    text: str
+    owner: str
+
+
+@dataclass(frozen=True, slots=True)
 class _Place:
     """Where a request stands: the folders above it, and what it inherits from them."""
 
     folders: tuple[str, ...] = ()
     auth: Any = None
-    tests: tuple[str, ...] = ()
-    before: tuple[str, ...] = ()
+    tests: tuple[_Script, ...] = ()
+    before: tuple[_Script, ...] = ()
 
 
 @dataclass(slots=True)
@@ -43,6 +53,10 @@ class _Reading:
     variables: dict[str, Any] = field(default_factory=dict)
     drafts: dict[tuple[str, ...], Draft] = field(default_factory=dict)
     setters: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    columns: set[str] = field(default_factory=set)
+    constants: dict[str, str] = field(default_factory=dict)
+    told: set[tuple[str, str, str]] = field(default_factory=set)
+    secrets: dict[str, str] = field(default_factory=dict)
     count: int = 0
 
 
@@ -92,7 +106,9 @@ def _variables(reading: _Reading, listed: Any) -> None:
 def _below(place: _Place, holder: dict[str, Any], folder: str | None) -> _Place:
     """The place inside a folder or collection."""
     auth = holder.get("auth")
-    before, tests = _scripts(holder)
+    own = "request" in holder
+    owner = "" if own else f" of the folder {folder}" if folder is not None else " of the collection"
+    before, tests = ([_Script(text, owner) for text in texts] for texts in _scripts(holder))
     return _Place(
         (*place.folders, folder) if folder is not None else place.folders,
         auth if isinstance(auth, dict) else place.auth,
@@ -135,6 +151,7 @@ def _request(reading: _Reading, title: str, name: str, item: dict[str, Any], pla
         draft.folder = tuple(file_slug(part, "folder") for part in (title, *key)[:-1]) if key else ()
         reading.drafts[key] = draft
     draft = reading.drafts[key]
+    draft.config = {"fail_fast": False}
     inherited = _below(place, item, None)
     call = PostmanRequest(reading.names, reading.found).read(item, inherited.auth)
     call.name = " / ".join((*place.folders, name)) if one_file else name
@@ -144,21 +161,31 @@ def _request(reading: _Reading, title: str, name: str, item: dict[str, Any], pla
     draft.calls.append(call)
 
 
-def _before(reading: _Reading, draft: Draft, call: Call, scripts: tuple[str, ...]) -> None:
+def _before(reading: _Reading, draft: Draft, call: Call, scripts: tuple[_Script, ...]) -> None:
     for script in scripts:
-        given, left = preset(script, reading.names.text)
-        for name, value in given.items():
+        found = preset(script.text, reading.names.text, lambda name: refer(reading.names.read(name)))
+        for name, value in found.variables.items():
             ours = reading.names.name_of(name)
-            if reading.variables.get(ours, value) in (value, "", None) and draft.env.get(ours, value) == value:
+            late = isinstance(value, Template) and any(used in reading.setters for used in _USED.findall(value))
+            same = reading.variables.get(ours) in (value, str(value), "", None) and draft.env.get(ours, value) == value
+            if same and not late:
+                if ours in draft.env and isinstance(value, Template):
+                    reading.found.warn(f"{ours} is made anew for each request in Postman, and once for a flow here")
                 draft.env[ours] = value
             else:
-                left.append(f'set("{name}", ...)')
-        _leave(reading, call, left, "pre-request script")
+                found.left.append(f'set("{name}", ...)')
+        for name, text in found.headers:
+            if text is None or name in found.replaced:
+                call.without_header(name.lower())
+            if text is not None:
+                call.headers.append((name, text))
+        _leave(reading, draft, call, found.left, "pre-request script", script.owner)
 
 
-def _tests(reading: _Reading, key: tuple[str, ...], call: Call, scripts: tuple[str, ...]) -> None:
+def _tests(reading: _Reading, key: tuple[str, ...], call: Call, scripts: tuple[_Script, ...]) -> None:
+    draft, untested = reading.drafts[key], False
     for script in scripts:
-        translated = ScriptReader(reading.names.read).read(script)
+        translated = ScriptReader(reading.names.read, lambda value: _constant(reading, draft, value)).read(script.text)
         call.asserts += [
             check.expression if check.expression.startswith("status") and _STATUS.search(check.message) else check
             for check in translated.checks
@@ -168,16 +195,37 @@ def _tests(reading: _Reading, key: tuple[str, ...], call: Call, scripts: tuple[s
             reading.setters.setdefault(name, key)
             if is_sensitive(name):
                 call.secret_outputs.append(name)
-        _leave(reading, call, translated.left, "test script")
+        reading.columns |= translated.columns
+        untested = untested or any(TESTING.search(statement) for statement in translated.left)
+        _leave(reading, draft, call, translated.left, "test script", script.owner)
     call.secret_outputs = list(dict.fromkeys(call.secret_outputs))
-    call.asserts = call.asserts or ["status < 400"]
+    if untested and not call.asserts:
+        call.comments.append("No test of this request was translated: the step passes with any answer.")
+        reading.found.left_out["requests without any translated test, whose steps pass with any answer"] += 1
 
 
-def _leave(reading: _Reading, call: Call, left: list[str], what: str) -> None:
-    if left:
-        call.comments.append(f"Not translated from the {what}:")
-        call.comments += [f"  {line}" for statement in left for line in statement[:2000].splitlines()[:40]]
-        reading.found.left_out[f"statements of {what}s, kept as comments"] += len(left)
+def _constant(reading: _Reading, draft: Draft, value: Any) -> str:
+    """The variable that holds a literal, such as a schema; equal ones share it."""
+    text = json.dumps(value, sort_keys=True)
+    if text not in reading.constants:
+        reading.constants[text] = reading.names.reserve("schema" if isinstance(value, dict) else "list")
+    name = reading.constants[text]
+    draft.env[name] = value
+    return name
+
+
+def _leave(reading: _Reading, draft: Draft, call: Call, left: list[str], what: str, owner: str) -> None:
+    """Keep statements as comments: those of a request before its step, those of a folder or collection once in each file.
+    Each is counted once."""
+    comments = draft.comments if owner else call.comments
+    head = f"Not translated from the {what}{owner}:"
+    lines = [f"  {line}" for statement in left for line in statement[:2000].splitlines()[:40]]
+    if left and not (owner and head in comments):
+        comments += [head, *lines]
+    fresh = [one for one in left if not owner or (what, owner, one) not in reading.told]
+    reading.told |= {(what, owner, one) for one in fresh}
+    if fresh:
+        reading.found.left_out[f"statements of {what}s, kept as comments"] += len(fresh)
 
 
 def _finish(reading: _Reading, draft: Draft, keep_secrets: bool) -> None:
@@ -192,7 +240,8 @@ def _finish(reading: _Reading, draft: Draft, keep_secrets: bool) -> None:
         hidden = is_sensitive(name) and not keep_secrets
         if value in (None, "") or hidden:
             if name not in made:
-                draft.given[name] = "a credential" if hidden else "a variable of Postman"
+                told = "a column of the rows: --data FILE" if name in reading.columns else "a variable of Postman"
+                draft.given[name] = "a credential" if hidden else told
             continue
         draft.env[name] = reading.names.value(value)
         if isinstance(draft.env[name], Template):
@@ -201,17 +250,18 @@ def _finish(reading: _Reading, draft: Draft, keep_secrets: bool) -> None:
     if elsewhere:
         names = ", ".join(sorted(elsewhere))
         reading.found.warn(f"{draft.name}: {names} is set by a request of another file; --one-file keeps them together")
-    vault = Vault(draft, keep_secrets)
+    vault = Vault(draft, keep_secrets, names=reading.secrets, taken=reading.names.known.values())
+    typed = {*reading.setters, *(name for name, value in draft.env.items() if not isinstance(value, str))}
     for call in draft.calls:
         if call.body is not None and call.body.kind in ("json", "graphql"):
-            call.body = Body(call.body.kind, each_text(call.body.value, lambda text: _as_text(text, reading.setters)))
+            call.body = Body(call.body.kind, each_text(call.body.value, lambda text: _as_text(text, typed)))
         vault.call(call)
 
 
-def _as_text(text: str, outputs: Iterable[str]) -> str:
-    """In JSON, what Postman puts between quotes is text, and the outputs of ours keep their type."""
+def _as_text(text: str, typed: set[str]) -> str:
+    """In JSON, what Postman puts between quotes is text, and outputs and numbers of ours keep their type."""
     whole = re.fullmatch(r"\$\{(\w+)\}", text) if isinstance(text, Template) else None
-    return refer(f"string({whole[1]})") if whole and (whole[1] in outputs or whole[1].startswith("TIMESTAMP")) else text
+    return refer(f"string({whole[1]})") if whole and (whole[1] in typed or whole[1].startswith("TIMESTAMP")) else text
 
 
 def _read_by(draft: Draft) -> list[str]:
@@ -230,6 +280,10 @@ def _read_by(draft: Draft) -> list[str]:
 
     for call in draft.calls:
         look([call.url, call.headers, call.params, call.cookies, call.auth, call.options, call.body and call.body.value])
+        for check in call.asserts:
+            found.extend(sorted(expression_names(check if isinstance(check, str) else check.expression)))
+        for path in call.outputs.values():
+            found.extend(sorted(expression_names(path)))
     look(draft.env)
     return found
 

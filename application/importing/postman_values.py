@@ -41,6 +41,12 @@ class Names:
             self.known[name] = free(plain, [*self.known.values(), *RESERVED])
         return self.known[name]
 
+    def reserve(self, name: str) -> str:
+        """A name like this for something else than a variable of Postman."""
+        found = free(re.sub(r"[^A-Za-z0-9_]+", "_", name).strip("_") or "value", self.known.values())
+        self.known[f"\0{found}"] = found
+        return found
+
     def read(self, name: str) -> str:
         """The name, noted as one that something reads."""
         found = self.name_of(name)

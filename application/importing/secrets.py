@@ -29,12 +29,17 @@ def is_sensitive(name: str) -> bool:
 
 
 class Vault:
-    """Takes credentials out of drafts; equal values of one draft become one variable. With `keep`, nothing is taken."""
+    """Takes credentials out of drafts; equal values become one variable, different ones variables of different names: in one
+    draft, or in all whose vaults share `names` (variables by value). `taken` are names that mean something else. With `keep`,
+    nothing is taken."""
 
-    def __init__(self, draft: Draft, keep: bool = False) -> None:
+    def __init__(
+        self, draft: Draft, keep: bool = False, *, names: dict[str, str] | None = None, taken: Iterable[str] = ()
+    ) -> None:
         self._draft = draft
         self._keep = keep
-        self._names: dict[str, str] = {}
+        self._names: dict[str, str] = {} if names is None else names
+        self._taken = frozenset(taken)
 
     def take(self, value: str, name: str, what: str) -> str:
         """The value, or the template of the variable that stands for it."""
@@ -42,9 +47,9 @@ class Vault:
             return value
         if value not in self._names:
             outputs = [output for call in self._draft.calls for output in call.outputs]
-            found = free(slug(name, "secret"), [*self._draft.env, *self._draft.given, *outputs])
-            self._names[value] = found
-            self._draft.given[found] = what
+            used = [*self._draft.env, *self._draft.given, *outputs, *self._names.values(), *self._taken]
+            self._names[value] = free(slug(name, "secret"), used)
+        self._draft.given.setdefault(self._names[value], what)
         return refer(self._names[value])
 
     def call(self, call: Call) -> None:

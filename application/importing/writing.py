@@ -50,6 +50,8 @@ def _content(draft: Draft) -> dict[str, Any]:
         flow["tags"] = list(draft.tags)
     if draft.env:
         flow["env"] = _rendered(draft.env)
+    if draft.config:
+        flow["config"] = dict(draft.config)
     flow["steps"] = [_step(call) for call in draft.calls]
     return {"flow": flow}
 

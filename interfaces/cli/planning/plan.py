@@ -73,7 +73,7 @@ class Planner:
         self._options = options
         self._strict = strict
         self._layers = _layers(self.project, self.home, options)
-        self._known = _names(self.project, self._layers) | set(environ or ())
+        self._known = _names(self.project, self._layers) | set(environ or ()) | self._columns()
         self._wanted = _wanted(options)
         self.warnings: list[Problem] = []
         self.problems: list[Problem] = []
@@ -124,7 +124,7 @@ class Planner:
             actions=ACTIONS,
             known_variables=self._known,
             strict=self._strict,
-            columns=lambda data: columns_of(data, file),
+            columns=lambda data: columns_of(data, folder_of(file)),
             env_names=lambda path: names_of_env_file(path, file),
         )
         self.warnings.extend(warnings)
@@ -150,6 +150,12 @@ class Planner:
             self._problem(definition, "data", refusal.message, refusal.remedy)
             return None
         return cases
+
+    def _columns(self) -> set[str]:
+        """The names that the rows of --data bring to every flow."""
+        if not self._options.get("data"):
+            return set()
+        return {"row", *(columns_of(Data(file=str(self._options["data"])), Path.cwd()) or ())}
 
     def _stay_inside(self, data: Data, folder: Path) -> None:
         if data.file is None:
@@ -198,12 +204,12 @@ def folder_of(file: FlowFile) -> Path:
     return file.path.parent if file.path else Path.cwd()
 
 
-def columns_of(data: Data, file: FlowFile) -> tuple[str, ...] | None:
+def columns_of(data: Data, folder: Path) -> tuple[str, ...] | None:
     """The names in the first row of a file of rows; None when there is none that can be read, which is told elsewhere."""
     from application.data_rows import Cases
 
     try:
-        first = next(iter(Cases(replace(data, key=None), folder_of(file))), None)
+        first = next(iter(Cases(replace(data, key=None), folder)), None)
     except Refusal:
         return None
     return tuple(first.values) if first is not None else None

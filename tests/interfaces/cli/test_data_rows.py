@@ -69,6 +69,16 @@ def test_other_rows_can_be_given_and_one_picked(folder: Path, testmesh: Testmesh
     assert list(said(ran)) == ["lee"]
 
 
+def test_given_rows_bring_their_names_to_a_flow_that_has_none(folder: Path, testmesh: Testmesh) -> None:
+    (folder / "f.yaml").write_text("flow: {name: f, steps: [{action: log, config: {message: '${n} ${row.n}'}}]}")
+    (folder / "rows.csv").write_text("n\n7\n")
+    assert testmesh("run", "f.yaml", "--data", "rows.csv").code == 0
+    (folder / "others.csv").write_text("m\n7\n")
+    ran = testmesh("run", "f.yaml", "--data", "others.csv")
+    assert ran.code == 2
+    assert 'Nothing defines "n"' in ran.out + ran.err
+
+
 def test_a_failing_row_is_named_and_run_again_alone(folder: Path, testmesh: Testmesh) -> None:
     (folder / "f.yaml").write_text(FLOW.format(data="{rows: [{name: ada}, {name: bob}], key: name}"))
     ran = testmesh("run", "f.yaml", "--report", "junit=out.xml")
