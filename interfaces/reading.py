@@ -22,7 +22,7 @@ from projections.workspace_members import WorkspaceMembers
 WAIT_SECONDS = 5.0
 FIRST_PAUSE, LAST_PAUSE = 0.01, 0.2
 """Seconds between two looks at the positions of read models, at first and at most."""
-_POSITION = re.compile(r"(flows|executions|identity):([0-9]{1,18})")
+_POSITION = re.compile(r"(flows|executions|schedules|identity):([0-9]{1,18})")
 
 
 class NotThereYet(Conflict):
