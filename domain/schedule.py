@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from domain.cron import Cron, parse
@@ -19,6 +19,7 @@ Missed = Literal["skip", "run_once", "run_all"]
 OVERLAPS: tuple[Overlap, ...] = ("skip", "queue", "cancel_older")
 MISSED: tuple[Missed, ...] = ("skip", "run_once", "run_all")
 Kind = Literal["started", "queued", "skipped_overlap", "missed_skipped", "missed_merged", "dropped", "not_startable"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
 NAME_CHARS = 200
 
 
@@ -180,7 +181,7 @@ class Schedule(RecordedAggregate):
 
     def due(self, tick: datetime) -> datetime:
         """When a tick is acted upon: the tick and its share of the jitter, which is the same for whoever asks."""
-        return tick + timedelta(seconds=round(_share(self.id, tick) * self.plan["jitter"], 3))
+        return due_at(self.id, tick, self.plan["jitter"])
 
     def next_due(self) -> datetime | None:
         """When the first tick that is not decided is due; None while nothing will come."""
@@ -280,7 +281,7 @@ def checked_plan(plan: Mapping[str, Any]) -> dict[str, Any]:
     return {**plan, "name": name, "cron": cron.expression, "jitter": jitter, "tags": list(plan["tags"])}
 
 
-def _share(schedule: UUID, tick: datetime) -> float:
-    """A number in [0, 1) that looks random and depends on schedule and tick alone."""
+def due_at(schedule: UUID, tick: datetime, jitter: float) -> datetime:
+    """The tick and its share of the jitter (seconds), which looks random and depends on schedule and tick alone."""
     digest = hashlib.sha256(f"{schedule}:{tick.isoformat()}".encode()).digest()
-    return int.from_bytes(digest[:7], "big") / 2**56
+    return tick + timedelta(seconds=round(int.from_bytes(digest[:7], "big") / 2**56 * jitter, 3))
