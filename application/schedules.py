@@ -36,12 +36,15 @@ class Schedules:
         *,
         idempotency_key: str | None = None,
         digest: str = "",
+        may: Callable[[], None] = lambda: None,
     ) -> tuple[UUID, int]:
         """Make a schedule whose ticks count from now on: its id and the position of the event. `plan` has the fields of
-        `domain.schedule.PLAN`; the same key again gives the same answer for the same request, a refusal for another."""
+        `domain.schedule.PLAN`; the same key again gives the same answer for the same request, a refusal for another.
+        `may` raises where there may be no more schedules."""
         id = schedule_uuid(workspace, idempotency_key)
         before = self.log.find(Schedule, id) if idempotency_key else None
         if before is None:
+            may()
             self._check_flow(workspace, plan["flow"])
             made = Schedule.create(by, id=id, workspace=workspace, since=self._now(), request_digest=digest, **plan)
             try:

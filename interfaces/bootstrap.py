@@ -21,6 +21,7 @@ from application.flows import Flows
 from application.folders import Folders
 from application.identity import Identity
 from application.payloads import SealedPayloads
+from application.schedules import Schedules
 from application.schema import LOGS
 from domain.errors import Invalid, Unavailable
 from interfaces.migration import PROJECTOR, WRITER, Migrated, migrate, usable
@@ -140,6 +141,11 @@ class Platform:
         from application.actions.registry import ACTIONS
 
         return Flows(self.logs["flows"], self.payloads("flows"), ACTIONS)
+
+    @cached_property
+    def schedules(self) -> Schedules:
+        """Commands on schedules."""
+        return Schedules(self.logs["schedules"], self.flows, lambda: datetime.now(UTC))
 
     @cached_property
     def identity(self) -> Identity:
