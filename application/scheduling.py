@@ -121,6 +121,7 @@ class Scheduler:
         self.decisions: Counter[str] = Counter()
         """How many ticks this scheduler has decided, by decision."""
         self.last_tick: datetime | None = None
+        self.last_round: datetime | None = None
         self.lag = 0.0
         """Seconds by which the tick that is longest overdue was late in the last round."""
 
@@ -156,7 +157,7 @@ class Scheduler:
         lag = 0.0
         for id, position in known.items():
             lag = max(lag, self._look(id, position, now))
-        self.lag = lag
+        self.lag, self.last_round = lag, now
         dues = [watched.due for watched in self._watched.values() if watched.due is not None]
         return min(POLL_SECONDS, max(0.0, (min(dues) - now).total_seconds())) if dues else POLL_SECONDS
 
