@@ -10,6 +10,7 @@ import logging
 import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import islice, takewhile
 from uuid import UUID
@@ -177,10 +178,10 @@ class Scheduler:
         except Exception as error:
             # What the log does not have must not be remembered as decided.
             self._watched.pop(id, None)
+            self._again[id] = now + timedelta(seconds=AGAIN_SECONDS)
             if isinstance(error, Unavailable) or is_connection_error(error):
                 raise
             logger.exception("schedule %s cannot be considered; it is tried again", id)
-            self._again[id] = now + timedelta(seconds=AGAIN_SECONDS)
             return 0.0
 
     def _load(self, id: UUID, position: int, before: _Watched | None) -> _Watched:
@@ -208,6 +209,7 @@ class Scheduler:
         if decision.kind == "started":
             try:
                 request = self._request(watched.schedule, decision.tick)
+                decision = replace(decision, revision=request.pinned.revision if request.pinned else 0)
             except Refusal as refusal:
                 decision = self._not_startable(refusal, decision.tick)
         self._record(watched, decision)
@@ -232,7 +234,7 @@ class Scheduler:
         if not self._executions.log.has(UUID(id), Execution.Requested.TOPIC):
             try:
                 by = self._actor(schedule, schedule.last_tick)
-                self._executions.request(by, request or self._request(schedule, schedule.last_tick))
+                self._executions.request(by, request or self._request(schedule, schedule.last_tick, decided=True))
             except Refusal as refusal:
                 self._record(watched, self._not_startable(refusal, schedule.last_tick))
                 return
@@ -250,9 +252,11 @@ class Scheduler:
     def _busy(self, schedule: Schedule) -> bool:
         return bool(schedule.last) and not self._executions.log.has(UUID(schedule.last), Execution.Finished.TOPIC)
 
-    def _request(self, schedule: Schedule, tick: datetime) -> RunRequest:
+    def _request(self, schedule: Schedule, tick: datetime, *, decided: bool = False) -> RunRequest:
+        """The run of a tick: of the newest revision, or of what was decided, whatever became of the flow since."""
         plan = schedule.plan
-        definition, text, pinned, bundle = self._flows.runnable(schedule.workspace, UUID(plan["flow"]))
+        flow, revision = schedule.runs if decided else (plan["flow"], None)
+        definition, text, pinned, bundle = self._flows.runnable(schedule.workspace, UUID(flow), revision, archived=decided)
         return RunRequest(
             schedule.workspace,
             definition,

@@ -34,7 +34,7 @@ _NAMES = {
 }
 _PLAIN = re.compile(r"[0-9A-Za-z*/,#\- \t]+")
 _SECOND, _DAY = timedelta(seconds=1), timedelta(days=1)
-_SAMPLE = 100
+_YEARS, _SAMPLE = timedelta(days=800), 100
 _ANY_DAY = datetime(2025, 1, 1, tzinfo=UTC)
 
 
@@ -57,6 +57,8 @@ class Cron:
             tick = self._wall_after(wall)
             if tick is None:
                 return None
+            # What a clock does to this tick, it does within two days of it.
+            moment = max(moment, (tick - 2 * _DAY).replace(tzinfo=UTC))
             offset = self._offset(moment)
             reached = (tick - offset).replace(tzinfo=UTC)
             change = self._change(moment, reached)
@@ -79,10 +81,10 @@ class Cron:
         return list(islice(takewhile(lambda tick: tick <= end, self.ticks(after)), most))
 
     def shortest(self) -> float:
-        """The seconds between the two ticks of a sample that stand closest together, clock changes left out."""
+        """The seconds between the closest two of the first hundred ticks of some years, clock changes left out."""
         plain = parse(self.expression, "UTC")
-        sample = list(islice(plain.ticks(_ANY_DAY), _SAMPLE))
-        return min(((later - tick).total_seconds() for tick, later in pairwise(sample)), default=float("inf"))
+        sample = plain.until(_ANY_DAY, _ANY_DAY + _YEARS, _SAMPLE)
+        return min(((later - tick).total_seconds() for tick, later in pairwise(sample)), default=_YEARS.total_seconds())
 
     def _first_wall(self, moment: datetime) -> datetime:
         """Where to begin on the clock on the wall: after the whole doubled time when its second pass counts for nothing."""

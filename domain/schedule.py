@@ -39,6 +39,8 @@ class Decision:
     cancels: str = ""
     """The execution that has to stop for it."""
     why: str = ""
+    revision: int = 0
+    """The revision of the flow that is started."""
 
 
 class Schedule(RecordedAggregate):
@@ -72,7 +74,7 @@ class Schedule(RecordedAggregate):
             aggregate.considered = self.since
             aggregate.paused = aggregate.deleted = False
             aggregate.waiting, aggregate.last, aggregate.cancels = (), "", ""
-            aggregate.last_tick = self.since
+            aggregate.last_tick, aggregate.runs = self.since, ("", 0)
 
     class Changed(Event):
         """These fields of the plan are new; where ticks move, they count from `since` on."""
@@ -120,7 +122,7 @@ class Schedule(RecordedAggregate):
     class TickConsidered(Event):
         """What became of a tick, or of `count` ticks from `first` to `tick`; a queued tick is considered once more later.
 
-        `execution` is what was started, `cancels` what has to stop for it.
+        `execution` is what was started, of this `revision` (0 for none) of the `flow`; `cancels` is what has to stop for it.
         """
 
         TOPIC = "schedule.tick_considered"
@@ -131,6 +133,8 @@ class Schedule(RecordedAggregate):
         first: datetime
         count: int
         cancels: str
+        flow: str
+        revision: int
 
         def apply(self, aggregate: Schedule) -> None:
             """Everything up to the tick is decided."""
@@ -139,7 +143,8 @@ class Schedule(RecordedAggregate):
             if self.decision == "queued":
                 aggregate.waiting = (*aggregate.waiting, self.tick)
             if self.decision == "started":
-                aggregate.last, aggregate.last_tick, aggregate.cancels = self.execution, self.tick, self.cancels
+                aggregate.last, aggregate.last_tick = self.execution, self.tick
+                aggregate.cancels, aggregate.runs = self.cancels, (self.flow, self.revision)
             elif self.decision == "not_startable" and self.tick == aggregate.last_tick:
                 aggregate.last = ""
 
@@ -155,6 +160,8 @@ class Schedule(RecordedAggregate):
         last_tick: datetime
         cancels: str
         """What had to stop for it."""
+        runs: tuple[str, int]
+        """The flow that it runs, and the revision."""
         paused: bool
         deleted: bool
 
@@ -162,7 +169,8 @@ class Schedule(RecordedAggregate):
     def thawed(cls, state: dict[str, Any]) -> dict[str, Any]:
         """Times are times."""
         times = {name: datetime.fromisoformat(state[name]) for name in ("considered", "last_tick")}
-        return {**state, **times, "waiting": tuple(map(datetime.fromisoformat, state["waiting"]))}
+        waiting = tuple(map(datetime.fromisoformat, state["waiting"]))
+        return {**state, **times, "waiting": waiting, "runs": tuple(state["runs"])}
 
     @property
     def name(self) -> str:
@@ -202,7 +210,7 @@ class Schedule(RecordedAggregate):
     def change(self, by: Actor, since: datetime, **changes: Any) -> None:
         """Give fields of the plan new values; equal ones record nothing."""
         self._must_be_there()
-        plan = checked_plan({**self.plan, **changes})
+        plan = checked_plan({**self.plan, **changes}, moved="cron" in changes)
         new = {name: plan[name] for name in PLAN if plan[name] != self.plan[name]}
         if new:
             self._record(self.Changed, by, changes=new, since=since)
@@ -243,6 +251,8 @@ class Schedule(RecordedAggregate):
             first=decision.first,
             count=decision.count,
             cancels=decision.cancels,
+            flow=self.plan["flow"] if execution else "",
+            revision=decision.revision,
         )
         return execution
 
@@ -260,8 +270,9 @@ PLAN = ("name", "flow", "cron", "time_zone", "jitter", "overlap", "missed", "var
 """The fields that people set."""
 
 
-def checked_plan(plan: Mapping[str, Any]) -> dict[str, Any]:
-    """The plan in the form in which it is kept; Invalid says what cannot be."""
+def checked_plan(plan: Mapping[str, Any], *, moved: bool = True) -> dict[str, Any]:
+    """The plan in the form in which it is kept; Invalid says what cannot be. Ticks that are not `moved` may be closer than
+    today's limit."""
     name = str(plan["name"]).strip()
     if not name or len(name) > NAME_CHARS or not name.isprintable():
         raise Invalid(f"a schedule's name has 1 to {NAME_CHARS} printable characters", code="invalid_name")
@@ -270,7 +281,7 @@ def checked_plan(plan: Mapping[str, Any]) -> dict[str, Any]:
             raise Invalid(f"{field} must be one of {', '.join(choices)}", code="invalid_field")
     cron = parse(plan["cron"], plan["time_zone"])
     shortest, jitter = cron.shortest(), float(plan["jitter"])
-    if shortest < LIMITS.schedule_seconds:
+    if moved and shortest < LIMITS.schedule_seconds:
         raise Invalid(
             f"{cron.expression!r} ticks every {shortest:g} s; ticks must be {LIMITS.schedule_seconds:g} s apart",
             code="too_frequent",

@@ -144,8 +144,10 @@ class Platform:
 
     @cached_property
     def schedules(self) -> Schedules:
-        """Commands on schedules."""
-        return Schedules(self.logs["schedules"], self.flows, lambda: datetime.now(UTC))
+        """Commands on schedules, by the clock that schedulers go by."""
+        from projections.schedule_list import ScheduleList
+
+        return Schedules(self.logs["schedules"], self.flows, ScheduleList(self.database("schedules").pool).now)
 
     @cached_property
     def identity(self) -> Identity:

@@ -26,6 +26,7 @@ TABLE = Table(
         "decision": "text",
         "execution": "text",
         "cancels": "text",
+        "revision": "integer",
         "why": "text",
         "position": "bigint",
     },
@@ -54,6 +55,7 @@ class ScheduleDecisionsProjection(Projection):
             decision text NOT NULL,
             execution text NOT NULL,
             cancels text NOT NULL,
+            revision integer NOT NULL,
             why text NOT NULL,
             position bigint NOT NULL,
             PRIMARY KEY (schedule, version)
@@ -66,7 +68,7 @@ class ScheduleDecisionsProjection(Projection):
 
 def _row(recorded: Recorded) -> Row:
     event = recorded.event
-    same = ("workspace", "tick", "first", "count", "decision", "execution", "cancels", "why")
+    same = ("workspace", "tick", "first", "count", "decision", "execution", "cancels", "revision", "why")
     return {
         **{name: getattr(event, name) for name in same},
         "schedule": event.originator_id,
@@ -91,15 +93,15 @@ class ScheduleDecisions:
         cursor: str | None = None,
         limit: int = 50,
     ) -> Page:
-        """The decisions of a schedule, newest first: at, tick, first, count, decision, execution, cancels, why, version,
-        position."""
+        """The decisions of a schedule, newest first: at, tick, first, count, decision, execution, cancels, revision (of the
+        flow; 0 where nothing started), why, version, position."""
         where = Where()
         where.add("workspace = %s AND schedule = %s", workspace, as_uuid(schedule))
         where.equal(decision=decision)
         if cursor is not None:
             where.add("version < %s", *read_cursor(cursor, int))
         sql = (
-            "SELECT at, tick, first, count, decision, execution, cancels, why, version, position"
+            "SELECT at, tick, first, count, decision, execution, cancels, revision, why, version, position"
             f" FROM {TABLE.name} WHERE {where} ORDER BY version DESC LIMIT %s"
         )
         size = bounded(limit)

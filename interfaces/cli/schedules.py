@@ -80,14 +80,12 @@ def ls(flow: str | None, paused: bool, url: str | None, form: str, limit: int) -
 def create(flow: str, cron: str, name: str | None, url: str | None, form: str, **options: Any) -> int:
     """Let FLOW (id, path, key or name) run at the ticks of CRON: minute hour day month weekday, a second before them if
     wanted, or @hourly, @daily, @weekly, @monthly, @yearly."""
-    from uuid import uuid4
-
     from interfaces.cli.client import connect_client
 
     with connect_client(url) as client:
         row = find_flow(client, flow)
         body = {"name": name or row["name"], "flow": row["id"], "cron": cron, **_given(options)}
-        answer, position = client.command("POST", client.room("/schedules"), body, **{"Idempotency-Key": uuid4().hex})
+        answer, position = client.command("POST", client.room("/schedules"), body)
         made = client.get(client.room("/schedules", answer["id"]), min_position=position)
         coming = client.get(client.room("/schedules", answer["id"], "/next"))
     if form == "json":

@@ -9,12 +9,13 @@ from uuid import UUID
 import pytest
 
 from application.executions import Executions, RunRequest
+from application.flows import Document
 from application.scheduling import decide
 from domain.errors import Unavailable
 from domain.execution import Execution
 from domain.limits import LIMITS, replace_limits
 from domain.schedule import Decision, Schedule, tick_uuid
-from tests.support.schedules import BY, WORKSPACE, System, minute, plan, schedule
+from tests.support.schedules import BY, FLOW, WORKSPACE, System, minute, plan, schedule
 
 
 def decided(made: Schedule, now: datetime, *, busy: bool = False) -> list[tuple[str, datetime, int]]:
@@ -209,8 +210,38 @@ def test_the_same_scheduler_tries_again_when_a_server_was_away() -> None:
     scheduler = system.scheduler(Dying(system.executions.log, system.payloads))
     with pytest.raises(Unavailable):
         scheduler.step()
+    system.clock.now = minute(1, 5)
     scheduler.step()
     assert len(system.requested()) == len(system.decisions()) == 1
+
+
+def test_a_schedule_whose_start_finds_no_answer_keeps_no_other_waiting() -> None:
+    system = System()
+    ids = [system.create(name=name) for name in ("one", "two")]
+    system.clock.now = minute(1)
+    scheduler = system.scheduler(Dying(system.executions.log, system.payloads))
+    with pytest.raises(Unavailable):
+        scheduler.step()
+    scheduler.step()
+    assert [requested.originator_id for requested in system.requested()] == [tick_uuid(ids[1], minute(1))]
+
+
+def test_what_was_decided_runs_in_its_revision_whatever_became_of_the_flow() -> None:
+    system = System()
+    id = system.create()
+    system.clock.now = minute(1)
+    with pytest.raises(Unavailable):
+        system.scheduler(Dying(system.executions.log, system.payloads)).step()
+    system.flows.push(BY, WORKSPACE, "", [Document("nightly.yaml", FLOW.replace("hi", "ho"))])
+    other = system.flows.push(BY, WORKSPACE, "", [Document("other.yaml", FLOW)])[0][0].id
+    system.schedules.change(BY, WORKSPACE, id, {"flow": str(other)})
+    system.flows.archive(BY, WORKSPACE, system.flow)
+    system.clock.now = minute(1, 5)
+    system.scheduler().step()
+    (requested,) = system.requested()
+    assert (requested.flow_id, requested.flow_revision) == (str(system.flow), 1)
+    assert requested.originator_id == tick_uuid(id, minute(1))
+    assert system.decisions() == [("started", minute(1))]
 
 
 def test_cancel_older_cancels_the_execution_before() -> None:

@@ -110,6 +110,7 @@ def test_how_close_ticks_come() -> None:
     assert parse("* * * * * *").shortest() == 1
     assert parse("0,7 * * * *", "Europe/Berlin").shortest() == 420
     assert parse("0 0 1 1 *").shortest() == 365 * 86400
+    assert parse("0 0 29 2 *").shortest() == 800 * 86400
 
 
 @given(st.text(alphabet="0123456789*/,-#LW MONT@", max_size=40))

@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from domain.errors import Conflict, Invalid, NotFound
+from domain.limits import replace_limits
 from domain.schedule import Decision, Schedule, tick_uuid
 from tests.support.given_when_then import given
 from tests.support.schedules import BY, NOON, minute, schedule
@@ -36,6 +37,16 @@ def test_a_change_of_other_fields_leaves_the_ticks_alone() -> None:
 
 def test_equal_values_change_nothing() -> None:
     given(schedule()).when(lambda s: s.change(BY, minute(1), cron=" *  * * * * ", name="minutely")).then()
+
+
+def test_what_was_allowed_once_can_still_be_renamed_but_not_made_anew() -> None:
+    replace_limits({"schedule_seconds": 1.0})
+    try:
+        made = schedule(cron="* * * * * *")
+    finally:
+        replace_limits({"schedule_seconds": 60.0})
+    given(made).when(lambda s: s.change(BY, NOON, name="other")).then(Schedule.Changed)
+    given(made).when(lambda s: s.change(BY, NOON, cron="*/2 * * * * *")).refused(Invalid)
 
 
 def test_a_pause_drops_what_waits_and_says_why() -> None:
@@ -122,9 +133,11 @@ def test_jitter_is_the_same_for_whoever_asks_and_differs_from_tick_to_tick() -> 
 
 def test_a_snapshot_gives_the_schedule_back() -> None:
     made = schedule(jitter=3.0, variables={"a": [1]}, tags=["x"], id=uuid4())
-    made.consider(BY, Decision("started", minute(1), minute(1)))
+    made.consider(BY, Decision("started", minute(1), minute(1), revision=3))
     made.consider(BY, Decision("queued", minute(2), minute(2)))
+    assert made.runs == (made.plan["flow"], 3)
     state = {name: value for name, value in vars(made).items() if not name.startswith("_")}
     plain = {**state, **{name: state[name].isoformat() for name in ("considered", "last_tick")}}
+    plain["runs"] = list(state["runs"])
     plain["waiting"] = [tick.isoformat() for tick in state["waiting"]]
     assert Schedule.thawed(plain) == state
