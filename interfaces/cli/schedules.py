@@ -123,6 +123,7 @@ def change(called: str, url: str | None, **options: Any) -> int:
 def get(called: str, limit: int, url: str | None, form: str) -> int:
     """Show a schedule (id or name) and what was decided about its ticks, newest first."""
     from interfaces.cli.client import connect_client
+    from interfaces.cli.terminal import printable
 
     with connect_client(url) as client:
         row = find_schedule(client, called)
@@ -133,7 +134,8 @@ def get(called: str, limit: int, url: str | None, form: str) -> int:
     names = ("name", "id", "flow", "cron", "time_zone", "jitter", "overlap", "missed", "variables", "tags")
     for name in (*names, "paused", "pause_reason", "next_tick", "last_tick", "waiting"):
         if row[name] not in ("", [], {}, 0, None, False):
-            click.echo(f"{name:<12} {', '.join(row[name]) if isinstance(row[name], list) else row[name]}")
+            text = ", ".join(row[name]) if isinstance(row[name], list) else str(row[name])
+            click.echo(f"{name:<12} {printable(text)}")
     if decisions:
         show_table(decisions, DECISIONS)
     return ExitCode.PASSED

@@ -53,12 +53,12 @@ class Clock:
 class System:
     """Flows, executions and schedules in memory; any number of schedulers."""
 
-    def __init__(self) -> None:
+    def __init__(self, log: MemoryLog | None = None) -> None:
         self.clock = Clock()
         self.payloads = MemoryPayloads()
         self.flows = Flows(MemoryLog("flows"), self.payloads, small_actions(Calls([])))
         self.executions = Executions(MemoryLog("executions"), self.payloads)
-        self.log = MemoryLog("schedules")
+        self.log = log or MemoryLog("schedules")
         self.schedules = Schedules(self.log, self.flows, self.clock)
         pushed, _ = self.flows.push(BY, WORKSPACE, "", [Document("nightly.yaml", FLOW)])
         self.flow = pushed[0].id
