@@ -123,6 +123,13 @@ class PostgresRecorder(ApplicationRecorder):
             row = connection.execute(sql, (id, version)).fetchone()
         return row[0] if row else None
 
+    def has(self, id: UUID, topic: str) -> bool:
+        """Whether an aggregate has an event of this kind."""
+        sql = f"SELECT EXISTS (SELECT 1 FROM {self._table} WHERE originator_id = %s AND topic = %s)"
+        with self._database.pool.connection() as connection:
+            row = connection.execute(sql, (id, topic)).fetchone()
+        return bool(row and row[0])
+
     def subscribe(self, gt: int | None = None, topics: Sequence[str] = ()) -> Subscription[Any]:
         """Refused: the library's subscription can sleep through an event; followers poll (projections.follower)."""
         raise NotImplementedError("follow the log with its own pull loop")
@@ -214,6 +221,10 @@ class PostgresLog(Log):
         if found is None:
             raise NotFound(f"there is no event {version} of {id}")
         return found
+
+    def has(self, id: UUID, topic: str) -> bool:
+        """Whether an event of this kind is recorded of an aggregate; without rebuilding it."""
+        return self._recorder.has(id, topic)
 
     def head(self) -> int:
         """The position of the newest event; 0 in an empty log."""

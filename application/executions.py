@@ -52,6 +52,8 @@ class RunRequest:
     idempotency_key: str | None = None
     digest: str = ""
     """SHA-256 of the canonical request, compared when the same idempotency key comes again."""
+    id: UUID | None = None
+    """The id that follows from a schedule's tick: whatever was requested under it is this run."""
 
 
 class IdempotencyKeyReused(Conflict):
@@ -79,7 +81,7 @@ class Executions:
 
     def request(self, by: Actor, request: RunRequest) -> tuple[UUID, int]:
         """Accept a run: its id and the position of the event. Durable when this returns."""
-        id = execution_uuid(request.workspace, request.idempotency_key)
+        id = request.id or execution_uuid(request.workspace, request.idempotency_key)
         document, side = sealed(self.payloads, request.workspace, request.source, request.bundle)
         definition = request.definition
         execution = Execution.request_run(
@@ -106,6 +108,8 @@ class Executions:
         try:
             return id, self.log.put(execution, side=side)
         except VersionConflict:
+            if request.id is not None:
+                return id, self.log.position_of(id)
             return self._same(self.log.load(Execution, id), request.workspace, request.digest)
 
     def accepted(self, workspace: str, idempotency_key: str, digest: str) -> tuple[UUID, int] | None:

@@ -99,10 +99,13 @@ class Flows:
             raise NotFound(f"flow {flow.name} has no revision {revision}; the newest is {flow.revision}")
         return flow, revision or flow.revision, self._payloads.open(workspace, reference).decode()
 
-    def runnable(self, workspace: str, id: UUID, revision: int | None = None) -> tuple[FlowDefinition, str, Pinned, Bundle]:
-        """What an execution of a flow needs: definition, text, what it is pinned to, files. Archived flows do not run."""
+    def runnable(
+        self, workspace: str, id: UUID, revision: int | None = None, *, archived: bool = False
+    ) -> tuple[FlowDefinition, str, Pinned, Bundle]:
+        """What an execution of a flow needs: definition, text, what it is pinned to, files. Archived flows do not run,
+        but where it was decided before that they shall (`archived`)."""
         flow, number, text = self.source(workspace, id, revision)
-        if flow.archived:
+        if flow.archived and not archived:
             raise Conflict(f"flow {flow.name} is archived; restore it before you run it", code="flow_archived")
         definition, _ = read_flow(text, file=flow.path, actions=self._actions)
         document = flow.documents[number]

@@ -92,6 +92,10 @@ class Log(ABC):
         """Where an event of an aggregate stands; NotFound when there is none."""
 
     @abstractmethod
+    def has(self, id: UUID, topic: str) -> bool:
+        """Whether an event of this kind is recorded of an aggregate; without rebuilding it."""
+
+    @abstractmethod
     def head(self) -> int:
         """The position of the newest event; 0 in an empty log."""
 

@@ -79,6 +79,10 @@ class MemoryLog(Log):
                 return recorded.position
         raise NotFound(f"there is no event {version} of {id}")
 
+    def has(self, id: UUID, topic: str) -> bool:
+        """Whether an event of this kind is recorded of an aggregate."""
+        return any(topic == event.TOPIC for event in self._streams.get(id, ()))
+
     def head(self) -> int:
         """The position of the newest event; 0 in an empty log."""
         return self._head

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-LOGS = ("flows", "executions", "identity")
+LOGS = ("flows", "executions", "schedules", "identity")
 """One PostgreSQL schema, one event table and one order of positions a domain."""
 
 _LOG = """

@@ -10,12 +10,14 @@ from eventsourcing.domain import Aggregate
 from domain.api_key import ApiKey
 from domain.execution import Execution
 from domain.flow import Flow
+from domain.schedule import Schedule
 from domain.user import User
 from domain.workspace import Workspace
 
 AGGREGATES: Mapping[str, tuple[type[Aggregate], ...]] = {
     "flows": (Flow,),
     "executions": (Execution,),
+    "schedules": (Schedule,),
     "identity": (Workspace, User, ApiKey),
 }
 

@@ -67,6 +67,10 @@ class Limits:
     stream_messages: int = 1_000
     stream_message_bytes: int = MIB
     stream_bytes: int = 8 * MIB
+    schedules: int = 1_000
+    schedule_seconds: float = 60.0
+    schedule_queue: int = 10
+    schedule_catch_up: int = 100
     saved_run_bytes: int = 256 * MIB
     """A saved run, as a file; everything in it, once unpacked, may have four times that."""
     saved_run_source_bytes: int = 256 * MIB
@@ -139,6 +143,10 @@ MEANINGS: Mapping[str, str] = {
     "stream_messages": "Messages of a WebSocket or events of a stream that are kept.",
     "stream_message_bytes": "One such message.",
     "stream_bytes": "All such messages of one step together.",
+    "schedules": "Schedules of a workspace.",
+    "schedule_seconds": "Time between two ticks of a schedule, at least.",
+    "schedule_queue": "Ticks of a schedule that wait for the execution before them.",
+    "schedule_catch_up": "Missed ticks that `run_all` makes up; of more, the newest.",
     "saved_run_bytes": "A saved run as a file; unpacked it may have four times that.",
     "saved_run_source_bytes": "The texts of flows in a saved run.",
     "saved_run_meta_bytes": "The description of a saved run.",

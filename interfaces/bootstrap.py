@@ -23,6 +23,7 @@ from application.flows import Flows
 from application.folders import Folders
 from application.identity import Identity
 from application.payloads import SealedPayloads
+from application.schedules import Schedules
 from application.schema import LOGS
 from domain.errors import Invalid, Unavailable
 from interfaces.migration import PROJECTOR, WRITER, Migrated, migrate, usable
@@ -164,6 +165,13 @@ class Platform:
         from application.actions.registry import ACTIONS
 
         return Flows(self.logs["flows"], self.payloads("flows"), ACTIONS)
+
+    @cached_property
+    def schedules(self) -> Schedules:
+        """Commands on schedules, by the clock that schedulers go by."""
+        from projections.schedule_list import ScheduleList
+
+        return Schedules(self.logs["schedules"], self.flows, ScheduleList(self.database("schedules").pool).now)
 
     @cached_property
     def identity(self) -> Identity:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from prometheus_client import REGISTRY, Counter, Gauge, Histogram
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from application import dead_letters
+from application.scheduling import Scheduler
 from interfaces.bootstrap import Platform
 from interfaces.workers.execution_worker import ExecutionWorker
 from interfaces.workers.followers import Followers
@@ -41,6 +42,39 @@ def watch_worker(worker: ExecutionWorker) -> None:
 def watch_followers(platform: Platform, followers: Followers) -> None:
     """Show how far the read models are behind, what waits, and which projections have stopped."""
     REGISTRY.register(_Behind(platform, followers))
+
+
+def watch_scheduler(scheduler: Scheduler) -> None:
+    """Show which ticks a scheduler decides, and how late."""
+    REGISTRY.register(_Ticks(scheduler))
+
+
+class _Ticks(Collector):
+    def __init__(self, scheduler: Scheduler) -> None:
+        self._scheduler = scheduler
+
+    def describe(self) -> list[Any]:
+        return []
+
+    def collect(self) -> Any:
+        scheduler = self._scheduler
+        tick, look = (moment.timestamp() if moment else 0.0 for moment in (scheduler.last_tick, scheduler.last_round))
+        for name, text, value in (
+            ("testmesh_schedules", "Schedules that tick.", scheduler.active),
+            ("testmesh_schedules_failing", "Schedules that could not be considered and are tried again.", scheduler.failing),
+            (
+                "testmesh_scheduler_lag_seconds",
+                "How late the most overdue tick of the last round was.",
+                scheduler.lag,
+            ),
+            ("testmesh_scheduler_last_round_timestamp_seconds", "When this scheduler looked last.", look),
+            ("testmesh_scheduler_last_tick_timestamp_seconds", "The tick that this scheduler decided last.", tick),
+        ):
+            yield GaugeMetricFamily(name, text, value=value)
+        decisions = CounterMetricFamily("testmesh_schedule_ticks", "Ticks that this scheduler decided.", labels=["decision"])
+        for kind, count in list(scheduler.decisions.items()):
+            decisions.add_metric([kind], count)
+        yield decisions
 
 
 class _Behind(Collector):

@@ -17,12 +17,14 @@ from projections.flow_revisions import FlowRevisions
 from projections.live_feed import LiveFeed
 from projections.positions import lag
 from projections.registry import for_log
+from projections.schedule_decisions import ScheduleDecisions
+from projections.schedule_list import ScheduleList
 from projections.workspace_members import WorkspaceMembers
 
 WAIT_SECONDS = 5.0
 FIRST_PAUSE, LAST_PAUSE = 0.01, 0.2
 """Seconds between two looks at the positions of read models, at first and at most."""
-_POSITION = re.compile(r"(flows|executions|identity):([0-9]{1,18})")
+_POSITION = re.compile(r"(flows|executions|schedules|identity):([0-9]{1,18})")
 
 
 class NotThereYet(Conflict):
@@ -62,6 +64,16 @@ class Reading:
     def live_feed(self) -> LiveFeed:
         """Events for watchers."""
         return LiveFeed(self.platform.database("executions").pool)
+
+    @cached_property
+    def schedule_list(self) -> ScheduleList:
+        """Schedules."""
+        return ScheduleList(self.platform.database("schedules").pool)
+
+    @cached_property
+    def schedule_decisions(self) -> ScheduleDecisions:
+        """What was decided about their ticks."""
+        return ScheduleDecisions(self.platform.database("schedules").pool)
 
     @cached_property
     def api_keys(self) -> ApiKeyIndex:

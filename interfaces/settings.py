@@ -21,7 +21,7 @@ _OTHER_NAMES = ("URL", "API_KEY", "API_KEY_FILE", "DATA_DIR", "CONFIG", "PROJECT
 _FREE = ("TESTMESH_VAR_", "TESTMESH_OPT_", "TESTMESH_TEST_", LIMIT_PREFIX)
 _BY_PART = ("log_urls", "limits")
 """Settings of several names each."""
-_LOGS = ("flows", "executions", "identity")
+_LOGS = ("flows", "executions", "schedules", "identity")
 
 
 @dataclass(frozen=True, slots=True)

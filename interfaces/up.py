@@ -118,6 +118,7 @@ def roles(workers: int, settings: Settings) -> list[Role]:
         Role("server", ["server"]),
         *(Role(f"worker-{number + 1}", ["worker"], patience=drain) for number in range(workers)),
         Role("projector", ["projector"], patience=20.0),
+        Role("scheduler", ["scheduler"], patience=20.0),
     ]
     if settings.metrics_port:
         for number, role in enumerate(made):

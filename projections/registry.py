@@ -8,6 +8,8 @@ from projections.execution_list import ExecutionListProjection
 from projections.flow_list import FlowListProjection
 from projections.flow_revisions import FlowRevisionsProjection
 from projections.live_feed import LiveFeedProjection
+from projections.schedule_decisions import ScheduleDecisionsProjection
+from projections.schedule_list import ScheduleListProjection
 from projections.view import Projection
 from projections.workspace_members import WorkspaceMembersProjection
 
@@ -17,6 +19,8 @@ PROJECTIONS: tuple[Projection, ...] = (
     ExecutionListProjection(),
     ExecutionDetailsProjection(),
     LiveFeedProjection(),
+    ScheduleListProjection(),
+    ScheduleDecisionsProjection(),
     ApiKeyIndexProjection(),
     WorkspaceMembersProjection(),
 )

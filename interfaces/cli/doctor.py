@@ -10,6 +10,8 @@ import click
 from interfaces.cli.errors import ExitCode
 from interfaces.cli.up import config_option
 
+LATE_SECONDS = 30.0
+"""A tick that nobody has considered for so long says that there is no scheduler."""
 Finding = tuple[str, str, str]
 """("ok" | "warning" | "problem", what was looked at, what was found)."""
 
@@ -98,8 +100,21 @@ def _database(settings: Any) -> Iterator[Finding]:
             for _, name, position, head in lag(platform.readers(log).pool, for_log(log)):
                 behind = head - position
                 yield ("warning" if behind else "ok"), f"projection {name}", f"at {position}, {behind} behind"
+        yield _schedules(platform)
     finally:
         platform.close()
+
+
+def _schedules(platform: Any) -> Finding:
+    from interfaces.schedule_lag import schedule_lag
+    from projections.schedule_list import ScheduleList
+
+    rows = ScheduleList(platform.readers("schedules").pool)
+    ticking = rows.ticking()
+    lag, last = schedule_lag(ticking, rows.now())
+    told = f"{len(ticking)} tick, last tick {last.isoformat() if last else 'never'}, {lag:.0f} s late"
+    late = lag > LATE_SECONDS
+    return ("warning" if late else "ok"), "schedules", told + (": is a `testmesh scheduler` running?" if late else "")
 
 
 def _queue(url: str) -> Iterator[Finding]:

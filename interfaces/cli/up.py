@@ -1,4 +1,4 @@
-"""`testmesh up` and the roles that can run alone: `server`, `worker`, `projector`."""
+"""`testmesh up` and the roles that can run alone: `server`, `worker`, `projector`, `scheduler`."""
 
 from __future__ import annotations
 
@@ -40,7 +40,8 @@ config_option = click.option("--config", type=click.Path(dir_okay=False), help="
 @click.option("--foreground-logs", is_flag=True, help="Write the roles' logs to stderr instead of files.")
 @config_option
 def up(host: str | None, port: int | None, workers: int, allow: tuple[str, ...], foreground_logs: bool, config: str) -> int:
-    """Start everything in supervised processes: PostgreSQL and Valkey unless URLs are given, API, projector, workers."""
+    """Start everything in supervised processes: PostgreSQL and Valkey unless URLs are given, API, projector,
+    scheduler, workers."""
     from interfaces.up import run_up
 
     settings = _settings(config, host=host, port=port)
@@ -95,3 +96,12 @@ def projector(config: str | None) -> None:
     from interfaces.workers.roles import run_projector
 
     run_projector(_settings(config))
+
+
+@click.command()
+@config_option
+def scheduler(config: str | None) -> None:
+    """Let schedules tick until SIGTERM. Any number may run: each tick is decided once."""
+    from interfaces.workers.roles import run_scheduler
+
+    run_scheduler(_settings(config))

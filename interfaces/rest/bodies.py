@@ -7,6 +7,7 @@ from typing import Any
 from application.bundles import MOST_CHARS
 from domain.api_key import SCOPES
 from domain.limits import LIMITS
+from domain.schedule import KINDS, MISSED, NAME_CHARS, OVERLAPS
 from domain.values import dataclass
 from domain.workspace import ROLES
 from interfaces.rest.shapes import value
@@ -158,5 +159,65 @@ class RequestExecution:
 @dataclass(frozen=True, slots=True)
 class Stop:
     """Why."""
+
+    reason: str = value("", most=500)
+
+
+@dataclass(frozen=True, slots=True)
+class SchedulesQuery(PageQuery):
+    """Which schedules."""
+
+    flow: str | None = value(None, about="The id of a flow", most=64)
+    paused: bool | None = value(None)
+    called: str | None = value(None, about="Exactly this id or name", most=1000)
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionsQuery(PageQuery):
+    """Which decisions."""
+
+    decision: str | None = value(None, choices=KINDS)
+
+
+@dataclass(frozen=True, slots=True)
+class NextQuery(NoQuery):
+    """How many firings."""
+
+    count: int = value(5, least=1, most=100)
+
+
+@dataclass(frozen=True, slots=True)
+class CreateSchedule:
+    """When a flow runs by itself."""
+
+    name: str = value(least=1, most=NAME_CHARS)
+    flow: str = value(about="The id of the flow; its newest revision runs", most=64)
+    cron: str = value(about="minute hour day month weekday, a second before them if wanted; or @daily and the like", most=200)
+    time_zone: str = value("UTC", about="A name of the IANA database, such as Europe/Berlin", most=64)
+    jitter: str = value("0s", about="Each tick is late by a part of this that it alone has: 30s", most=50)
+    overlap: str = value("skip", about="What a tick does while the execution before it has not ended", choices=OVERLAPS)
+    missed: str = value("skip", about="What becomes of ticks at which no scheduler was there", choices=MISSED)
+    variables: dict[str, Any] = value({}, most=500)
+    tags: list[str] = value([], most=50, each=TAG_CHARS)
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeSchedule:
+    """What is to be otherwise; fields that are left out stay as they are."""
+
+    name: str | None = value(None, least=1, most=NAME_CHARS)
+    flow: str | None = value(None, most=64)
+    cron: str | None = value(None, most=200)
+    time_zone: str | None = value(None, most=64)
+    jitter: str | None = value(None, most=50)
+    overlap: str | None = value(None, choices=OVERLAPS)
+    missed: str | None = value(None, choices=MISSED)
+    variables: dict[str, Any] | None = value(None, most=500)
+    tags: list[str] | None = value(None, most=50, each=TAG_CHARS)
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Why a schedule stands still."""
 
     reason: str = value("", most=500)

@@ -78,7 +78,7 @@ def _wanted(call: Call, digest: str) -> RunRequest:
     body = call.body
     if (body.flow is None) == (body.document is None):
         raise Invalid("give `flow` (an id) or `document` (a text), one of them", code="invalid_body")
-    _check_size(body.variables)
+    check_size(body.variables)
     more: dict[str, Any] = {
         "variables": body.variables,
         "tags": body.tags,
@@ -109,7 +109,7 @@ def _bundle(body: RequestExecution) -> Bundle:
     return checked_bundle(body.path, contents(body.files))
 
 
-def _check_size(variables: dict[str, Any]) -> None:
+def check_size(variables: dict[str, Any]) -> None:
     """Variables stand in the first event, which has its limit."""
     size, most = len(orjson.dumps(variables)), LIMITS.event_bytes * 3 // 4
     if size > most:

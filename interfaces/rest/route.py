@@ -18,7 +18,7 @@ Access = Literal["anonymous", "key"]
 class Route:
     """One row. `scope` is what a key needs beyond being valid; `idempotent` routes take an Idempotency-Key."""
 
-    method: Literal["GET", "POST", "PUT", "DELETE"]
+    method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
     path: str
     handler: Handler
     summary: str

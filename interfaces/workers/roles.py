@@ -1,4 +1,4 @@
-"""The main functions of the roles `worker` and `projector`: signals, logging, metrics port, one orderly end."""
+"""The main functions of the roles `worker`, `projector` and `scheduler`: signals, logging, metrics port, one orderly end."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import contextlib
 import logging
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 
 import orjson
@@ -125,4 +126,30 @@ def run_projector(settings: Settings) -> None:
             followers.close()
     finally:
         queue.close()
+        platform.close()
+
+
+def run_scheduler(settings: Settings) -> None:
+    """Let schedules tick until SIGTERM or SIGINT."""
+    from application.scheduling import Scheduler
+    from projections.schedule_list import ScheduleList
+
+    configure_logging(settings, "scheduler")
+    stop, ended = StopSignal(), threading.Event()
+    platform = Platform(settings)
+    try:
+        _ = platform.key
+        rows = ScheduleList(platform.database("schedules").pool)
+        scheduler = Scheduler(platform.logs["schedules"], platform.flows, platform.executions, rows.known, rows.now)
+        with metrics_port(settings):
+            if settings.metrics_port:
+                from interfaces.metrics import watch_scheduler
+
+                watch_scheduler(scheduler)
+            thread = threading.Thread(target=scheduler.run, args=(ended,), name="scheduler", daemon=True)
+            thread.start()
+            stop.wait()
+            ended.set()
+            thread.join(timeout=15)
+    finally:
         platform.close()

@@ -21,23 +21,25 @@ def _metrics(port: int) -> str:
 
 def test_each_role_tells_what_it_does(new_program: Callable[..., Program]) -> None:
     program = new_program("--workers", "2")
-    first = free_run(4)
+    first = free_run(5)
     program.environ["TESTMESH_METRICS_PORT"] = str(first)
     program.up()
     (program.folder / "f.yaml").write_text(FLOW)
     assert program.run("run", "--remote", "f.yaml").returncode == 0
-    server, one, two, projector = (_metrics(first + number) for number in range(4))
+    server, one, two, projector, scheduler = (_metrics(first + number) for number in range(5))
     assert 'testmesh_http_requests_total{route="executions_request",status="202"} 1.0' in server
     assert "testmesh_worker_running 0.0" in one
     assert "testmesh_worker_finished 1.0" in one + two
     assert 'testmesh_projection_behind{projection="live_feed"} 0.0' in projector
     assert 'testmesh_executions{status="finished"} 1.0' in projector
+    assert "testmesh_schedules 0.0" in scheduler
+    assert "testmesh_scheduler_lag_seconds 0.0" in scheduler
     workspace = httpx.get(
         f"{program.key()['url']}/api/v1/whoami", headers={"Authorization": f"Bearer {program.key()['key']}"}
     ).json()["workspace"]
-    assert workspace not in server + one + two + projector
+    assert workspace not in server + one + two + projector + scheduler
     with pytest.raises(httpx.ConnectError):
-        httpx.get(f"http://127.0.0.1:{first + 4}/metrics")
+        httpx.get(f"http://127.0.0.1:{first + 5}/metrics")
     assert httpx.get(f"{program.key()['url']}/metrics").status_code == 404
 
 

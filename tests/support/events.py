@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid4, uuid5
 
@@ -17,6 +17,7 @@ from domain.errors import Refusal
 from domain.events import Actor
 from domain.execution import Execution
 from domain.flow import Flow
+from domain.schedule import Decision, Schedule
 from domain.user import User
 from domain.workspace import Workspace
 
@@ -160,6 +161,33 @@ def key(id: str = "k" * 12, **changes: Any) -> ApiKey:
     return ApiKey.issue(BY, KeyText(id, "s" * 43), workspace=WORKSPACE, **{**values, **changes})
 
 
+SINCE = datetime(2026, 1, 5, 12, 0, tzinfo=UTC)
+
+
+def schedule(id: UUID | None = None, **changes: Any) -> Schedule:
+    """A schedule of every minute."""
+    plan: dict[str, Any] = {
+        "name": "minutely",
+        "flow": "f1",
+        "cron": "* * * * *",
+        "time_zone": "UTC",
+        "jitter": 0.0,
+        "overlap": "queue",
+        "missed": "skip",
+        "variables": {"user": "eva", "api_token": "very secret"},
+        "tags": ["smoke"],
+    }
+    values = {"workspace": WORKSPACE, "since": SINCE, "request_digest": "", **plan, **changes}
+    return Schedule.create(BY, id=id or uuid4(), **values)
+
+
+def considered(schedule: Schedule, kind: Any = "started", why: str = "") -> Schedule:
+    """Decide about the next minute."""
+    tick = schedule.considered + timedelta(minutes=1)
+    schedule.consider(Actor(f"schedule:{schedule.id}"), Decision(kind, tick, tick, why=why))
+    return schedule
+
+
 # Histories: any commands in any order, of which the aggregates accept what is allowed -------------------------------
 
 _EXECUTION: dict[str, Callable[[Execution, str], object]] = {
@@ -196,16 +224,29 @@ _USER: dict[str, Callable[[User, str], object]] = {
     "disable": lambda u, w: u.disable(BY),
     "enable": lambda u, w: u.enable(BY),
 }
+_SCHEDULE: dict[str, Callable[[Schedule, str], object]] = {
+    "start": lambda s, w: considered(s),
+    "queue": lambda s, w: considered(s, "queued", w),
+    "skip": lambda s, w: considered(s, "skipped_overlap", "no\x00more"),
+    "dequeue": lambda s, w: s.drop_waiting(BY, w),
+    "fail": lambda s, w: s.consider(BY, Decision("not_startable", s.last_tick, s.last_tick, why=w)),
+    "change": lambda s, w: s.change(BY, s.considered + timedelta(hours=1), name=w, cron="0 * * * *"),
+    "move": lambda s, w: s.change(BY, s.considered, cron=f"{len(w)} * * * *", variables={w: 1}),
+    "pause": lambda s, w: s.pause(BY, w),
+    "resume": lambda s, w: s.resume(BY, s.considered + timedelta(minutes=9)),
+    "delete": lambda s, w: s.delete(BY),
+}
 _KEY: dict[str, Callable[[ApiKey, str], object]] = {"revoke": lambda k, w: k.revoke(BY)}
 
 _KINDS: dict[str, tuple[Callable[[int], Any], dict[str, Callable[[Any, str], object]]]] = {
     "execution": (lambda n: requested(uuid5(NAMESPACE_URL, f"e{n}")), _EXECUTION),
     "flow": (lambda n: flow(f"{n}.yaml"), _FLOW),
+    "schedule": (lambda n: schedule(uuid5(NAMESPACE_URL, f"s{n}")), _SCHEDULE),
     "workspace": (lambda n: Workspace.open(BY, f"room {n}"), _WORKSPACE),
     "user": (lambda n: User.register(BY, f"login {n}", WORKSPACE), _USER),
     "key": (lambda n: key(f"{n:012}"), _KEY),
 }
-_LOGS = {"executions": ("execution",), "flows": ("flow",), "identity": ("workspace", "user", "key")}
+_LOGS = {"executions": ("execution",), "flows": ("flow",), "schedules": ("schedule",), "identity": ("workspace", "user", "key")}
 
 
 Move = tuple[str, int, int, str]

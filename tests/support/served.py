@@ -91,6 +91,15 @@ class Room:
         found = platform.dead_letters.page(decided=False, before=None, limit=200)
         return next(str(letter.id) for letter in found if letter.entry == entry)
 
+    def schedule(self, **more: Any) -> str:
+        """Let a flow run by itself; the id of the schedule, once it can be read."""
+        body = {"name": "nightly", "cron": "0 3 * * *", **more}
+        body.setdefault("flow", self.push())
+        response = self.http.post(self.path("/schedules"), json=body)
+        assert response.status_code == 201, response.text
+        self.server.wait("schedules", int(response.headers["X-Event-Position"].partition(":")[2]))
+        return str(response.json()["id"])
+
     def drive(self, id: UUID, steps: int = 3, *, finish: bool = True) -> int:
         """Do what a worker records: an attempt with some steps and, if wanted, its end; the position of the last event."""
         log = self.server.platform.logs["executions"]

@@ -48,6 +48,15 @@ executions_source          401        403         403       200        403   200
 executions_events          401        403         403       200        403   200      403    200      404    404
 executions_cancel          401        403         403       403        202   202      403    403      404    404
 executions_feed            401        403         403       200        403   200      403    200      404      -
+schedules_page             401        403         403       200        403   200      403    200      404      -
+schedules_create           401        403         403       403        201   201      403    403      404      -
+schedules_one              401        403         403       200        403   200      403    200      404    404
+schedules_change           401        403         403       403        200   200      403    403      404    404
+schedules_delete           401        403         403       403        200   200      403    403      404    404
+schedules_pause            401        403         403       403        200   200      403    403      404    404
+schedules_resume           401        403         403       403        200   200      403    403      404    404
+schedules_firings          401        403         403       200        403   200      403    200      404    404
+schedules_decisions        401        403         403       200        403   200      403    200      404    404
 operations_dead_letters    401        403         403       403        403   200      200    403      200      -
 operations_dead_letter     401        403         403       403        403   200      200    403      200      -
 operations_requeue         401        403         403       403        403   200      200    403      200      -
@@ -64,6 +73,8 @@ BODIES: dict[str, Any] = {
     "flows_tag": {"tags": ["smoke"]},
     "executions_request": {"document": FLOW},
     "executions_cancel": {"reason": "not needed"},
+    "schedules_change": {"name": "renamed"},
+    "schedules_pause": {"reason": "a release"},
 }
 
 
@@ -74,6 +85,8 @@ class World:
     mine: Room
     theirs: Room
     keys: dict[str, str | None]
+    flow: str
+    """A flow of the first."""
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +97,7 @@ def world(server: Server) -> Iterator[World]:
         keys: dict[str, str | None] = {scope: mine.issue(scope) for scope in SCOPES}
         viewer = mine.member(f"viewer-{uuid4()}", "viewer")
         more = {"viewer": mine.issue(*SCOPES, user=viewer), "stranger": theirs.key, "theirs": mine.key}
-        yield World(mine, theirs, {**keys, **more, **nobodies(mine)})
+        yield World(mine, theirs, {**keys, **more, **nobodies(mine)}, mine.push())
         mine.opened.close()
         theirs.opened.close()
 
@@ -128,8 +141,11 @@ def call(world: World, route: Route, key: str | None, things: dict[str, str]) ->
     for name, value in {"workspace": world.mine.id, **things}.items():
         path = path.replace(f"<{name}>", value)
     headers = {"Authorization": f"Bearer {key}"} if key is not None else {}
+    body = BODIES.get(route.name)
+    if route.name == "schedules_create":
+        body = {"name": "nightly", "flow": world.flow, "cron": "@daily"}
     with world.mine.server.client(None) as client:
-        return client.request(route.method, path, headers=headers, json=BODIES.get(route.name))
+        return client.request(route.method, path, headers=headers, json=body)
 
 
 def things_of(room: Room, route: Route) -> dict[str, str]:
@@ -141,6 +157,10 @@ def things_of(room: Room, route: Route) -> dict[str, str]:
             assert room.http.post(room.path(f"/flows/{made['flow']}/archive")).status_code == 200
     if "<execution>" in route.path:
         made["execution"] = str(room.request())
+    if "<schedule>" in route.path:
+        made["schedule"] = room.schedule()
+        if route.name == "schedules_resume":
+            assert room.http.post(room.path(f"/schedules/{made['schedule']}/pause"), json={}).status_code == 200
     if "<user>" in route.path:
         made["user"] = room.member(f"member-{uuid4()}", "viewer")
     if "<letter>" in route.path:
@@ -180,6 +200,14 @@ def test_what_is_not_there_and_what_is_not_mine_look_alike(world: World) -> None
         return {**answer, "title": answer["title"].replace(id, "?"), "request_id": ""}
 
     assert told(theirs) == told(nowhere)
+
+
+def test_a_flow_of_another_workspace_cannot_be_scheduled(world: World) -> None:
+    body = {"name": "x", "flow": world.theirs.push(path=f"{uuid4()}.yaml"), "cron": "@daily"}
+    answer = world.mine.http.post(world.mine.path("/schedules"), json=body)
+    assert answer.status_code == 404
+    id = world.mine.schedule()
+    assert world.mine.http.patch(world.mine.path(f"/schedules/{id}"), json={"flow": body["flow"]}).status_code == 404
 
 
 def test_every_refused_key_gets_the_same_words(world: World) -> None:

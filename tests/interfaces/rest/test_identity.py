@@ -137,7 +137,7 @@ def test_readiness_and_lag_are_told(room: Room) -> None:
     assert room.http.get("/ready").json() == {"status": "ready"}
     room.server.settled("identity")
     rows = room.http.get(room.path("/projections")).json()["items"]
-    assert {row["log"] for row in rows} == {"identity", "flows", "executions"}
+    assert {row["log"] for row in rows} == {"identity", "flows", "executions", "schedules"}
     assert [row["behind"] for row in rows if row["log"] == "identity"] == [0, 0]
 
 

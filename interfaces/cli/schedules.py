@@ -1,0 +1,221 @@
+"""`testmesh schedules`: when flows run by themselves on a server."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from interfaces.cli.errors import ExitCode
+from interfaces.cli.flows import find_flow, format_option, url_option
+from interfaces.cli.tables import show_json, show_table
+
+OVERLAPS, MISSED = ("skip", "queue", "cancel_older"), ("skip", "run_once", "run_all")
+DECISIONS = {"tick": "TICK", "decision": "DECISION", "count": "TICKS", "execution": "EXECUTION", "why": "WHY"}
+
+
+@click.group()
+def schedules() -> None:
+    """When flows run by themselves on a server."""
+
+
+def _plan_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """What a schedule says, for `create` and `change`; what is not given is not sent."""
+    for option in reversed(
+        (
+            click.option("--zone", "time_zone", help="The time zone, such as Europe/Berlin; UTC unless given."),
+            click.option("--jitter", help="Let each tick be late by a part of this that it alone has: 30s."),
+            click.option("--overlap", type=click.Choice(OVERLAPS), help="While the execution before has not ended; skip."),
+            click.option("--missed", type=click.Choice(MISSED), help="Ticks at which no scheduler was there; skip."),
+            click.option("--var", "variables", multiple=True, metavar="NAME=VALUE", help="A variable of the flow."),
+            click.option("--tag", "tags", multiple=True, help="A tag of the executions; the flow's unless given."),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+def _given(options: dict[str, Any]) -> dict[str, Any]:
+    """The options that were given, as the API has them."""
+    from application.variables import parse_assignment
+
+    given = {name: list(value) if isinstance(value, tuple) else value for name, value in options.items() if value}
+    if "variables" in given:
+        given["variables"] = dict(map(parse_assignment, given["variables"]))
+    return given
+
+
+@schedules.command()
+@click.option("--flow", help="Only schedules of this flow (id, path, key or name).")
+@click.option("--paused", is_flag=True, help="Only those that stand still.")
+@click.option("--limit", type=click.IntRange(1, 10_000), default=100, help="How many at most.")
+@url_option
+@format_option
+def ls(flow: str | None, paused: bool, url: str | None, form: str, limit: int) -> int:
+    """List schedules by name, with the tick that comes next."""
+    from interfaces.cli.client import connect_client
+
+    with connect_client(url) as client:
+        id = find_flow(client, flow)["id"] if flow else None
+        items = client.pages(client.room("/schedules"), limit, flow=id, paused=paused or None)
+    if form == "json":
+        show_json(items)
+        return ExitCode.PASSED
+    for item in items:
+        item["next"] = "paused" if item["paused"] else item["next_tick"]
+    columns = {"name": "NAME", "cron": "CRON", "time_zone": "ZONE", "next": "NEXT", "last_decision": "LAST", "id": "ID"}
+    show_table(items, columns)
+    return ExitCode.PASSED
+
+
+@schedules.command()
+@click.argument("flow")
+@click.argument("cron")
+@click.option("--name", help="What to call it; the flow's name unless given.")
+@_plan_options
+@url_option
+@format_option
+def create(flow: str, cron: str, name: str | None, url: str | None, form: str, **options: Any) -> int:
+    """Let FLOW (id, path, key or name) run at the ticks of CRON: minute hour day month weekday, a second before them if
+    wanted, or @hourly, @daily, @weekly, @monthly, @yearly."""
+    from interfaces.cli.client import connect_client
+
+    with connect_client(url) as client:
+        row = find_flow(client, flow)
+        body = {"name": name or row["name"], "flow": row["id"], "cron": cron, **_given(options)}
+        answer, position = client.command("POST", client.room("/schedules"), body)
+        made = client.get(client.room("/schedules", answer["id"]), min_position=position)
+        coming = client.get(client.room("/schedules", answer["id"], "/next"))
+    if form == "json":
+        show_json({**made, "next": coming["items"]})
+        return ExitCode.PASSED
+    print(f"schedule {made['name']} ({made['id']}) ticks next at", file=sys.stderr)
+    _show_next(coming["items"])
+    return ExitCode.PASSED
+
+
+@schedules.command()
+@click.argument("called")
+@click.option("--name", help="Another name.")
+@click.option("--cron", help="Another expression; its ticks count from now on.")
+@_plan_options
+@url_option
+def change(called: str, url: str | None, **options: Any) -> int:
+    """Change a schedule (id or name); what is not given stays as it is."""
+    from interfaces.cli.client import connect_client
+
+    body = _given(options)
+    if not body:
+        print("nothing is to be changed", file=sys.stderr)
+        return ExitCode.USAGE
+    with connect_client(url) as client:
+        _command(client, "PATCH", find_schedule(client, called), "", body)
+    return ExitCode.PASSED
+
+
+@schedules.command()
+@click.argument("called")
+@click.option("--limit", type=click.IntRange(0, 10_000), default=10, help="How many decisions at most.")
+@url_option
+@format_option
+def get(called: str, limit: int, url: str | None, form: str) -> int:
+    """Show a schedule (id or name) and what was decided about its ticks, newest first."""
+    from interfaces.cli.client import connect_client
+    from interfaces.cli.terminal import printable
+
+    with connect_client(url) as client:
+        row = find_schedule(client, called)
+        decisions = client.pages(client.room("/schedules", row["id"], "/decisions"), limit)
+    if form == "json":
+        show_json({**row, "decisions": decisions})
+        return ExitCode.PASSED
+    names = ("name", "id", "flow", "cron", "time_zone", "jitter", "overlap", "missed", "variables", "tags")
+    for name in (*names, "paused", "pause_reason", "next_tick", "last_tick", "waiting"):
+        if row[name] not in ("", [], {}, 0, None, False):
+            text = ", ".join(row[name]) if isinstance(row[name], list) else str(row[name])
+            click.echo(f"{name:<12} {printable(text)}")
+    if decisions:
+        show_table(decisions, DECISIONS)
+    return ExitCode.PASSED
+
+
+@schedules.command("next")
+@click.argument("called")
+@click.option("--count", type=click.IntRange(1, 100), default=5, help="How many.")
+@url_option
+@format_option
+def next_(called: str, count: int, url: str | None, form: str) -> int:
+    """Show the next firings of a schedule (id or name)."""
+    from interfaces.cli.client import connect_client
+
+    with connect_client(url) as client:
+        coming = client.get(client.room("/schedules", find_schedule(client, called)["id"], "/next"), count=count)
+    if form == "json":
+        show_json(coming)
+        return ExitCode.PASSED
+    if coming["paused"]:
+        print("the schedule is paused; it would tick at", file=sys.stderr)
+    _show_next(coming["items"])
+    return ExitCode.PASSED
+
+
+@schedules.command()
+@click.argument("called")
+@click.option("--reason", default="", help="Why; it is recorded and shown.")
+@url_option
+def pause(called: str, reason: str, url: str | None) -> int:
+    """Let nothing start until the schedule (id or name) is resumed; ticks that wait are dropped."""
+    from interfaces.cli.client import connect_client
+
+    with connect_client(url) as client:
+        _command(client, "POST", find_schedule(client, called), "/pause", {"reason": reason})
+    return ExitCode.PASSED
+
+
+@schedules.command()
+@click.argument("called")
+@url_option
+def resume(called: str, url: str | None) -> int:
+    """Let a schedule (id or name) tick again, from now on."""
+    from interfaces.cli.client import connect_client
+
+    with connect_client(url) as client:
+        _command(client, "POST", find_schedule(client, called), "/resume", {})
+    return ExitCode.PASSED
+
+
+@schedules.command()
+@click.argument("called")
+@url_option
+def rm(called: str, url: str | None) -> int:
+    """End a schedule (id or name). Executions that it started go on."""
+    from interfaces.cli.client import connect_client
+
+    with connect_client(url) as client:
+        client.remove(client.room("/schedules", find_schedule(client, called)["id"]))
+    return ExitCode.PASSED
+
+
+def find_schedule(client: Any, called: str) -> dict[str, Any]:
+    """The one schedule that is called so; refusals name the choices."""
+    from domain.errors import Conflict, NotFound
+
+    found: list[dict[str, Any]] = client.get(client.room("/schedules"), called=called)["items"]
+    if not found:
+        raise NotFound(f"there is no schedule {called!r} on {client.url}", remedy="see `testmesh schedules ls`")
+    if len(found) > 1:
+        ids = ", ".join(row["id"] for row in found)
+        raise Conflict(f"{len(found)} schedules are called {called!r}: {ids}", remedy="use the id")
+    return found[0]
+
+
+def _command(client: Any, method: str, row: dict[str, Any], rest: str, body: dict[str, Any]) -> None:
+    """Send a command, and wait until every answer of the server knows."""
+    _, position = client.command(method, client.room("/schedules", row["id"], rest), body)
+    client.get(client.room("/schedules", row["id"]), min_position=position)
+
+
+def _show_next(items: list[dict[str, Any]]) -> None:
+    show_table(items, {"local": "TICK", "due": "DUE (UTC)"})
