@@ -444,11 +444,9 @@ class Execution(RecordedAggregate):
             raise ExecutionFinished(f"execution {self.id} has already finished: {self.verdict}")
 
     def _must_own(self, attempt: int, worker: str, teardown: int) -> None:
-        """The fence. The worker alone would not do: it may hold an attempt that it has lost, and that attempt's teardown too."""
-        if self.status == "tearing_down":
-            owned = teardown == self.teardowns
-        else:
-            owned = self.status == "running" and teardown == 0
+        """The fence. The worker alone would not do: it may hold an attempt that it lost and its teardown."""
+        begun = self.teardowns if self.status == "tearing_down" else 0
+        owned = self.status in ("running", "tearing_down") and teardown == begun
         if not (owned and self.worker == worker and self.attempt == attempt):
             what = f"teardown {teardown} of attempt {attempt}" if teardown else f"attempt {attempt}"
             raise AttemptNotMine(f"{what} is no longer run by {worker}: {self.status}({self.attempt})")
