@@ -13,8 +13,9 @@ from pathlib import Path
 
 from projections.execution_list import ExecutionList
 from tests.chaos.afterwards import read_models_equal_a_rebuild, wait_for_the_end
-from tests.chaos.checker import broken_promises, read_log
+from tests.chaos.checker import broken_promises, missed_or_doubled, read_log
 from tests.chaos.harness import System
+from tests.chaos.watcher import Watcher
 
 
 def main() -> int:
@@ -39,6 +40,8 @@ def _run(system: System, seconds: float, seed: int, executions: int) -> int:
     options = {"pause": 0.03, "enough": enough}
     requesting = threading.Thread(target=system.request, args=(executions,), kwargs=options, daemon=True)
     requesting.start()
+    watcher = Watcher(system.settings.database_url, seed)
+    watcher.start()
     time.sleep(1.5)
     faults = [
         *[system.kill_worker] * 4,
@@ -58,20 +61,23 @@ def _run(system: System, seconds: float, seed: int, executions: int) -> int:
     requesting.join()
     pool = system.platform.readers("executions").pool
     wait_for_the_end(ExecutionList(pool), len(system.journal.accepted), 180)
-    return _told(system, seed, time.monotonic() - begun)
+    return _told(system, watcher, seed, time.monotonic() - begun)
 
 
-def _told(system: System, seed: int, seconds: float) -> int:
+def _told(system: System, watcher: Watcher, seed: int, seconds: float) -> int:
     recorded = read_log(system.settings.database_url)
     accepted = system.journal.read()
     wrong = broken_promises(recorded, accepted)
     names = Counter(name for events in recorded.values() for _, name, _ in events)
     read_models_equal_a_rebuild(system)
+    watcher.finish()
+    wrong += missed_or_doubled(recorded, watcher.seen)
     print(f"seed {seed}, {seconds:.0f} s, {len(system.journal.faults)} faults:")
     for name, count in sorted(Counter(name for _, name, _ in system.journal.faults).items()):
         print(f"  {count:4} {name}")
     print(f"{len(accepted)} accepted, {system.journal.refused} refused, {len(recorded)} recorded, {names['finished']} ended")
     print(f"{names['attempt_abandoned']} attempts or teardowns were lost, {names['teardown_given_up']} teardowns given up")
+    print(f"the watcher saw {len(watcher.seen)} events by {watcher.connections} connections")
     print("read models equal a rebuild; broken promises: " + ("none" if not wrong else ""))
     for text in wrong:
         print(f"  {text}")

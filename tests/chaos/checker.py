@@ -3,7 +3,7 @@ protocol that it judges."""
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
 from uuid import UUID
@@ -33,6 +33,19 @@ def broken_promises(log: dict[UUID, list[Event]], accepted: Iterable[UUID]) -> l
     wrong = [f"{id}: accepted, but there is no trace of it" for id in accepted if id not in log]
     for id, events in log.items():
         wrong += [f"{id}: {text}" for text in _of_one(events)]
+    return wrong
+
+
+def missed_or_doubled(log: dict[UUID, list[Event]], seen: Sequence[tuple[UUID, int]]) -> list[str]:
+    """What a watcher that resumes where it stopped should have seen exactly once and, of each execution, in order."""
+    there = Counter((id, version) for id, events in log.items() for version, _, _ in events)
+    wrong = [f"{id}: event {version} never reached the watcher" for id, version in there - Counter(seen)]
+    wrong += [f"{id}: event {version} reached the watcher twice" for id, version in Counter(seen) - there]
+    newest: dict[UUID, int] = {}
+    for id, version in seen:
+        if version < newest.get(id, 0):
+            wrong.append(f"{id}: event {version} reached the watcher after {newest[id]}")
+        newest[id] = max(version, newest.get(id, 0))
     return wrong
 
 

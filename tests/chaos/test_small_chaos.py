@@ -14,8 +14,9 @@ import pytest
 
 from projections.execution_list import ExecutionList
 from tests.chaos.afterwards import read_models_equal_a_rebuild, wait_for_the_end
-from tests.chaos.checker import broken_promises, read_log
+from tests.chaos.checker import broken_promises, missed_or_doubled, read_log
 from tests.chaos.harness import System
+from tests.chaos.watcher import Watcher
 
 pytestmark = pytest.mark.chaos
 EXECUTIONS = 300
@@ -39,6 +40,8 @@ def test_every_accepted_execution_ends_exactly_once_whatever_breaks(system: Syst
         target=system.request, args=(EXECUTIONS,), kwargs={"pause": 0.04, "enough": enough}, daemon=True
     )
     requesting.start()
+    watcher = Watcher(system.settings.database_url, SEED)
+    watcher.start()
     time.sleep(1.5)
     for fault in (
         system.kill_worker,
@@ -70,3 +73,6 @@ def test_every_accepted_execution_ends_exactly_once_whatever_breaks(system: Syst
     print(f"{len(recorded)} executions, {lost} attempts were lost, {system.journal.refused} requests refused")
     assert lost > 0, "no fault hit a running attempt: the lane proves nothing"
     read_models_equal_a_rebuild(system)
+    watcher.finish()
+    assert watcher.connections > 20
+    assert missed_or_doubled(recorded, watcher.seen) == []
