@@ -26,7 +26,7 @@ from eventsourcing.utils import Environment
 
 from application.database import Database
 from application.group_commit import Append, GroupCommitter
-from application.log import SNAPSHOT_EVERY, A, Log, Recorded, SideWrite, rebuilt
+from application.log import SNAPSHOT_EVERY, A, Log, Recorded, SideWrite, VersionConflict, rebuilt
 from application.transcoding import EventMapper, OrjsonTranscoder
 from domain.errors import NotFound
 
@@ -184,7 +184,7 @@ class PostgresLog(Log):
         self.application: Application[UUID] = application(env)
         self._recorder = PostgresRecorder(database, name)
         self._committer = GroupCommitter(name, database.connect)
-        self._last: OrderedDict[UUID | str, StoredEvent] = OrderedDict()
+        self._last: OrderedDict[UUID | str, tuple[StoredEvent, Future[int]]] = OrderedDict()
 
     def load(self, kind: type[A], id: UUID) -> A:
         """The aggregate as it is now; NotFound when there is none."""
@@ -196,19 +196,18 @@ class PostgresLog(Log):
 
     def submit(self, *aggregates: Aggregate, side: Sequence[SideWrite] = (), patience: float = 3.0) -> Future[int]:
         """To the group commit, with the event before the first, which the fence checks."""
-        stored, previous = [], None
+        stored, previous, done = [], None, Future[int]()
         for aggregate in aggregates:
             events = [self.application.mapper.to_stored_event(event) for event in aggregate.collect_events()]
             if events:
                 if len(aggregates) == 1:
                     previous = self._fence(events[0])
-                self._remember(events[-1])
+                self._remember(events[-1], done)
                 stored.extend(events)
         if not stored:
-            done: Future[int] = Future()
             done.set_result(self.head())
             return done
-        return self._committer.submit(Append(stored, side, previous, patience))
+        return self._committer.submit(Append(stored, side, previous, patience, done))
 
     def read(self, after: int, limit: int, topics: Sequence[str] = ()) -> list[Recorded]:
         """Decoded events with a position above `after`, in order."""
@@ -236,12 +235,14 @@ class PostgresLog(Log):
         self.application.close()
 
     def _fence(self, first: StoredEvent) -> StoredEvent | None:
-        """The event before the first, when this process appended it."""
-        last = self._last.get(first.originator_id)
-        return last if last is not None and last.originator_version == first.originator_version - 1 else None
+        """The event before the first, when this process appended it. One that was refused is nothing that the log lost."""
+        last, done = self._last.get(first.originator_id, (None, None))
+        if last is None or done is None or last.originator_version != first.originator_version - 1:
+            return None
+        return None if done.done() and isinstance(done.exception(), VersionConflict) else last
 
-    def _remember(self, event: StoredEvent) -> None:
-        self._last[event.originator_id] = event
+    def _remember(self, event: StoredEvent, done: Future[int]) -> None:
+        self._last[event.originator_id] = (event, done)
         self._last.move_to_end(event.originator_id)
         if len(self._last) > REMEMBERED:
             self._last.popitem(last=False)

@@ -31,6 +31,7 @@ class Lost:
 
     execution: UUID
     attempt: int
+    worker: str
     over_deadline: bool
 
 
@@ -50,9 +51,10 @@ def release(execution: UUID, worker: str) -> SideWrite:
     return SideWrite("DELETE FROM executions.leases WHERE execution = %s AND worker = %s", (execution, worker))
 
 
-def drop(execution: UUID, attempt: int) -> SideWrite:
-    """Remove the row of an attempt that was taken away."""
-    return SideWrite("DELETE FROM executions.leases WHERE execution = %s AND attempt = %s", (execution, attempt))
+def drop(lost: Lost) -> SideWrite:
+    """Remove the row that was seen to be lost; not one that has been prolonged or taken since."""
+    sql = "DELETE FROM executions.leases WHERE execution = %s AND attempt = %s AND worker = %s AND missed > 0"
+    return SideWrite(sql, (lost.execution, lost.attempt, lost.worker))
 
 
 def beat(connection: psycopg.Connection[Any], worker: str, held: Sequence[UUID]) -> list[Beat]:
@@ -70,7 +72,7 @@ def lost(connection: psycopg.Connection[Any], seconds: float = LEASE_SECONDS) ->
     rows = connection.execute(
         "UPDATE executions.leases SET missed = missed + 1"
         " WHERE clock_timestamp() - beat > make_interval(secs => %s) OR clock_timestamp() > deadline"
-        " RETURNING execution, attempt, missed, clock_timestamp() > deadline",
+        " RETURNING execution, attempt, worker, missed, clock_timestamp() > deadline",
         (seconds,),
     ).fetchall()
-    return [Lost(row[0], row[1], row[3]) for row in rows if row[2] >= 2]
+    return [Lost(row[0], row[1], row[2], row[4]) for row in rows if row[3] >= 2]

@@ -73,7 +73,9 @@ class AttemptRecorder:
         values: dict[str, Any] = {"path": path, "phase": phase, "number": number, "name": name[:255], "action": step.action}
         if state:
             return self._start_call(values, state)
-        commands: list[Command] = [lambda e: e.start_step(self._by, self._attempt, self._worker, **values)]
+        commands: list[Command] = [
+            lambda e: e.start_step(self._by, self._attempt, self._worker, **values, teardown=self._teardown)
+        ]
         if (self._gate is not None and not self._gate.is_set()) or not self._append_now(commands):
             return self._start_step(commands, durable)
         return None if not durable or self._has_landed() else self._settled()
@@ -90,7 +92,8 @@ class AttemptRecorder:
         kept, side = await asyncio.to_thread(self._kept, state)
         if self._gate is not None:
             await self._gate.wait()
-        await self._append([lambda e: e.start_step(self._by, self._attempt, self._worker, **values, state=kept)], side)
+        values = {**values, "state": kept, "teardown": self._teardown}
+        await self._append([lambda e: e.start_step(self._by, self._attempt, self._worker, **values)], side)
         await self.settle()
 
     async def _settled(self) -> None:
@@ -123,11 +126,13 @@ class AttemptRecorder:
         payload: dict[str, Any] | None,
         logs: Sequence[Mapping[str, Any]],
     ) -> list[Command]:
-        values: dict[str, Any] = {"path": path, "phase": phase, "outcome": record, "state": kept, "payload": payload}
+        teardown = self._teardown
+        values: dict[str, Any] = {"phase": phase, "outcome": record, "state": kept, "payload": payload}
+        values |= {"path": path, "teardown": teardown}
         commands: list[Command] = []
         if logs:
-            lines = _lines(logs)
-            commands.append(lambda e: e.write_log(self._by, self._attempt, self._worker, path=path, lines=lines))
+            written: dict[str, Any] = {"path": path, "lines": _lines(logs), "teardown": teardown}
+            commands.append(lambda e: e.write_log(self._by, self._attempt, self._worker, **written))
         commands.append(lambda e: e.finish_step(self._by, self._attempt, self._worker, **values))
         return commands
 
@@ -168,7 +173,7 @@ class AttemptRecorder:
 
     async def give_back(self, side: Sequence[SideWrite]) -> int:
         """Append that the attempt is given back by a draining worker; it does not count."""
-        await self._append([lambda e: e.abandon(self._by, self._attempt, "drain")], side)
+        await self._append([lambda e: e.give_back(self._by, self._attempt, self._worker)], side)
         return await self.settle()
 
     async def settle(self) -> int:

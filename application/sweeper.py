@@ -69,10 +69,12 @@ class Sweeper:
 
     def _abandon(self, lost: leases.Lost) -> bool:
         execution = self._log.find(Execution, lost.execution)
-        side = [leases.drop(lost.execution, lost.attempt)]
         if execution is None:
             return False
+        side = [leases.release(lost.execution, lost.worker)]
         try:
+            if execution.worker != lost.worker:
+                raise AttemptNotMine(f"attempt {lost.attempt} is not run by {lost.worker} any more")
             execution.abandon(BY, lost.attempt, "deadline" if lost.over_deadline else "worker_lost")
             self._log.put(execution, side=side)
         except (AttemptNotMine, ExecutionFinished):
@@ -86,7 +88,7 @@ class Sweeper:
     def _forget(self, lost: leases.Lost) -> None:
         """A row whose attempt is over already."""
         assert self._log.database is not None
-        write = leases.drop(lost.execution, lost.attempt)
+        write = leases.drop(lost)
         with self._log.database.pool.connection() as connection:
             connection.execute(write.sql, write.params)
 

@@ -304,7 +304,7 @@ class Execution(RecordedAggregate):
     def start_teardown(self, by: Actor, attempt: int, worker: str, number: int) -> None:
         """Begin teardown: number 0 in one's own attempt, else claim the teardown that a lost attempt owes."""
         if number == 0:
-            self._must_own(attempt, worker)
+            self._must_own(attempt, worker, 0)
         elif self.status != "owes_teardown" or self.attempt != attempt or number != self.teardowns + 1:
             raise AttemptNotMine(f"teardown {number} of attempt {attempt} is not waiting: {self.status}({self.attempt})")
         self._record(self.TeardownStarted, by, attempt=attempt, worker=worker, number=number)
@@ -321,9 +321,11 @@ class Execution(RecordedAggregate):
         name: str,
         action: str,
         state: Mapping[str, Any] | None = None,
+        teardown: int = 0,
     ) -> None:
-        """Record that a step begins; `state` is what a teardown of the call that it begins would need on another worker."""
-        self._must_own(attempt, worker)
+        """Record that a step begins; `state` is what a teardown of the call that it begins would need on another worker,
+        `teardown` the number of the taken-over teardown that it belongs to."""
+        self._must_own(attempt, worker, teardown)
         values = {"path": path, "phase": phase, "number": number, "name": name, "action": action, "state": state or None}
         self._record(self.StepStarted, by, attempt=attempt, worker=worker, **values)
 
@@ -338,22 +340,24 @@ class Execution(RecordedAggregate):
         outcome: Mapping[str, Any],
         state: Mapping[str, Any],
         payload: Mapping[str, Any] | None = None,
+        teardown: int = 0,
     ) -> None:
-        """Record how a step ended; `state` is what teardown on another worker would need of it."""
-        self._must_own(attempt, worker)
+        """Record how a step ended; `state` is what teardown on another worker would need of it, `teardown` as in
+        `start_step`."""
+        self._must_own(attempt, worker, teardown)
         values = {"path": path, "phase": phase, "outcome": outcome, "state": state, "payload": payload}
         self._record(self.StepFinished, by, attempt=attempt, worker=worker, **values)
 
-    def write_log(self, by: Actor, attempt: int, worker: str, *, path: str, lines: Sequence[Mapping[str, Any]]) -> None:
-        """Record log lines."""
-        self._must_own(attempt, worker)
+    def write_log(
+        self, by: Actor, attempt: int, worker: str, *, path: str, lines: Sequence[Mapping[str, Any]], teardown: int = 0
+    ) -> None:
+        """Record log lines; `teardown` as in `start_step`."""
+        self._must_own(attempt, worker, teardown)
         self._record(self.LogWritten, by, attempt=attempt, worker=worker, path=path, lines=lines)
 
     def finish_teardown(self, by: Actor, attempt: int, worker: str, number: int, verdict: str) -> None:
         """Record how teardown ended; a taken-over teardown is followed by the next attempt or the verdict."""
-        self._must_own(attempt, worker)
-        if (self.status == "tearing_down") != (number > 0) or (number and number != self.teardowns):
-            raise AttemptNotMine(f"teardown {number} of attempt {attempt} is not running: {self.status}({self.teardowns})")
+        self._must_own(attempt, worker, number)
         self._record(self.TeardownFinished, by, attempt=attempt, worker=worker, number=number, verdict=verdict)
         if number:
             self._settle(by)
@@ -369,12 +373,15 @@ class Execution(RecordedAggregate):
         outputs: Mapping[str, Any] | None = None,
     ) -> None:
         """End the execution with the verdict of its attempt."""
-        self._must_own(attempt, worker)
-        if self.status != "running":
-            raise Conflict(f"attempt {attempt} is {self.status}; only a running attempt gives a verdict")
+        self._must_own(attempt, worker, 0)
         self._record(self.Finished, by, attempt=attempt, verdict=verdict, cause=cause, message=message, outputs=outputs or {})
 
-    # Commands of the sweeper, and of a worker that gives an attempt back ------------------------------------------
+    def give_back(self, by: Actor, attempt: int, worker: str) -> None:
+        """Leave the attempt, and its teardown, to other workers; it does not count."""
+        self._must_own(attempt, worker, 0)
+        self.abandon(by, attempt, "drain")
+
+    # Commands of the sweeper --------------------------------------------------------------------------------------
 
     def abandon(self, by: Actor, attempt: int, why: Why) -> None:
         """Take the attempt, or the teardown that replaced it, from its worker. Teardown comes before what follows."""
@@ -436,10 +443,13 @@ class Execution(RecordedAggregate):
         if self.status == "finished":
             raise ExecutionFinished(f"execution {self.id} has already finished: {self.verdict}")
 
-    def _must_own(self, attempt: int, worker: str) -> None:
-        owned = self.status in ("running", "tearing_down") and self.worker == worker and self.attempt == attempt
-        if not owned:
-            raise AttemptNotMine(f"attempt {attempt} is no longer run by {worker}: {self.status}({self.attempt})")
+    def _must_own(self, attempt: int, worker: str, teardown: int) -> None:
+        """The fence. The worker alone would not do: it may hold an attempt that it lost and its teardown."""
+        begun = self.teardowns if self.status == "tearing_down" else 0
+        owned = self.status in ("running", "tearing_down") and teardown == begun
+        if not (owned and self.worker == worker and self.attempt == attempt):
+            what = f"teardown {teardown} of attempt {attempt}" if teardown else f"attempt {attempt}"
+            raise AttemptNotMine(f"{what} is no longer run by {worker}: {self.status}({self.attempt})")
 
 
 def _without(outputs: Mapping[str, Any], prefix: str) -> dict[str, Any]:

@@ -198,6 +198,8 @@ class ExecutionWorker:
         if execution is not None:
             # Known to the heartbeat before anything else can fail: the lease is ours from the claim on.
             attempt = self._attempt(execution, command.number if command.kind == "teardown" else 0)
+            if (replaced := self._running.get(execution.id)) is not None:
+                replaced.stop("lost")  # this worker lost it without noticing, and has now claimed what follows
             self._running[execution.id] = attempt
         done = asyncio.ensure_future(self._queue.done(delivery))
         try:
@@ -224,7 +226,8 @@ class ExecutionWorker:
             if await attempt.run() is not None:
                 self.finished += 1
         finally:
-            self._running.pop(attempt.execution_id, None)
+            if self._running.get(attempt.execution_id) is attempt:
+                del self._running[attempt.execution_id]
 
     async def _drain(self) -> None:
         """Give running attempts their time, then give them back; their teardown runs elsewhere."""

@@ -3,7 +3,7 @@ protocol that it judges."""
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
 from uuid import UUID
@@ -11,6 +11,7 @@ from uuid import UUID
 import orjson
 import psycopg
 
+TEARDOWNS = 2
 Event = tuple[int, str, dict[str, Any]]
 """(version, topic without `execution.`, fields)."""
 
@@ -35,19 +36,35 @@ def broken_promises(log: dict[UUID, list[Event]], accepted: Iterable[UUID]) -> l
     return wrong
 
 
+def missed_or_doubled(log: dict[UUID, list[Event]], seen: Sequence[tuple[UUID, int]]) -> list[str]:
+    """What a watcher that resumes where it stopped should have seen exactly once and, of each execution, in order."""
+    there = Counter((id, version) for id, events in log.items() for version, _, _ in events)
+    wrong = [f"{id}: event {version} never reached the watcher" for id, version in there - Counter(seen)]
+    wrong += [f"{id}: event {version} reached the watcher twice" for id, version in Counter(seen) - there]
+    newest: dict[UUID, int] = {}
+    for id, version in seen:
+        if version < newest.get(id, 0):
+            wrong.append(f"{id}: event {version} reached the watcher after {newest[id]}")
+        newest[id] = max(version, newest.get(id, 0))
+    return wrong
+
+
 def _of_one(events: Sequence[Event]) -> list[str]:
+    ended = any(name == "finished" for _, name, _ in events)
+    return broken_so_far(events) + ([] if ended else ["0 terminal events"])
+
+
+def broken_so_far(events: Sequence[Event]) -> list[str]:
+    """As `broken_promises`, of one execution that need not have ended yet."""
     wrong = []
     names = [name for _, name, _ in events]
     if [version for version, _, _ in events] != list(range(1, len(events) + 1)):
         wrong.append("versions have holes or repeat")
-    if names.count("finished") != 1:
+    if names.count("finished") > 1:
         wrong.append(f"{names.count('finished')} terminal events")
-    elif names[-1] != "finished":
+    elif "finished" in names and names[-1] != "finished":
         wrong.append(f"{names[-1]} after the terminal event")
-    wrong += _fences(events)
-    wrong += _teardowns(events)
-    wrong += _claims(events)
-    return wrong
+    return wrong + _fences(events) + _teardowns(events) + _claims(events) + _bounds(events)
 
 
 def _fences(events: Sequence[Event]) -> list[str]:
@@ -67,6 +84,15 @@ def _claims(events: Sequence[Event]) -> list[str]:
     """Each attempt is begun once, and numbers only rise."""
     begun = [fields["attempt"] for _, name, fields in events if name == "attempt_started"]
     return [] if begun == sorted(set(begun)) else [f"attempts began as {begun}"]
+
+
+def _bounds(events: Sequence[Event]) -> list[str]:
+    """Lost attempts that count are at most as many as were allowed, and a teardown is tried at most twice elsewhere."""
+    most = next((fields.get("max_attempts", 3) for _, name, fields in events if name == "requested"), 3)
+    counted = sum(name == "requeued" and fields.get("counts", True) for _, name, fields in events)
+    tries = [fields["number"] for _, name, fields in events if name == "teardown_started"]
+    wrong = [f"{counted + 1} attempts that count, {most} are allowed"] if counted >= most else []
+    return wrong + ([f"teardown was tried {max(tries)} times"] if max(tries, default=0) > TEARDOWNS else [])
 
 
 def _teardowns(events: Sequence[Event]) -> list[str]:

@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 from uuid import UUID
 
 import redis
@@ -23,10 +25,11 @@ from domain.events import Actor
 from interfaces.adapters.embedded import is_alive
 from interfaces.adapters.embedded_postgres import EmbeddedPostgres
 from interfaces.adapters.embedded_valkey import EmbeddedValkey
-from interfaces.adapters.redis_execution_queue import EPOCH
+from interfaces.adapters.redis_execution_queue import EPOCH, STREAM
 from interfaces.bootstrap import Platform, make_key
 from interfaces.settings import Settings
 from interfaces.supervisor import Role, Supervisor
+from tests.support.tcp_proxy import TcpProxy
 
 FLOW = """
 flow:
@@ -44,11 +47,25 @@ LEASE = 3.0
 
 @dataclass
 class Journal:
-    """What the client saw, and what was done to the system, with its proof."""
+    """What the client saw, and what was done to the system, with its proof. What was accepted is on disk before the next
+    request."""
 
+    path: Path
     accepted: list[UUID] = field(default_factory=list)
     refused: int = 0
     faults: list[tuple[float, str, str]] = field(default_factory=list)
+
+    def accept(self, id: UUID) -> None:
+        """Write an acceptance down."""
+        self.accepted.append(id)
+        with self.path.open("a") as file:
+            file.write(f"{id}\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    def read(self) -> list[UUID]:
+        """What stands on disk."""
+        return [UUID(line) for line in self.path.read_text().splitlines()]
 
 
 class System:
@@ -57,7 +74,7 @@ class System:
     def __init__(self, root: Path, *, workers: int = 3, seed: int = 1) -> None:
         self.root = root
         self.random = random.Random(seed)
-        self.journal = Journal()
+        self.journal = Journal(root / "journal")
         self.postgres = EmbeddedPostgres(root)
         self.valkey = EmbeddedValkey(root)
         make_key(root / "key")
@@ -70,13 +87,19 @@ class System:
         )
         self.platform = Platform(self.settings)
         self.platform.migrate()
-        self.workers = [Role(f"worker-{number}", ["worker"], patience=30.0) for number in range(workers)]
+        self.proxies = {store: TcpProxy(urlsplit(url).port or 0) for store, url in self._stores().items()}
+        through = {name: _through(url, self.proxies[name].port) for name, url in self._stores().items()}
+        self.workers = [Role(f"worker-{number}", ["worker"], 30.0, through) for number in range(workers)]
         self.projector = Role("projector", ["projector"], patience=20.0)
         self.supervisor = Supervisor(
             [*self.workers, self.projector], [self.postgres, self.valkey], self._environ(), root / "logs"
         )
         self._stop = threading.Event()
         self._watch = threading.Thread(target=self.supervisor.watch, args=(self._stop, 0.1))
+
+    def _stores(self) -> dict[str, str]:
+        """The settings that name the two stores; workers reach both through a proxy."""
+        return {"TESTMESH_DATABASE_URL": self.settings.database_url, "TESTMESH_REDIS_URL": self.settings.redis_url}
 
     def _environ(self) -> dict[str, str]:
         values = {
@@ -100,6 +123,8 @@ class System:
         self._watch.join()
         self.platform.close()
         self.supervisor.stop()
+        for proxy in self.proxies.values():
+            proxy.close()
 
     def request(self, count: int, *, pause: float, enough: threading.Event) -> None:
         """Request executions one after another, `count` and on until it is `enough`; what is accepted is written down, what
@@ -111,7 +136,7 @@ class System:
             variables = {"NAP": self.random.randint(20, 150)}
             request = RunRequest("w", definition, FLOW, variables=variables)
             try:
-                self.journal.accepted.append(self.platform.executions.request(Actor("user:chaos"), request)[0])
+                self.journal.accept(self.platform.executions.request(Actor("user:chaos"), request)[0])
             except Unavailable:
                 self.journal.refused += 1
             time.sleep(pause)
@@ -136,13 +161,62 @@ class System:
     def freeze_worker(self) -> str:
         """SIGSTOP for longer than a lease, then SIGCONT: it wakes as a replaced worker."""
         role, held = self._busy_worker()
+        return f"{self._freeze(role)}, with {held} executions in its hands"
+
+    def freeze_projector(self) -> str:
+        """SIGSTOP of projections, dispatcher and sweeper, then SIGCONT."""
+        return self._freeze(self.projector)
+
+    def _freeze(self, role: Role) -> str:
         pid = _pid(role)
         os.kill(pid, signal.SIGSTOP)
         _until(lambda: _state(pid) == "T", "the process to stop")
         time.sleep(LEASE + 3.0)
         os.kill(pid, signal.SIGCONT)
         _until(lambda: _state(pid) != "T", "the process to go on")
-        return f"{role.name} {pid} stood still for {LEASE + 3.0:.0f} s, with {held} executions in its hands"
+        return f"{role.name} {pid} stood still for {LEASE + 3.0:.0f} s"
+
+    def cut_connections(self) -> str:
+        """Every connection of the workers to both stores breaks."""
+        return ", ".join(f"{proxy.cut()} to {name}" for name, proxy in self.proxies.items()) + " are cut"
+
+    def slow_connections(self) -> str:
+        """Each piece of data between the workers and both stores waits for 50 ms, for 4 s."""
+        return self._slowly(0.05)
+
+    def _slowly(self, delay: float) -> str:
+        for proxy in self.proxies.values():
+            proxy.delayed, proxy.delay = 0, delay
+        time.sleep(4.0)
+        for proxy in self.proxies.values():
+            proxy.delay = 0.0
+        assert all(proxy.delayed for proxy in self.proxies.values()), "nothing passed"
+        return ", ".join(f"{proxy.delayed} pieces to and from {name}" for name, proxy in self.proxies.items()) + " came late"
+
+    def hide_stores(self) -> str:
+        """The workers' connections stand still for longer than a lease, without a word."""
+        counts = {name: proxy.stall() for name, proxy in self.proxies.items()}
+        time.sleep(LEASE + 1.0)
+        for proxy in self.proxies.values():
+            proxy.resume()
+        assert all(counts.values()), "nobody was connected"
+        return ", ".join(f"{count} to {name}" for name, count in counts.items()) + f" stood still for {LEASE + 1.0:.0f} s"
+
+    def swallow_acknowledgement(self) -> str:
+        """A worker's append is committed, and its connection breaks before the answer."""
+        proxy = self.proxies["TESTMESH_DATABASE_URL"]
+        before = proxy.swallowed
+        proxy.swallow_answer(b"execution.")
+        _until(lambda: proxy.swallowed > before, "an append to swallow the answer of", 30)
+        return "the answer to an append is lost"
+
+    def repeat_deliveries(self) -> str:
+        """Everything that the queue holds is there twice, the newest first."""
+        with redis.Redis.from_url(self.valkey.url) as client:
+            entries: Any = client.xrevrange(STREAM, count=100)
+            for _, fields in entries:
+                client.xadd(STREAM, fields)
+        return f"{len(entries)} entries are there twice"
 
     def empty_valkey(self) -> str:
         """FLUSHALL; the epoch is gone."""
@@ -187,6 +261,11 @@ class System:
         begun = time.monotonic()
         proof = fault()
         self.journal.faults.append((round(time.monotonic() - begun, 2), fault.__name__, proof))
+
+
+def _through(url: str, port: int) -> str:
+    """The URL of a store, by way of a proxy."""
+    return url.replace(f":{urlsplit(url).port}/", f":{port}/")
 
 
 def _pid(role: Role) -> int:

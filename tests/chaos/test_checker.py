@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import uuid4
 
-from tests.chaos.checker import broken_promises
+from tests.chaos.checker import broken_promises, missed_or_doubled
 
 ID = uuid4()
 Told = tuple[str, dict[str, Any]]
@@ -68,3 +68,17 @@ def test_an_attempt_that_began_twice_is_found() -> None:
 def test_holes_are_found() -> None:
     events = [(1, *REQUESTED), (3, *END)]
     assert broken_promises({ID: events}, []) == [f"{ID}: versions have holes or repeat"]
+
+
+def test_what_a_watcher_misses_or_sees_twice_or_late_is_found() -> None:
+    log = {ID: [(1, *REQUESTED), (2, *END)]}
+    assert missed_or_doubled(log, [(ID, 1), (ID, 2)]) == []
+    assert missed_or_doubled(log, [(ID, 1)]) == [f"{ID}: event 2 never reached the watcher"]
+    assert missed_or_doubled(log, [(ID, 1), (ID, 2), (ID, 2)]) == [f"{ID}: event 2 reached the watcher twice"]
+    assert missed_or_doubled(log, [(ID, 2), (ID, 1)]) == [f"{ID}: event 1 reached the watcher after 2"]
+
+
+def test_a_fourth_attempt_that_counts_and_a_third_teardown_are_found() -> None:
+    requeued: Told = ("requeued", {"attempt": 2, "counts": True})
+    assert "4 attempts that count, 3 are allowed" in history(REQUESTED, requeued, requeued, requeued)
+    assert "teardown was tried 3 times" in history(REQUESTED, ("teardown_started", by("a", number=3)))

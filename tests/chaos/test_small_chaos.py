@@ -13,11 +13,10 @@ from pathlib import Path
 import pytest
 
 from projections.execution_list import ExecutionList
-from projections.projector import Projector
-from projections.rebuild import checksum, rebuild
-from projections.registry import for_log
-from tests.chaos.checker import broken_promises, read_log
+from tests.chaos.afterwards import read_models_equal_a_rebuild, wait_for_the_end
+from tests.chaos.checker import broken_promises, missed_or_doubled, read_log
 from tests.chaos.harness import System
+from tests.chaos.watcher import Watcher
 
 pytestmark = pytest.mark.chaos
 EXECUTIONS = 300
@@ -41,6 +40,8 @@ def test_every_accepted_execution_ends_exactly_once_whatever_breaks(system: Syst
         target=system.request, args=(EXECUTIONS,), kwargs={"pause": 0.04, "enough": enough}, daemon=True
     )
     requesting.start()
+    watcher = Watcher(system.settings.database_url, SEED)
+    watcher.start()
     time.sleep(1.5)
     for fault in (
         system.kill_worker,
@@ -51,40 +52,27 @@ def test_every_accepted_execution_ends_exactly_once_whatever_breaks(system: Syst
         system.kill_projector,
         system.empty_valkey,
         system.kill_worker,
+        system.cut_connections,
+        system.swallow_acknowledgement,
+        system.repeat_deliveries,
     ):
         system.inject(fault)
         time.sleep(0.5)
     enough.set()
     requesting.join()
     log = system.platform.readers("executions")
-    _wait_for_the_end(ExecutionList(log.pool), len(system.journal.accepted))
+    wait_for_the_end(ExecutionList(log.pool), len(system.journal.accepted))
     recorded = read_log(system.settings.database_url)
     for seconds, name, proof in system.journal.faults:
         print(f"{name}: {proof} ({seconds} s)")
-    assert len(system.journal.faults) == 8
+    assert len(system.journal.faults) == 11
     assert len(system.journal.accepted) > EXECUTIONS * 0.8
     assert broken_promises(recorded, system.journal.accepted) == []
+    assert not set(system.journal.read()) - set(recorded)
     lost = sum(name == "attempt_abandoned" for events in recorded.values() for _, name, _ in events)
     print(f"{len(recorded)} executions, {lost} attempts were lost, {system.journal.refused} requests refused")
     assert lost > 0, "no fault hit a running attempt: the lane proves nothing"
-    _read_models_equal_a_rebuild(system)
-
-
-def _wait_for_the_end(executions: ExecutionList, expected: int) -> None:
-    end = time.monotonic() + 90
-    while True:
-        counts = executions.counts()
-        if counts.get("finished", 0) >= expected and set(counts) == {"finished"}:
-            return
-        assert time.monotonic() < end, f"of {expected} executions: {counts}"
-        time.sleep(0.2)
-
-
-def _read_models_equal_a_rebuild(system: System) -> None:
-    database = system.platform.readers("executions")
-    read = system.platform.logs["executions"].read
-    Projector(database.pool, database.connect, "executions", for_log("executions"), read).catch_up()
-    for projection in for_log("executions"):
-        before = checksum(database.pool, projection)
-        rebuild(system.platform.owner("executions").pool, projection, read)
-        assert checksum(database.pool, projection) == before, projection.name
+    read_models_equal_a_rebuild(system)
+    watcher.finish()
+    assert watcher.connections > 20
+    assert missed_or_doubled(recorded, watcher.seen) == []

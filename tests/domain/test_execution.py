@@ -221,3 +221,17 @@ def _assert_teardown_before_next(topics: list[type[Any]]) -> None:
 def test_what_is_not_running_cannot_be_abandoned(status: str):
     past = [] if status == "queued" else [started(), stepped(), abandoned()]
     given(requested(), *past).when(abandoned()).refused(AttemptNotMine)
+
+
+def test_a_worker_that_claimed_the_teardown_of_an_attempt_it_lost_cannot_go_on_with_the_attempt():
+    past = (started(), stepped(), abandoned(), teardown_claimed(worker="a"))
+    given(requested(), *past).when(stepped()).refused(AttemptNotMine)
+    given(requested(), *past).when(lambda e: e.finish(BY, 1, "a", "passed")).refused(AttemptNotMine)
+    given(requested(), *past).when(lambda e: e.write_log(BY, 1, "a", path="p", lines=[])).refused(AttemptNotMine)
+    given(requested(), *past).when(lambda e: e.give_back(BY, 1, "a")).refused(AttemptNotMine)
+    given(requested(), *past).when(teardown_finished(worker="a")).then(Execution.TeardownFinished, Execution.Requeued)
+
+
+def test_only_the_owner_gives_an_attempt_back():
+    given(requested(), started()).when(lambda e: e.give_back(BY, 1, "b")).refused(AttemptNotMine)
+    given(requested(), started()).when(lambda e: e.give_back(BY, 1, "a")).then(Execution.AttemptAbandoned, Execution.Requeued)

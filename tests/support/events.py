@@ -100,15 +100,20 @@ def step(execution: Execution, path: str = "pay", verdict: str = "passed", *, lo
     begin(execution, path, phase=phase)
     if logs:
         lines = [{"level": "info", "message": f"line {number}"} for number in range(logs)]
-        execution.write_log(BY, execution.attempt, execution.worker, path=path, lines=lines)
+        execution.write_log(BY, execution.attempt, execution.worker, path=path, lines=lines, teardown=_taken_over(execution))
     end(execution, path, verdict, phase=phase)
     return execution
+
+
+def _taken_over(execution: Execution) -> int:
+    """The number of the taken-over teardown that runs, 0 for an attempt."""
+    return execution.teardowns if execution.status == "tearing_down" else 0
 
 
 def begin(execution: Execution, path: str = "pay", *, phase: str = "steps") -> Execution:
     """Begin a step."""
     values = {"path": path, "phase": phase, "number": 1, "name": path.title(), "action": "http_request"}
-    execution.start_step(BY, execution.attempt, execution.worker, **values)
+    execution.start_step(BY, execution.attempt, execution.worker, **values, teardown=_taken_over(execution))
     return execution
 
 
@@ -116,7 +121,7 @@ def end(execution: Execution, path: str = "pay", verdict: str = "passed", *, pha
     """End a step."""
     made = outcome(verdict)
     values = {"path": path, "phase": phase, "outcome": made, "state": {"id": 7}, "payload": {"id": "cd", "size": 9}}
-    execution.finish_step(BY, execution.attempt, execution.worker, **values)
+    execution.finish_step(BY, execution.attempt, execution.worker, **values, teardown=_taken_over(execution))
     return execution
 
 

@@ -183,3 +183,24 @@ async def test_a_queue_that_lost_everything_is_filled_again(cluster: Cluster) ->
         async with Running(cluster.worker()):
             await cluster.finished(id)
     assert cluster.queue.epoch() is not None
+
+
+async def test_a_worker_that_claims_the_teardown_of_an_attempt_it_lost_stops_that_attempt(cluster: Cluster) -> None:
+    text = flow(
+        "- {id: hang, action: nap, config: {seconds: 0.6}}\n- {id: more, action: say, config: {message: more}}",
+        teardown="- {id: down, action: nap, config: {seconds: 1.2}}",
+    )
+    id = cluster.request(text)
+    with cluster.following():
+        async with Running(cluster.worker(heartbeat=60.0, lease=90.0)) as worker:
+            await cluster.until(lambda: "nap" in cluster.calls.seen)
+            execution = cluster.load(id)
+            execution.abandon(BY, 1, "worker_lost")
+            cluster.log.put(execution)
+            execution = await cluster.finished(id)
+            await cluster.until(lambda: worker.running == 0)
+    assert (execution.verdict, execution.attempt, execution.lost) == ("passed", 2, 1)
+    names = topics(cluster.events())
+    lost = names[names.index("attempt_abandoned") : names.index("requeued")]
+    assert lost == ["attempt_abandoned", "teardown_started", "step_started", "step_finished", "teardown_finished"]
+    assert cluster.calls.seen.count("more") == 1
