@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from math import isfinite
 from typing import Any
 
 import orjson
@@ -18,13 +17,13 @@ ROUNDS = ((2000, 50), (500, 20), (100, 5), (40, 2))
 
 def plain(value: Any) -> Any:
     """The value as JSON that PostgreSQL and orjson can keep, a copy: no NUL, no lone surrogates, no huge integers, no NaN."""
-    # Whatever orjson takes is plain already, but for NUL, and for NaN, which it writes as null. To look for these in the text
-    # and read it back takes a fraction of the time of a walk.
+    # Whatever orjson takes is plain already, but for NUL, and for NaN, which it writes as null. Where the text has neither, to
+    # read it back takes a fraction of the time of a walk.
     try:
         text = orjson.dumps(value, option=_AS_IT_IS)
     except TypeError:
         return _plain(value)
-    if b"\\u0000" in text or (b"null" in text and not _is_finite(value)):
+    if b"\\u0000" in text or b"null" in text:
         return _plain(value)
     return orjson.loads(text)
 
@@ -34,7 +33,7 @@ def plain_outcome(outcome: StepOutcome) -> dict[str, Any]:
     return {
         "verdict": outcome.verdict,
         "duration_ms": outcome.duration_ms,
-        "tries": _plain_tries(outcome.tries),
+        "tries": [_plain_try(made) for made in outcome.tries],
         "outputs": plain(outcome.outputs),
         "result": plain(outcome.result),
         "error": _plain(as_record(outcome.error)),
@@ -44,30 +43,31 @@ def plain_outcome(outcome: StepOutcome) -> dict[str, Any]:
     }
 
 
-def _plain_tries(tries: Sequence[Try]) -> Any:
-    """Tries by field. None is null there too: of what may hold NaN, the values of assertions, there is little to look at."""
-    try:
-        text = orjson.dumps(tries, option=orjson.OPT_PASSTHROUGH_DATETIME)
-    except TypeError:
-        return _plain(as_record(tries))
-    if b"\\u0000" in text or not all(_has_finite_values(check) for made in tries for check in made.assertions):
-        return _plain(as_record(tries))
-    return orjson.loads(text)
+def _plain_try(made: Try) -> dict[str, Any]:
+    return {
+        "number": made.number,
+        "verdict": made.verdict,
+        "duration_ms": made.duration_ms,
+        "error": _plain(as_record(made.error)),
+        "assertions": [_plain_check(check) for check in made.assertions],
+    }
 
 
-def _has_finite_values(check: AssertionOutcome) -> bool:
-    if check.expected is None and check.actual is None and not check.values:
-        return True
-    return _is_finite((check.expected, check.actual, check.values))
-
-
-def _is_finite(value: Any) -> bool:
-    """Whether there is neither NaN nor infinity among the values of one that orjson takes."""
-    if isinstance(value, float):
-        return isfinite(value)
-    if isinstance(value, dict):
-        return all(map(_is_finite, value.values()))
-    return all(map(_is_finite, value)) if isinstance(value, (list, tuple)) else True
+def _plain_check(check: AssertionOutcome) -> dict[str, Any]:
+    return {
+        "expression": _plain(check.expression),
+        "passed": check.passed,
+        "message": _plain(check.message),
+        "error": _plain(check.error),
+        "line": check.line,
+        "column": check.column,
+        "offset": check.offset,
+        "expected": _plain(check.expected),
+        "actual": _plain(check.actual),
+        "operator": check.operator,
+        "values": _plain(check.values),
+        "diff": _plain(check.diff),
+    }
 
 
 def _plain(value: Any) -> Any:

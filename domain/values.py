@@ -24,9 +24,15 @@ else:
                 _give(cls, "__hash__", _hash if frozen else None)
             if repr:
                 _give(cls, "__repr__", _text)
-            return dataclasses.dataclass(slots=slots, eq=False, repr=False)(cls)
+            return dataclasses.dataclass(slots=slots, eq=False, repr=False, frozen=_has_frozen_base(cls))(cls)
 
         return make
+
+    def _has_frozen_base(cls: type) -> bool:
+        """Whether the class must be frozen in the way of the standard library, as one that it derives from is."""
+        return any(
+            base.__dict__["__dataclass_params__"].frozen for base in cls.__mro__ if "__dataclass_params__" in base.__dict__
+        )
 
     def _give(cls: type, name: str, method: Any) -> None:
         if name not in cls.__dict__:

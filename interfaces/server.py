@@ -13,6 +13,7 @@ from typing import Any
 from sanic import Sanic
 
 from domain.errors import Conflict, Invalid
+from interfaces import loops
 from interfaces.bootstrap import Platform
 from interfaces.reading import WAIT_SECONDS, Reading
 from interfaces.rest.app import BODY_SECONDS, make_app
@@ -35,7 +36,7 @@ def run_server(settings: Settings) -> None:
     platform = Platform(settings, pool_size=10)
     try:
         with metrics_port(settings):
-            asyncio.run(_serve(platform))
+            loops.run(_serve(platform))
     finally:
         platform.close()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import field
 from typing import Protocol
 
@@ -28,6 +28,15 @@ class Request:
     proxy_headers: Pairs = field(default_factory=list)
 
 
+class Pieces(Protocol):
+    """A body as it comes."""
+
+    def __aiter__(self) -> AsyncIterator[bytes]: ...
+
+    async def aclose(self) -> None:
+        """No more of it is wanted."""
+
+
 @dataclass(slots=True, eq=False, repr=False)
 class Response:
     """The head of an answer, and its body as it comes. `headers` are as received, repeated ones included. Whoever has a
@@ -36,7 +45,7 @@ class Response:
     status: int
     headers: RawPairs
     http_version: str
-    pieces: AsyncGenerator[bytes, None]
+    pieces: Pieces
     close: Callable[[], Awaitable[None]]
 
     def header(self, name: bytes) -> str:

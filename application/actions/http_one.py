@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import socket
 import time
-from collections.abc import AsyncGenerator
 from functools import partial
 from typing import Any
 
@@ -67,7 +66,7 @@ class HttpOne:
             raise of_aiohttp(error, target_of(request.url)) from error
         MARKS.get().answered = time.monotonic()
         version = "HTTP/1.0" if answer.version == aiohttp.HttpVersion10 else "HTTP/1.1"
-        return Response(answer.status, answer.raw_headers, version, _pieces(answer, request.url), partial(_end, answer))
+        return Response(answer.status, answer.raw_headers, version, _Pieces(answer, request.url), partial(_end, answer))
 
     async def websocket(self, request: Request, options: WebSocketOptions) -> aiohttp.ClientWebSocketResponse:
         """Send the opening handshake once (RFC 6455 section 4.1)."""
@@ -102,13 +101,27 @@ class WebSocketOptions:
     close_seconds: float = 5.0
 
 
-async def _pieces(answer: aiohttp.ClientResponse, url: Url) -> AsyncGenerator[bytes, None]:
+class _Pieces:
     """The body of an answer as it came."""
-    try:
-        async for piece in answer.content.iter_any():
-            yield piece
-    except (aiohttp.ClientError, OSError) as error:
-        raise of_aiohttp(error, target_of(url)) from error
+
+    def __init__(self, answer: aiohttp.ClientResponse, url: Url) -> None:
+        self._read = answer.content.readany
+        self._url = url
+
+    def __aiter__(self) -> _Pieces:
+        return self
+
+    async def __anext__(self) -> bytes:
+        try:
+            piece = await self._read()
+        except (aiohttp.ClientError, OSError) as error:
+            raise of_aiohttp(error, target_of(self._url)) from error
+        if not piece:
+            raise StopAsyncIteration
+        return piece
+
+    async def aclose(self) -> None:
+        """Closing the answer does it."""
 
 
 async def _end(answer: aiohttp.ClientResponse) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, cached_property
 from typing import Any
 
 from application.documents.grammar import ASSERTIONS
@@ -51,15 +51,22 @@ _SHAPES: dict[str, Shape] = {
 class ConfigValue(Either):
     """A value of one of the declared types, or a string with a template in the place of any."""
 
+    @cached_property
+    def looks_inside(self) -> bool:
+        """Whether a shape has more to say of a text than whether its templates can be read."""
+        return any(isinstance(shape, Expression | Address) for shape in self.shapes)
+
+    def check(self, value: Any, path: Path, checking: Checking) -> None:
+        shape = self.chosen(value)
+        if not self.looks_inside and isinstance(value, str) and is_template(value):
+            checking.template(path, value)
+        elif shape is not None:
+            shape.inside(value, path, checking)
+        else:
+            super().check(value, path, checking)
+
     def fits(self, value: Any) -> bool:
         return super().fits(value) or (isinstance(value, str) and is_template(value))
-
-    def inside(self, value: Any, path: Path, checking: Checking) -> None:
-        looks_inside = any(isinstance(shape, Expression | Address) for shape in self.shapes)
-        if isinstance(value, str) and is_template(value) and not looks_inside:
-            checking.template(path, value)
-        else:
-            super().inside(value, path, checking)
 
     def schema(self) -> Schema:
         shapes = [shape.schema() for shape in self.shapes]

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
+from domain import expressions as language
 from domain.values import dataclass
 
 _ROOT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -26,29 +27,21 @@ class Fault:
 
 def is_template(text: str) -> bool:
     """Whether a text holds a template."""
-    if "{" not in text:
-        return False
-    from domain.expressions import is_template as language_is_template
-
-    return bool(language_is_template(text))
+    return "{" in text and language.is_template(text)
 
 
 def template_faults(text: str) -> tuple[Fault, ...]:
     """Why the templates of a text cannot be parsed; empty if they can."""
     if "{" not in text:
         return ()
-    from domain.expressions import template_errors
-
-    return tuple(Fault(error.message, error.offset or 0, error.hint) for error in template_errors(text))
+    return tuple(Fault(error.message, error.offset or 0, error.hint) for error in language.template_errors(text))
 
 
 def expression_faults(text: str) -> tuple[Fault, ...]:
     """Why an expression cannot be parsed; empty if it can."""
-    from domain.expressions import ExpressionError, parse
-
     try:
-        parse(text)
-    except ExpressionError as error:
+        language.parse(text)
+    except language.ExpressionError as error:
         return (Fault(error.message, error.offset or 0, error.hint),)
     return ()
 
@@ -58,9 +51,7 @@ def template_names(text: str) -> frozenset[str]:
     """The root names that a text's templates read; none if they cannot be parsed."""
     if "{" not in text or template_faults(text):
         return frozenset()
-    from domain.expressions import template_names as language_names
-
-    names = frozenset(language_names(text))
+    names = frozenset(language.template_names(text))
     return names | frozenset(_STEP.findall(text)) if "steps" in names else names
 
 

@@ -39,7 +39,7 @@ def lint(report: Report, definition: FlowDefinition) -> None:
 def credentials(found: list[tuple[Path, str]]) -> Iterator[tuple[Path, str, str]]:
     """Hard-coded credentials among the texts of a flow: where, which text, and what it holds."""
     for path, text in found:
-        if not _SKIPPED.isdisjoint(path) or not text.strip() or _names_a_place(path):
+        if _names_a_place(path) or not _SKIPPED.isdisjoint(path) or not text.strip():
             continue
         url = _URL_PASSWORD.search(text) if "://" in text else None
         if url and not is_template(url.group(1)):

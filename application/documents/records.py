@@ -70,10 +70,19 @@ class Either(Shape):
         return " or ".join(dict.fromkeys(shape.label for shape in self.shapes))
 
     def fits(self, value: Any) -> bool:
-        return any(shape.fits(value) for shape in self.shapes)
+        return self.chosen(value) is not None
+
+    def chosen(self, value: Any) -> Shape | None:
+        """The first shape that fits."""
+        for shape in self.shapes:
+            if shape.fits(value):
+                return shape
+        return None
 
     def inside(self, value: Any, path: Path, checking: Checking) -> None:
-        next(shape for shape in self.shapes if shape.fits(value)).inside(value, path, checking)
+        shape = self.chosen(value)
+        assert shape is not None
+        shape.inside(value, path, checking)
 
     def schema(self) -> Schema:
         return {"anyOf": [shape.schema() for shape in self.shapes]}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import field
+from functools import lru_cache
 
 from application.documents.grammar import CHECKS, RETRY_KINDS
 from application.documents.language import expression_names, has_default, is_template, template_names
@@ -121,7 +122,7 @@ class Scope:
             read = self._config_read(action, path, within or text, result, expression=within is not None)
             if read is not None:
                 yield read
-        anything = not result or not all(name.isidentifier() for name in result)
+        anything = not _are_names(result)
         extra = result | set(step.output) | {step.id, "request"} | ({"response_time"} if "time" in result else set())
         for path, text in _result_expressions(step):
             yield _Read(path, text, expression_names(text), extra, anything, afterwards=True)
@@ -178,6 +179,12 @@ class Scope:
             self.report.error(read.path, title, remedy, at=at)
         else:
             self.report.warn(read.path, f"{title}, unless it is given with --var", remedy, at=at)
+
+
+@lru_cache(maxsize=256)
+def _are_names(result: frozenset[str]) -> bool:
+    """Whether these are all the fields of a result, and not a word about what they are."""
+    return bool(result) and all(name.isidentifier() for name in result)
 
 
 def _unknown(name: str) -> str:

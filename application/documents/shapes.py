@@ -255,14 +255,15 @@ def texts(value: Any, path: Path) -> list[tuple[Path, str]]:
 
 
 def _collect(value: Any, path: Path, found: list[tuple[Path, str]]) -> None:
-    if isinstance(value, str):
+    kind = type(value)
+    if kind is str:
         found.append((path, value))
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            _collect(item, (*path, key), found)
-    elif isinstance(value, list):
-        for index, item in enumerate(value):
-            _collect(item, (*path, index), found)
+    elif kind is dict or kind is list:
+        for key, item in value.items() if kind is dict else enumerate(value):
+            if type(item) is str:
+                found.append(((*path, key), item))
+            else:
+                _collect(item, (*path, key), found)
 
 
 def name_of(path: Path) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 import orjson
 
+from interfaces import loops
 from interfaces.bootstrap import Platform
 from interfaces.settings import Settings
 from interfaces.signals import StopSignal
@@ -75,7 +76,7 @@ def run_worker(settings: Settings) -> None:
     platform = Platform(settings)
     try:
         with metrics_port(settings):
-            asyncio.run(_work(platform))
+            loops.run(_work(platform))
     finally:
         platform.close()
 

@@ -14,6 +14,7 @@ from application.engine.once import Once
 from domain.errors import Unavailable
 from domain.masking import Masker
 from domain.values import dataclass
+from interfaces import loops
 from interfaces.cli.planning.plan import Planned
 from interfaces.cli.running.flow_runner import POLL_SECONDS, Ended, FlowRunner, Order, Runner, Setting
 from interfaces.cli.running.jobs import Job, Jobs, number_of_processes
@@ -126,7 +127,7 @@ class LocalRun:
         something could not be kept."""
         alone = self._setting.observer is not None
         others = 0 if alone else number_of_processes(self._options.jobs, self.total) - 1
-        asyncio.run(self._run(self._in_processes(others) if others else []))
+        loops.run(self._run(self._in_processes(others) if others else []))
 
     def _in_processes(self, number: int) -> list[ChildRunner]:
         from interfaces.cli.running.processes import ChildRunner, forked

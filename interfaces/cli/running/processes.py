@@ -17,6 +17,7 @@ from typing import Any
 from application.engine.once import OnceRuns, Shared
 from domain.errors import Refusal, Unavailable
 from domain.values import dataclass
+from interfaces import loops
 from interfaces.cli.running.flow_runner import Ended, FlowRunner, Order, Setting
 
 _SIZE = 8
@@ -54,7 +55,7 @@ def _become_child(setting: Setting, link: socket.socket) -> None:
     try:
         for name in (signal.SIGINT, signal.SIGTERM):
             signal.signal(name, signal.SIG_IGN)  # the parent stops us, and waits for teardown
-        asyncio.run(_serve(setting, link))
+        loops.run(_serve(setting, link))
         code = 0
     except BaseException:
         traceback.print_exc()
