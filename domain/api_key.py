@@ -19,8 +19,8 @@ _ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 PATTERN = r"\btmk_[0-9A-Za-z]{12}_[0-9A-Za-z]{49}\b"
 """For secret scanners; the last six characters are a checksum of everything before them."""
 SCOPES = ("flows:read", "flows:write", "runs:read", "runs:write", "admin", "operator")
-"""What a key may do. `admin` covers keys, members and projections, `operator` what belongs to the whole installation;
-`admin` implies the others, as far as its user's role has them."""
+"""What a key may do. `admin` covers keys, members and projections, `operator` what belongs to the whole installation and is
+given to owners of the workspace `default` alone; `admin` implies the others, as far as its user's role has them."""
 MAX_LIFETIME_DAYS = 366
 _FORM = re.compile(PATTERN)
 

@@ -13,6 +13,7 @@ from typing import Any
 from domain.api_key import KeyText
 from domain.errors import Refusal
 from domain.values import dataclass
+from domain.workspace import workspace_uuid
 
 CACHED_SECONDS = 1.0
 """A revocation works after this long at the latest."""
@@ -20,6 +21,8 @@ CACHED_KEYS = 10_000
 _READ = frozenset({"flows:read", "runs:read"})
 _WRITE = _READ | {"flows:write", "runs:write"}
 _ROLES = {"viewer": _READ, "editor": _WRITE, "admin": _WRITE | {"admin"}, "owner": _WRITE | {"admin", "operator"}}
+_HOME = str(workspace_uuid("default"))
+"""Made with the installation: what belongs to all of it is for the owners of this workspace alone."""
 
 
 class Unauthenticated(Refusal):
@@ -96,7 +99,7 @@ class Authenticator:
         role = self._role(row["workspace"], row["user"])
         if role is None:
             raise _refused()
-        return Caller(row["key_id"], row["workspace"], row["user"], row["name"], _scopes(row["scopes"], role))
+        return Caller(row["key_id"], row["workspace"], row["user"], row["name"], _scopes(row["scopes"], role, row["workspace"]))
 
 
 def _key_in(header: str | None) -> KeyText:
@@ -117,7 +120,7 @@ def _refused() -> Unauthenticated:
     return Unauthenticated("the key is not valid", remedy="check TESTMESH_API_KEY, or make a new key")
 
 
-def _scopes(given: list[str], role: str) -> frozenset[str]:
+def _scopes(given: list[str], role: str, workspace: str) -> frozenset[str]:
     """The key's scopes within the role of its user; `admin` implies the others."""
     wanted = _ROLES["owner"] if "admin" in given else frozenset(given)
-    return wanted & _ROLES[role]
+    return wanted & (_ROLES[role] if workspace == _HOME else _ROLES[role] - {"operator"})

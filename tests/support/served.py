@@ -23,7 +23,7 @@ from application.flow_documents import read_flow
 from domain.api_key import SCOPES
 from domain.execution import Execution
 from domain.user import User, user_uuid
-from domain.workspace import Role, Workspace
+from domain.workspace import Role, Workspace, workspace_uuid
 from interfaces.bootstrap import Platform, make_key
 from interfaces.rest.call import position_text
 from interfaces.server import Served
@@ -178,6 +178,15 @@ class Server:
         self.wait("identity", issued.position)
         with self.client(issued.text) as client, ExitStack() as opened:
             yield Room(self, str(workspace.id), user, issued.text, client, opened)
+
+    @contextmanager
+    def home(self) -> Iterator[Room]:
+        """The workspace that was made with the installation, as its owner."""
+        home, user = str(workspace_uuid("default")), str(user_uuid("owner"))
+        issued = self.platform.identity.issue_key(BY, home, "all", SCOPES, user=user)
+        self.wait("identity", issued.position)
+        with self.client(issued.text) as client, ExitStack() as opened:
+            yield Room(self, home, user, issued.text, client, opened)
 
 
 async def _cancel_the_rest() -> None:

@@ -57,10 +57,10 @@ schedules_pause            401        403         403       403        200   200
 schedules_resume           401        403         403       403        200   200      403    403      404    404
 schedules_firings          401        403         403       200        403   200      403    200      404    404
 schedules_decisions        401        403         403       200        403   200      403    200      404    404
-operations_dead_letters    401        403         403       403        403   200      200    403      200      -
-operations_dead_letter     401        403         403       403        403   200      200    403      200      -
-operations_requeue         401        403         403       403        403   200      200    403      200      -
-operations_discard         401        403         403       403        403   200      200    403      200      -
+operations_dead_letters    401        403         403       403        403   403      403    403      403      -
+operations_dead_letter     401        403         403       403        403   403      403    403      403      -
+operations_requeue         401        403         403       403        403   403      403    403      403      -
+operations_discard         401        403         403       403        403   403      403    403      403      -
 operations_projections     401        403         403       403        403   200      403    403      404      -
 """
 COLUMNS, *ROWS = [line.split() for line in TABLE.strip().splitlines()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 from uuid import uuid4
 
@@ -11,10 +12,18 @@ import redis
 from application import dead_letters
 from domain.limits import LIMITS
 from interfaces.adapters.redis_execution_queue import STREAM
-from tests.support.served import Room
+from tests.support.served import Room, Server
 
 PATH = "/api/v1/operations/dead-letters"
 pytestmark = pytest.mark.servers
+
+
+@pytest.fixture
+def room(server: Server) -> Iterator[Room]:
+    """The workspace whose owners look after the installation."""
+    with server.home() as home:
+        yield home
+        home.opened.close()
 
 
 def parked(room: Room, reason: str = "not a command of this version", **fields: bytes) -> dict[str, Any]:
@@ -84,3 +93,13 @@ def test_the_same_entry_parked_twice_is_one_letter_and_pages_hold_every_one(room
             break
     assert len(seen) == len(set(seen)) == before + 3
     assert seen[:3] == [f"{room.id}-{number}" for number in (3, 2, 1)]
+
+
+@pytest.mark.parametrize("scopes", [("operator",), ("admin",)])
+def test_only_owners_of_the_first_workspace_look_after_the_installation(server: Server, room: Room, scopes: tuple[str]) -> None:
+    assert room.client(room.issue(*scopes)).get(PATH).status_code == 200
+    admin = room.member(f"admin-{uuid4()}", "admin")
+    with server.room() as other:
+        for key in (other.key, other.issue(*scopes), room.issue(*scopes, user=admin), room.issue("runs:write")):
+            assert room.client(key).get(PATH).status_code == 403
+            assert room.client(key).post(f"{PATH}/{uuid4()}/discard").status_code == 403
