@@ -14,12 +14,13 @@ from application.actions.http_bodies import read_body
 from application.actions.http_client import Answer, Ask, HttpClient, ReadBody, client_of
 from application.actions.http_messages import Pairs, Request
 from application.actions.http_reading import read_body as read_answer
-from application.actions.http_tls import Tls, client_certificate, read_certificate
+from application.actions.http_tls import NO_CERTIFICATE, Tls, client_certificate, read_certificate
 from application.actions.http_url import Url, bare, query_pairs, read_url, user_of, with_query
 from application.engine.action import ActionContext, ActionError
 
 __all__ = ["asked", "prepared", "result_of", "shows_request"]
 
+_WAYS = frozenset({"http2", "proxy", "cert", "client_cert", "client_key", "verify_ssl"})
 _REDIRECTS = 5
 _MOST_REDIRECTS = 50
 _METHOD = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,31}")
@@ -66,6 +67,8 @@ class _Way(NamedTuple):
 
 
 def _way(config: Mapping[str, Any], context: ActionContext, client: HttpClient) -> _Way:
+    if _WAYS.isdisjoint(config):
+        return _Way(client.contexts.choose(True, NO_CERTIFICATE, ("http/1.1",)), None, False)
     two, proxy = _truth(config, "http2", False), _proxy(config, context)
     if two and proxy is not None:
         raise ActionError("config", "http2 does not go through a proxy", hint="leave one of the two out")
@@ -125,6 +128,8 @@ def _method(config: Mapping[str, Any]) -> str:
 
 
 def _cookies(config: Mapping[str, Any]) -> dict[str, str]:
+    if config.get("cookies") is None:
+        return {}
     cookies = {name: http_headers.value_checked("Cookie", value) for name, value in query_pairs(config.get("cookies"))}
     if any(re.search(r"[;\s=\x00-\x1f\x7f]", name) or ";" in value for name, value in cookies.items()):
         raise ActionError("config", "a cookie has neither `;` in its value nor `=` or blanks in its name")
@@ -132,7 +137,9 @@ def _cookies(config: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _redirects(config: Mapping[str, Any]) -> int:
-    value = config.get("max_redirects", _REDIRECTS)
+    if "max_redirects" not in config:
+        return _REDIRECTS
+    value = config["max_redirects"]
     number = int(value) if isinstance(value, str) and value.isdecimal() and len(value) < 4 else value
     if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number <= _MOST_REDIRECTS:
         raise ActionError("config", f"max_redirects must be a number from 0 to {_MOST_REDIRECTS}")
@@ -140,8 +147,9 @@ def _redirects(config: Mapping[str, Any]) -> int:
 
 
 def _truth(config: Mapping[str, Any], name: str, default: bool) -> bool:
-    value = config.get(name, default)
-    value = default if value is None else value
+    value = config.get(name)
+    if value is None:
+        return default
     if not isinstance(value, bool | str) or value not in _TRUTHS:
         raise ActionError("config", f"{name} must be true or false")
     return _TRUTHS[value]
