@@ -33,6 +33,8 @@ class Delivery:
     entry: str
     command: RunCommand | None
     fields: Mapping[bytes, bytes] = field(default_factory=dict)
+    stream: str = ""
+    """Where in the queue it stood."""
 
 
 class CommandQueue(Protocol):

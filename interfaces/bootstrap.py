@@ -199,7 +199,7 @@ class Platform:
 
         if not self.settings.redis_url:
             return DeadLetters(self.database("executions"), _no_queue)
-        queue = RedisCommandQueue(self.settings.redis_url)
+        queue = RedisCommandQueue(self.settings.redis_url, self.settings.queue_shards)
         self._opened.append(queue)
         return DeadLetters(self.database("executions"), queue.send_fields)
 

@@ -123,7 +123,9 @@ async def _work(platform: Platform, config: str | None) -> None:
     worker = ExecutionWorker(
         platform.tools,
         platform.database("executions").connect,
-        lambda incarnation: RedisDeliveries(settings.redis_url, incarnation),
+        lambda incarnation: RedisDeliveries(
+            settings.redis_url, incarnation, labels=settings.worker_labels, shards=settings.queue_shards
+        ),
         concurrency=settings.worker_concurrency,
         drain=settings.worker_drain,
         heartbeat=settings.heartbeat,
@@ -149,7 +151,7 @@ def run_projector(settings: Settings) -> None:
     configure_logging(settings, "projector")
     stop = StopSignal()
     platform = Platform(settings, pool_size=8)
-    queue = RedisCommandQueue(settings.redis_url)
+    queue = RedisCommandQueue(settings.redis_url, settings.queue_shards)
     followers = Followers(platform, queue)
     try:
         with metrics_port(settings):
