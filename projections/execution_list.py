@@ -210,6 +210,15 @@ class ExecutionList:
         sql = f"SELECT count(*) AS n FROM (SELECT 1 FROM {TABLE.name} WHERE {where} LIMIT %s) q"
         return int(fetch(self._pool, sql, [*where.values, most])[0]["n"])
 
+    def waiting_by_labels(self) -> list[tuple[tuple[str, ...], int, datetime]]:
+        """What waits in all workspaces by the labels that it asks for: (labels, how many, since when the oldest)."""
+        sql = (
+            f"SELECT runs_on, count(*), min(waiting_since) FROM {TABLE.name} WHERE {WAITING} GROUP BY runs_on ORDER BY runs_on"
+        )
+        with self._pool.connection() as connection:
+            rows = connection.execute(sql.encode()).fetchall()
+        return [(tuple(runs_on), count, since) for runs_on, count, since in rows]
+
     def counts(self) -> dict[str, int]:
         """How many executions have each status, in all workspaces."""
         sql = f"SELECT status, count(*) AS n FROM {TABLE.name} GROUP BY status ORDER BY status"
