@@ -189,6 +189,11 @@ def mark_called(connection: psycopg.Connection[Any], executions: Sequence[UUID])
     )
 
 
+def uncall_all(connection: psycopg.Connection[Any]) -> None:
+    """The queue has lost its data: whoever was called and waits is to be called again."""
+    connection.execute("UPDATE executions.group_places SET called = false WHERE held_since IS NULL AND called")
+
+
 def in_use(connection: psycopg.Connection[Any]) -> bool:
     """Whether anybody holds a place or waits for one."""
     row = connection.execute("SELECT EXISTS (SELECT 1 FROM executions.group_places)").fetchone()

@@ -143,6 +143,7 @@ class Sweeper:
         self._queue.begin_epoch(nonce)
         if not self._caught_up(self._log.head()):
             return 0
+        self._uncall()
         commands = self._commands(self._waiting())
         if commands:
             self._queue.send(commands)
@@ -164,6 +165,11 @@ class Sweeper:
             made = group_places.restore(connection, self._log, lacking) if lacking else 0
         self._mend_at = time.monotonic() + FORGET_EVERY_SECONDS
         return made
+
+    def _uncall(self) -> None:
+        assert self._log.database is not None
+        with self._log.database.pool.connection() as connection:
+            group_places.uncall_all(connection)
 
     def forget(self) -> int:
         """Once a minute: forget workers that ended without a word."""
