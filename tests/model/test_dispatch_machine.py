@@ -62,6 +62,10 @@ class Dispatching(RuleBasedStateMachine):
     def submit(self, fails: bool, lock: bool, priority: str) -> None:
         self.world.submit(fails_when_lost=fails, lock=lock, priority=priority)
 
+    @rule(number=st.integers(0, MOST), between=INTERRUPTION)
+    def time_out(self, number: int, between: str) -> None:
+        self.world.time_out(number % len(self.world.ids), self._between(between))
+
     @rule(worker=NUMBER, number=st.integers(0, MOST))
     def stray(self, worker: int, number: int) -> None:
         self.world.stray(worker, number % len(self.world.ids))

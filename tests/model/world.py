@@ -305,6 +305,13 @@ class World:
             self._sweeper(between)._abandon(self._lost.pop(0))
         self.look()
 
+    def time_out(self, number: int, between: BETWEEN | None = None) -> None:
+        """The sweeper finds that one has waited too long, as far as its read model says."""
+        for row in ExecutionList(self.database.pool).waiting():
+            if row.id == self.ids[number]:
+                self._sweeper(between)._time_out(row._replace(queue_timeout=1.0), 2.0)
+        self.look()
+
     def call(self) -> None:
         """A look at the groups."""
         self._sweeper().call()
