@@ -131,7 +131,7 @@ def _schedules(platform: Any) -> Finding:
 def _queue(url: str) -> Iterator[Finding]:
     import redis
 
-    with redis.Redis.from_url(url, socket_timeout=5) as client:
+    with redis.Redis.from_url(url.replace("+cluster", "", 1), socket_timeout=5) as client:
         info: Any = client.info()
         policy: Any = client.config_get("maxmemory-policy")
         yield "ok", "redis", str(info.get("valkey_version") or info["redis_version"])

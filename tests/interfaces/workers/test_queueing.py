@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterator
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from uuid import UUID
 
 import pytest
 import redis
 
 from application import worker_list
+from application.executions import Executions
 from application.ports import RunCommand
+from application.queueing import QueueRules
 from domain.execution import Execution
 from interfaces.adapters.redis_execution_queue import RedisDeliveries
 from interfaces.workers.execution_worker import ExecutionWorker
@@ -111,6 +113,21 @@ async def test_a_higher_priority_starts_first_when_a_worker_becomes_free(cluster
             await cluster.finished(id)
     ran = spans(cluster)
     assert sorted((low, normal, high), key=lambda id: ran[id]) == [high, normal, low]
+
+
+async def test_a_workspace_with_much_to_do_does_not_stand_before_another(cluster: Cluster) -> None:
+    cluster.executions = Executions(cluster.log, cluster.payloads, QueueRules(workspace_concurrency=3))
+    noisy = [cluster.request(napping(0.1)) for _ in range(24)]
+    quiet = [cluster.request(napping(0.1), workspace="quiet") for _ in range(2)]
+    with cluster.following():
+        async with Running(cluster.worker(concurrency=6)):
+            for id in [*noisy, *quiet]:
+                assert (await cluster.finished(id)).verdict == "passed"
+    ran = spans(cluster)
+    moments = sorted([(ran[id][0], 1) for id in noisy] + [(ran[id][1], -1) for id in noisy])
+    assert max(accumulate(change for _, change in moments)) == 3
+    before = [id for id in noisy if ran[id][0] < max(ran[id][0] for id in quiet)]
+    assert len(before) <= 8, "the others of the noisy one wait where they are in nobody's way"
 
 
 async def test_workers_that_live_are_listed_with_their_labels_until_they_leave(cluster: Cluster) -> None:
