@@ -216,7 +216,8 @@ class ExecutionWorker:
             return
         except NeedsSolitude:
             assert self._solitary is not None
-            await self._solitary.run(command, lambda: self._queue.done(delivery))
+            if not await self._solitary.run(command, lambda: self._queue.done(delivery)):
+                await self._queue.give_back(delivery)
             return
         except Exception as error:
             if not (isinstance(error, Unavailable) or is_connection_error(error)):

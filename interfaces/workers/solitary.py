@@ -52,11 +52,12 @@ class Solitary:
         self._children: set[_Child] = set()
         self._stopping = False
 
-    async def run(self, command: RunCommand, claimed: Claimed) -> None:
-        """Let a child do it, to its end or that of the child; `claimed` is awaited when the command needs no repetition."""
+    async def run(self, command: RunCommand, claimed: Claimed) -> bool:
+        """Let a child do it, to its end or that of the child; `claimed` is awaited when the command needs no repetition.
+        False when none begins any more: it is for another worker."""
         async with self._free:
             if self._stopping:
-                return  # not acknowledged: another worker adopts it
+                return False
             child = await self._child()
             if child.process.stdin is None or child.process.stdout is None:
                 raise RuntimeError("the child has no pipes")
@@ -66,10 +67,11 @@ class Solitary:
                     await claimed()
                 elif answer == b"ready\n":
                     self._rest(child)
-                    return
+                    return True
             code = await child.process.wait()
             self._children.discard(child)
             logger.warning("the process that ran execution %s alone has ended with %s", command.execution, code)
+            return True
 
     async def _child(self) -> _Child:
         while self._idle:
