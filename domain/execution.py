@@ -275,8 +275,8 @@ class Execution(RecordedAggregate):
 
     @classmethod
     def thawed(cls, state: dict[str, Any]) -> dict[str, Any]:
-        """The request is an event again, times are times."""
-        given = state["request"]
+        """The request is an event again, times are times. An older release knew nothing of queueing."""
+        given = {**Queueing().plain(), **state["request"]}
         request = object.__new__(cls.Requested)
         moment, id = datetime.fromisoformat(given["timestamp"]), UUID(given["originator_id"])
         request.__dict__.update({**given, "timestamp": moment, "originator_id": id})

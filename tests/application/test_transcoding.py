@@ -15,6 +15,7 @@ from application.transcoding import EventMapper, OrjsonTranscoder, UnreadableEve
 from domain.api_key import ApiKey, KeyText
 from domain.events import SYSTEM, Actor
 from domain.execution import Execution
+from domain.queueing import Queueing
 from tests.domain.test_execution import requested
 
 MAPPER = EventMapper(OrjsonTranscoder())
@@ -98,3 +99,12 @@ def test_a_step_that_an_older_release_began_called_nothing():
     event = MAPPER.to_domain_event(replace(last, state=older))
     assert event.state is None
     event.apply(execution)
+
+
+def test_a_snapshot_of_an_older_release_has_a_request_that_asked_for_nothing():
+    execution = requested()
+    state = {**vars(execution), "request": {**vars(execution.request)}, "started_at": execution.started_at.isoformat()}
+    request = {name: kept for name, kept in state["request"].items() if name not in Queueing().plain()}
+    request |= {"timestamp": execution.started_at.isoformat(), "originator_id": str(execution.id)}
+    thawed = Execution.thawed({**state, "request": request})
+    assert (thawed["request"].groups, thawed["request"].priority, thawed["request"].flow_name) == ([], 0, "checkout")
