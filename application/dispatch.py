@@ -5,11 +5,15 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
 import psycopg
 
+from application.calling import call_waiting, cancel_older, groups_in_use
 from application.group_commit import is_connection_error
-from application.log import Log, Recorded
+from application.log import Log
 from application.ports import CommandQueue, RunCommand
 from domain.errors import Unavailable
 from domain.execution import Execution
@@ -25,26 +29,19 @@ BATCH = 500
 logger = logging.getLogger("testmesh.dispatcher")
 
 
-def command_for(recorded: Recorded) -> RunCommand | None:
-    """The command that an event asks for, if any. A stale one is harmless: the claim decides."""
-    event = recorded.event
-    if isinstance(event, Execution.Requested):
-        return RunCommand(event.originator_id, 1)
-    if isinstance(event, Execution.Requeued):
-        return RunCommand(event.originator_id, event.attempt)
-    if isinstance(event, Execution.AttemptAbandoned):
-        return RunCommand(event.originator_id, event.attempt, "teardown", event.teardown)
-    return None
-
-
 class Dispatcher:
-    """Sends, then advances its position: dying between the two sends twice, never not at all."""
+    """Sends, then advances its position: dying between the two sends twice, never not at all.
+
+    What is in a concurrency group is sent when there is a place for it: after its request, or after the end of another.
+    """
 
     def __init__(self, log: Log, queue: CommandQueue) -> None:
         self._log = log
         self._queue = queue
         self._known: int | None = None
         """The position that this dispatcher wrote last; None when it must be read."""
+        self._groups = True
+        """Whether anybody may wait for a place; until it was looked, somebody may."""
 
     def step(self) -> int:
         """Send one batch; the number of events read."""
@@ -54,12 +51,41 @@ class Dispatcher:
         if not batch:
             self._known = position
             return 0
-        commands = [command for command in map(command_for, batch) if command is not None]
+        commands = [command for recorded in batch if (command := self._command(recorded.event)) is not None]
         if commands:
             self._queue.send(commands)
+        self._mind_groups([recorded.event for recorded in batch])
         if self._advance(position, batch[-1].position):
             self._known = batch[-1].position
         return len(batch)
+
+    def _command(self, event: Any) -> RunCommand | None:
+        """The command that an event asks for, if any. A stale one is harmless: the claim decides."""
+        id = event.originator_id
+        if isinstance(event, Execution.Requested):
+            return None if event.groups else RunCommand(id, 1, priority=event.priority, runs_on=tuple(event.runs_on))
+        if isinstance(event, Execution.Requeued):
+            return self._routed(RunCommand(id, event.attempt))
+        if isinstance(event, Execution.AttemptAbandoned):
+            return self._routed(RunCommand(id, event.attempt, "teardown", event.teardown))
+        return None
+
+    def _routed(self, command: RunCommand) -> RunCommand:
+        """With what the request says about the way; only lost attempts come here."""
+        request = self._log.load(Execution, command.execution).request
+        return replace(command, priority=request.priority, runs_on=tuple(request.runs_on))
+
+    def _mind_groups(self, events: Sequence[Any]) -> None:
+        """Cancel what newer executions replace, and call whose turn it is."""
+        joined = [event for event in events if isinstance(event, Execution.Requested) and event.groups]
+        for event in joined:
+            for group in event.groups:
+                if group["when_full"] == "cancel_older":
+                    cancel_older(self._log, event.originator_id, group["name"], group["max"])
+        if joined or (self._groups and any(isinstance(event, Execution.Finished) for event in events)):
+            self._groups = True
+            call_waiting(self._log, self._queue)
+            self._groups = groups_in_use(self._log)
 
     def run(self, stop: threading.Event) -> None:
         """Follow until stopped: a notification is a hint, a poll each second the truth."""

@@ -24,11 +24,13 @@ from eventsourcing.persistence import (
 )
 from eventsourcing.utils import Environment
 
+from application import group_places
 from application.database import Database
 from application.group_commit import Append, GroupCommitter
-from application.log import SNAPSHOT_EVERY, A, Log, Recorded, SideWrite, VersionConflict, rebuilt
+from application.log import SNAPSHOT_EVERY, A, GroupFull, Log, Recorded, SideWrite, VersionConflict, rebuilt
 from application.transcoding import EventMapper, OrjsonTranscoder
 from domain.errors import NotFound
+from domain.execution import Execution
 
 REMEMBERED = 10_000
 """Aggregates whose last own event is remembered for the fence."""
@@ -198,6 +200,8 @@ class PostgresLog(Log):
         """To the group commit, with the event before the first, which the fence checks."""
         stored, previous, done = [], None, Future[int]()
         for aggregate in aggregates:
+            if isinstance(aggregate, Execution) and aggregate.request.groups:
+                side = [*side, *group_places.side_writes(aggregate)]
             events = [self.application.mapper.to_stored_event(event) for event in aggregate.collect_events()]
             if events:
                 if len(aggregates) == 1:
@@ -239,7 +243,7 @@ class PostgresLog(Log):
         last, done = self._last.get(first.originator_id, (None, None))
         if last is None or done is None or last.originator_version != first.originator_version - 1:
             return None
-        return None if done.done() and isinstance(done.exception(), VersionConflict) else last
+        return None if done.done() and isinstance(done.exception(), VersionConflict | GroupFull) else last
 
     def _remember(self, event: StoredEvent, done: Future[int]) -> None:
         self._last[event.originator_id] = (event, done)

@@ -12,8 +12,9 @@ from uuid import NAMESPACE_URL, UUID, uuid4, uuid5
 import orjson
 
 from application.bundles import Bundle, sealed
-from application.log import Log, SideWrite, VersionConflict
+from application.log import GroupFull, Log, SideWrite, VersionConflict
 from application.payloads import Payloads, Reference
+from application.queueing import QueueRules, Wish, decided
 from domain.definition import FlowDefinition
 from domain.errors import Conflict, NotFound
 from domain.events import Actor
@@ -54,6 +55,8 @@ class RunRequest:
     """SHA-256 of the canonical request, compared when the same idempotency key comes again."""
     id: UUID | None = None
     """The id that follows from a schedule's tick: whatever was requested under it is this run."""
+    wish: Wish = field(default_factory=Wish)
+    """How it is to wait for its turn, beside what the flow says."""
 
 
 class IdempotencyKeyReused(Conflict):
@@ -75,18 +78,32 @@ def request_digest(*parts: Any) -> str:
 class Executions:
     """The commands that faces and process managers use."""
 
-    def __init__(self, log: Log, payloads: Payloads) -> None:
+    def __init__(self, log: Log, payloads: Payloads, rules: QueueRules | None = None) -> None:
+        """`rules` are the server's, about waiting."""
         self.log = log
         self.payloads = payloads
+        self._rules = rules or QueueRules()
 
     def request(self, by: Actor, request: RunRequest) -> tuple[UUID, int]:
         """Accept a run: its id and the position of the event. Durable when this returns."""
         id = request.id or execution_uuid(request.workspace, request.idempotency_key)
         document, side = sealed(self.payloads, request.workspace, request.source, request.bundle)
+        values = self._values(request, document)
+        try:
+            try:
+                return id, self.log.put(Execution.request_run(by, id=id, **values), side=side)
+            except GroupFull as full:
+                skipped = Execution.request_run(by, id=id, **values)
+                skipped.skip(by, full.message)
+                return id, self.log.put(skipped, side=side)
+        except VersionConflict:
+            if request.id is not None:
+                return id, self.log.position_of(id)
+            return self._same(self.log.load(Execution, id), request.workspace, request.digest)
+
+    def _values(self, request: RunRequest, document: dict[str, Any]) -> dict[str, Any]:
         definition = request.definition
-        execution = Execution.request_run(
-            by,
-            id=id,
+        return dict(
             workspace=request.workspace,
             project=request.pinned.project if request.pinned else "",
             flow_id=request.pinned.flow_id if request.pinned else None,
@@ -104,13 +121,8 @@ class Executions:
             timeout=definition.config.timeout,
             teardown_timeout=definition.config.teardown_timeout,
             case=request.case,
+            **decided(definition, request.wish, self._rules).plain(),
         )
-        try:
-            return id, self.log.put(execution, side=side)
-        except VersionConflict:
-            if request.id is not None:
-                return id, self.log.position_of(id)
-            return self._same(self.log.load(Execution, id), request.workspace, request.digest)
 
     def accepted(self, workspace: str, idempotency_key: str, digest: str) -> tuple[UUID, int] | None:
         """What this key was answered before; None for a new key. Refused when the request was another."""
@@ -119,13 +131,7 @@ class Executions:
 
     def cancel(self, by: Actor, workspace: str, id: UUID, reason: str = "") -> int:
         """Ask an execution to stop; the position of the event. Refused when it has finished."""
-        while True:
-            execution = self.get(workspace, id)
-            execution.request_cancel(by, reason)
-            try:
-                return self.log.put(execution, side=_cancel_hint(id))
-            except VersionConflict:
-                continue
+        return cancel(self.log, by, id, reason, workspace)
 
     def get(self, workspace: str, id: UUID) -> Execution:
         """The execution, if it is one of this workspace."""
@@ -143,6 +149,20 @@ class Executions:
         if stored.workspace != workspace or stored.request.request_digest != digest:
             raise IdempotencyKeyReused("this Idempotency-Key was used for another request; use a new key for a new request")
         return stored.id, self.log.position_of(stored.id)
+
+
+def cancel(log: Log, by: Actor, id: UUID, reason: str, workspace: str | None = None) -> int:
+    """Ask an execution to stop, of any workspace where none is given; the position of the event. ExecutionFinished when it
+    has ended."""
+    while True:
+        execution = log.find(Execution, id)
+        if execution is None or workspace not in (None, execution.workspace):
+            raise NotFound(f"there is no execution {id} in this workspace")
+        execution.request_cancel(by, reason)
+        try:
+            return log.put(execution, side=_cancel_hint(id))
+        except VersionConflict:
+            continue
 
 
 def _cancel_hint(id: UUID) -> list[SideWrite]:

@@ -10,7 +10,7 @@ from concurrent.futures import Future
 from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
-from application.log import LostTail, SideWrite, VersionConflict
+from application.log import GroupFull, LostTail, SideWrite, VersionConflict
 from domain.errors import Unavailable
 from domain.values import dataclass
 
@@ -139,6 +139,8 @@ class GroupCommitter:
             except errors.UniqueViolation as error:
                 raise VersionConflict("this version is already recorded") from error
             except Exception as error:
+                if getattr(error, "sqlstate", None) == "TM002":
+                    raise GroupFull(str(error).splitlines()[0]) from error
                 if getattr(error, "sqlstate", None) == "TM001":
                     raise LostTail("the log does not hold the event before this one") from error
                 if not is_connection_error(error):

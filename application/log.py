@@ -27,6 +27,12 @@ class VersionConflict(Conflict):
     code = "version_conflict"
 
 
+class GroupFull(Conflict):
+    """A concurrency group of the execution has no place: nothing of this append is recorded."""
+
+    code = "group_full"
+
+
 class LostTail(Conflict):
     """The log no longer holds what this process appended (a failover that lost commits): stop writing."""
 

@@ -21,6 +21,9 @@ class RunCommand:
     kind: CommandKind = "attempt"
     number: int = 0
     """Which teardown try; 0 for attempts."""
+    priority: int = field(default=0, compare=False)
+    runs_on: tuple[str, ...] = field(default=(), compare=False)
+    """Labels that the worker must have: with the priority, the way that the message takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +33,8 @@ class Delivery:
     entry: str
     command: RunCommand | None
     fields: Mapping[bytes, bytes] = field(default_factory=dict)
+    stream: str = ""
+    """Where in the queue it stood."""
 
 
 class CommandQueue(Protocol):

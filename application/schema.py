@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from application import group_places
+
 LOGS = ("flows", "executions", "schedules", "identity")
 """One PostgreSQL schema, one event table and one order of positions a domain."""
 
@@ -90,6 +92,18 @@ CREATE TABLE IF NOT EXISTS executions.resent (
     execution uuid PRIMARY KEY,
     at timestamptz NOT NULL
 );
+-- Since when the sweeper has seen the execution wait, and for what.
+ALTER TABLE executions.resent ADD COLUMN IF NOT EXISTS wish text NOT NULL DEFAULT '';
+ALTER TABLE executions.resent ADD COLUMN IF NOT EXISTS first timestamptz NOT NULL DEFAULT clock_timestamp();
+CREATE TABLE IF NOT EXISTS executions.workers (
+    incarnation text PRIMARY KEY,
+    host text NOT NULL,
+    labels text[] NOT NULL,
+    concurrency integer NOT NULL,
+    running integer NOT NULL,
+    started_at timestamptz NOT NULL,
+    beat timestamptz NOT NULL
+);
 """
 
 _DEAD_LETTERS = """
@@ -113,4 +127,4 @@ CREATE INDEX IF NOT EXISTS dead_letters_open ON executions.dead_letters (parked_
 
 def statements() -> list[str]:
     """Every statement of the write side, each of which may run again."""
-    return [_LOG.format(schema=schema) for schema in LOGS] + [_LEASES, _DEAD_LETTERS]
+    return [_LOG.format(schema=schema) for schema in LOGS] + [_LEASES, _DEAD_LETTERS, group_places.SCHEMA]

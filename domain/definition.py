@@ -7,6 +7,7 @@ from dataclasses import field
 from typing import Any, Literal, NamedTuple
 
 from domain.limits import LIMITS
+from domain.queueing import Group
 from domain.values import dataclass
 
 Phase = Literal["setup", "steps", "teardown"]
@@ -132,6 +133,14 @@ class FlowConfig:
     fail_fast: bool = True
     retry: Retry | None = None
     on_worker_lost: Literal["restart", "fail"] = "restart"
+    priority: str | None = None
+    """One of PRIORITIES; None leaves it to whoever requests a run."""
+    runs_on: tuple[str, ...] = ()
+    """Labels that the worker must have."""
+    queue_timeout: float | None = None
+    """How long a run may wait for a worker; None for the server's setting."""
+    concurrency: Group | None = None
+    """The group that its runs share with others."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)

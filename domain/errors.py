@@ -6,7 +6,7 @@ from typing import Literal
 
 from domain.values import dataclass
 
-Kind = Literal["invalid", "not_found", "conflict", "forbidden", "unavailable", "too_large"]
+Kind = Literal["invalid", "not_found", "conflict", "forbidden", "unavailable", "too_large", "too_many"]
 
 
 class Refusal(Exception):
@@ -14,6 +14,8 @@ class Refusal(Exception):
 
     kind: Kind = "invalid"
     code: str = "invalid"
+    retry_after: int = 1
+    """Seconds after which the same request may succeed, where that can be."""
 
     def __init__(self, message: str, *, code: str | None = None, remedy: str | None = None) -> None:
         super().__init__(message)

@@ -13,9 +13,12 @@ from uuid import UUID
 from domain.errors import Conflict
 from domain.events import Actor, RecordedAggregate
 from domain.outcome import Verdict
+from domain.queueing import Queueing
 
 Status = Literal["queued", "running", "owes_teardown", "tearing_down", "finished"]
 Why = Literal["worker_lost", "deadline", "drain", "teardown_lost", "unreadable"]
+QUEUE_TIMEOUT, GROUP_TIMEOUT, GROUP_FULL = "queue_timeout", "group_timeout", "group_full"
+"""Causes of the end of an execution that did not get its turn."""
 MAX_TEARDOWNS = 2
 """Teardowns of a lost attempt that are tried on other workers before it is given up."""
 
@@ -44,7 +47,7 @@ class Execution(RecordedAggregate):
         """Somebody wants a flow run: which one, with what, and within which bounds (seconds)."""
 
         TOPIC = "execution.requested"
-        class_version = 2
+        class_version = 3
         project: str
         flow_id: str | None
         flow_revision: int | None
@@ -61,11 +64,20 @@ class Execution(RecordedAggregate):
         timeout: float
         teardown_timeout: float
         case: str
+        priority: int
+        runs_on: Sequence[str]
+        groups: Sequence[Mapping[str, Any]]
+        queue_timeout: float
 
         @staticmethod
         def upcast_v1_v2(state: dict[str, Any]) -> None:
             """Version 2 names the row of data that the execution is for; empty for none."""
             state["case"] = ""
+
+        @staticmethod
+        def upcast_v2_v3(state: dict[str, Any]) -> None:
+            """Version 3 says how the execution waits for its turn."""
+            state.update(Queueing().plain())
 
         def apply(self, aggregate: Execution) -> None:
             """Queue attempt 1."""
@@ -263,12 +275,24 @@ class Execution(RecordedAggregate):
 
     @classmethod
     def thawed(cls, state: dict[str, Any]) -> dict[str, Any]:
-        """The request is an event again, times are times."""
-        given = state["request"]
+        """The request is an event again, times are times. An older release knew nothing of queueing."""
+        given = {**Queueing().plain(), **state["request"]}
         request = object.__new__(cls.Requested)
         moment, id = datetime.fromisoformat(given["timestamp"]), UUID(given["originator_id"])
         request.__dict__.update({**given, "timestamp": moment, "originator_id": id})
         return {**state, "request": request, "started_at": datetime.fromisoformat(state["started_at"])}
+
+    @property
+    def started(self) -> bool:
+        """Whether any attempt has begun."""
+        return self.attempt > 1 or self.status in ("running", "owes_teardown", "tearing_down")
+
+    @property
+    def suspect(self) -> bool:
+        """Whether what is wanted next may end the process that does it: a worker was lost over it already."""
+        if self.status == "owes_teardown":
+            return self.why == "worker_lost" or self.teardowns > 0
+        return self.status == "queued" and self.lost > 0
 
     @property
     def calls_open(self) -> bool:
@@ -279,9 +303,15 @@ class Execution(RecordedAggregate):
 
     @classmethod
     def request_run(cls, by: Actor, *, id: UUID, workspace: str, **values: Any) -> Execution:
-        """Accept a run; `values` are the fields of Requested."""
-        execution: Execution = cls._begin(cls.Requested, by, id=id, workspace=workspace, **values)
+        """Accept a run; `values` are the fields of Requested, of which those of Queueing may be left out."""
+        fields = {**Queueing().plain(), **values}
+        execution: Execution = cls._begin(cls.Requested, by, id=id, workspace=workspace, **fields)
         return execution
+
+    def skip(self, by: Actor, message: str) -> None:
+        """End one that was requested just now because its group is full."""
+        self._must_be_open()
+        self._end(by, "cancelled", GROUP_FULL, message)
 
     def request_cancel(self, by: Actor, reason: str = "") -> None:
         """Ask for the end. Before any step it is the end; a second request changes nothing."""
@@ -396,6 +426,17 @@ class Execution(RecordedAggregate):
         self._record(self.AttemptAbandoned, by, attempt=attempt, why=why, then=then, counts=counts, teardown=1)
         if not self.stepped:
             self._settle(by)
+
+    def time_out(self, by: Actor, attempt: int, cause: str, message: str) -> None:
+        """End an attempt that has waited too long. A teardown that nobody took is given up, and what follows it comes."""
+        self._must_be_open()
+        if self.attempt != attempt or self.status not in ("queued", "owes_teardown"):
+            raise AttemptNotMine(f"attempt {attempt} is not waiting: {self.status}({self.attempt})")
+        if self.status == "queued":
+            self._end(by, "timed_out", cause, message)
+            return
+        self._record(self.TeardownGivenUp, by, attempt=attempt, tries=self.teardowns)
+        self._settle(by)
 
     def refuse(self, by: Actor, attempt: int, cause: str, message: str) -> None:
         """End a queued attempt that no worker can begin (its definition cannot be read, for one)."""

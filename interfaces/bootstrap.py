@@ -23,6 +23,7 @@ from application.flows import Flows
 from application.folders import Folders
 from application.identity import Identity
 from application.payloads import SealedPayloads
+from application.queueing import QueueRules
 from application.schedules import Schedules
 from application.schema import LOGS
 from domain.errors import Invalid, Unavailable
@@ -157,7 +158,8 @@ class Platform:
     @cached_property
     def executions(self) -> Executions:
         """Commands on executions."""
-        return Executions(self.logs["executions"], self.payloads("executions"))
+        rules = QueueRules(self.settings.queue_timeout, self.settings.workspace_concurrency)
+        return Executions(self.logs["executions"], self.payloads("executions"), rules)
 
     @cached_property
     def flows(self) -> Flows:
@@ -197,7 +199,7 @@ class Platform:
 
         if not self.settings.redis_url:
             return DeadLetters(self.database("executions"), _no_queue)
-        queue = RedisCommandQueue(self.settings.redis_url)
+        queue = RedisCommandQueue(self.settings.redis_url, self.settings.queue_shards)
         self._opened.append(queue)
         return DeadLetters(self.database("executions"), queue.send_fields)
 

@@ -11,6 +11,7 @@ from prometheus_client.registry import Collector
 from application import dead_letters
 from application.scheduling import Scheduler
 from interfaces.bootstrap import Platform
+from interfaces.queue_health import queue_health
 from interfaces.workers.execution_worker import ExecutionWorker
 from interfaces.workers.followers import Followers
 from projections.execution_list import ExecutionList
@@ -102,5 +103,19 @@ class _Behind(Collector):
         for status, count in ExecutionList(self._platform.readers("executions").pool).counts().items():
             executions.add_metric([status], count)
         yield executions
+        now = queue_health(self._platform)
+        for name, text, value in (
+            ("testmesh_waiting", "Executions that wait for a worker or a place.", now.waiting),
+            ("testmesh_oldest_waiting_seconds", "How long the oldest of them has waited.", now.oldest),
+            ("testmesh_waiting_stuck", "Executions that ask for labels that no live worker has.", now.stuck),
+            ("testmesh_group_places_held", "Places of concurrency groups that are taken.", now.held),
+            ("testmesh_group_waiting", "Executions that wait for a place in a group.", now.for_groups),
+            ("testmesh_group_oldest_waiting_seconds", "How long the oldest of them has waited.", now.oldest_for_groups),
+            ("testmesh_workers", "Workers that live.", now.workers),
+            ("testmesh_workers_room", "Executions that they could run besides those that run.", now.room),
+            ("testmesh_leases", "Attempts and teardowns that a worker holds.", now.leases),
+            ("testmesh_leases_silent", "Leases whose worker has not beaten for their time.", now.silent),
+        ):
+            yield GaugeMetricFamily(name, text, value=value)
         parked = dead_letters.count(self._platform.database("executions"))
         yield GaugeMetricFamily("testmesh_dead_letters", "Entries of the queue that wait for a decision.", value=parked)

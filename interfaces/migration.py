@@ -21,7 +21,17 @@ _LOCK = 7_303_014_601
 """The advisory lock of migrations; any constant of our own."""
 _OLDEST = 15_00_00
 _READ_SIDE_WRITES = ("tracking",)
-_WRITE_SIDE = ("snapshots", "payloads", "workspace_keys", "tracking", "leases", "resent", "dead_letters")
+_WRITE_SIDE = (
+    "snapshots",
+    "payloads",
+    "workspace_keys",
+    "tracking",
+    "leases",
+    "resent",
+    "dead_letters",
+    "group_places",
+    "workers",
+)
 logger = logging.getLogger("testmesh.migration")
 
 _HISTORY = """

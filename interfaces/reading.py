@@ -8,6 +8,7 @@ import time
 from functools import cached_property
 
 from domain.errors import Conflict, Invalid
+from interfaces.back_pressure import BackPressure
 from interfaces.bootstrap import Platform
 from projections.api_key_index import ApiKeyIndex
 from projections.execution_details import ExecutionDetails
@@ -54,6 +55,12 @@ class Reading:
     def execution_list(self) -> ExecutionList:
         """Executions."""
         return ExecutionList(self.platform.database("executions").pool)
+
+    @cached_property
+    def back_pressure(self) -> BackPressure:
+        """What bounds the queue."""
+        settings = self.platform.settings
+        return BackPressure(self.execution_list.queued, settings.queue_limit, settings.workspace_queue_limit)
 
     @cached_property
     def execution_details(self) -> ExecutionDetails:

@@ -12,6 +12,7 @@ from typing import Any
 
 from domain.duration import parse_duration
 from domain.errors import Invalid
+from domain.queueing import checked_labels
 from domain.values import dataclass
 from interfaces.limit_settings import PREFIX as LIMIT_PREFIX
 from interfaces.limit_settings import read_limits
@@ -43,6 +44,18 @@ class Settings:
     """The IP address at which mock servers of flows listen."""
     worker_concurrency: int = 16
     worker_drain: float = 20.0
+    worker_labels: tuple[str, ...] = ()
+    """Labels of this worker: gpu, region=eu."""
+    queue_timeout: float = 24 * 3600.0
+    """How long an execution may wait for a worker when neither its request nor its flow says; 0 for any time."""
+    queue_shards: int = 1
+    """Into how many parts the queue is divided, for a Redis Cluster."""
+    queue_limit: int = 100_000
+    """Executions that may wait in all; a request beyond is answered with 503. 0 for any number."""
+    workspace_queue_limit: int = 10_000
+    """The same of one workspace; 429."""
+    workspace_concurrency: int = 0
+    """Executions of a workspace that run at a time; more wait. 0 for any number."""
     lease: float = 15.0
     heartbeat: float = 5.0
     log_level: str = "info"
@@ -57,7 +70,7 @@ class Settings:
 
 def load(environ: Mapping[str, str], file: Path | None = None) -> tuple[Settings, list[str]]:
     """The settings and warnings about unknown names. The environment wins over the file (`[server]`, `[worker]`,
-    `[egress]`, `[limits]` tables). Raises Invalid, naming the setting, for a value of the wrong kind."""
+    `[queue]`, `[egress]`, `[limits]` tables). Raises Invalid, naming the setting, for a value of the wrong kind."""
     if environ.get("POSTGRES_ENABLE_DB_FUNCTIONS", "").lower() in ("1", "y", "yes", "t", "true", "on"):
         raise Invalid(
             "POSTGRES_ENABLE_DB_FUNCTIONS is set: that mode loses events for their followers",
@@ -71,9 +84,30 @@ def load(environ: Mapping[str, str], file: Path | None = None) -> tuple[Settings
     for name, value in given.items():
         values[name] = _converted(name, value, str(known[name].type))
     values["limits"] = read_limits(environ, given.get("limits"))
+    if "worker_labels" in values:
+        values["worker_labels"] = checked_labels(values["worker_labels"], "TESTMESH_WORKER_LABELS")
+    _check_counts(values)
     if "mock_bind" in values:
         values["mock_bind"] = bind_address(str(values["mock_bind"]))
     return Settings(**values), unknown_names(environ)
+
+
+_COUNTS = {
+    "queue_shards": (1, 64),
+    "queue_limit": (0, 10**9),
+    "workspace_queue_limit": (0, 10**9),
+    "workspace_concurrency": (0, 10_000),
+}
+
+
+def _check_counts(values: Mapping[str, Any]) -> None:
+    for name, (least, most) in _COUNTS.items():
+        if name in values and not least <= values[name] <= most:
+            raise Invalid(
+                f"{PREFIX}{name.upper()} cannot be {values[name]}", code="invalid_settings", remedy=f"choose {least} to {most}"
+            )
+    if values.get("queue_timeout", 0) < 0:
+        raise Invalid("TESTMESH_QUEUE_TIMEOUT cannot be negative", code="invalid_settings", remedy="0 is for any time")
 
 
 def bind_address(text: str) -> str:
@@ -133,9 +167,17 @@ _TABLES: Mapping[str, Mapping[str, str]] = {
     "worker": {
         "concurrency": "worker_concurrency",
         "drain": "worker_drain",
+        "labels": "worker_labels",
         "lease": "lease",
         "heartbeat": "heartbeat",
         "mock_bind": "mock_bind",
+    },
+    "queue": {
+        "timeout": "queue_timeout",
+        "shards": "queue_shards",
+        "limit": "queue_limit",
+        "workspace_limit": "workspace_queue_limit",
+        "workspace_concurrency": "workspace_concurrency",
     },
     "egress": {"allow": "egress_allow"},
 }

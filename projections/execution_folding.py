@@ -36,6 +36,10 @@ def _requested(row: Row, event: Execution.Requested) -> Row:
         "cancel_requested": False,
         "requested_at": event.timestamp,
         "waiting_since": event.timestamp,
+        "priority": event.priority,
+        "runs_on": list(event.runs_on),
+        "groups": [dict(group) for group in event.groups],
+        "queue_timeout": event.queue_timeout,
     }
 
 

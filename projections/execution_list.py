@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import psycopg
@@ -44,6 +44,10 @@ TABLE = Table(
         "steps_passed": "integer",
         "steps_failed": "integer",
         "failure": "jsonb",
+        "priority": "integer",
+        "runs_on": "jsonb",
+        "groups": "jsonb",
+        "queue_timeout": "double precision",
         "position": "bigint",
     },
 )
@@ -79,6 +83,10 @@ CREATE TABLE IF NOT EXISTS executions.execution_list (
     steps_passed integer NOT NULL,
     steps_failed integer NOT NULL,
     failure jsonb,
+    priority integer NOT NULL DEFAULT 0,
+    runs_on jsonb NOT NULL DEFAULT '[]',
+    groups jsonb NOT NULL DEFAULT '[]',
+    queue_timeout double precision NOT NULL DEFAULT 0,
     position bigint NOT NULL
 ) WITH (fillfactor = 70);
 CREATE INDEX IF NOT EXISTS execution_list_by_age
@@ -91,8 +99,33 @@ CREATE INDEX IF NOT EXISTS execution_list_by_tag ON executions.execution_list US
 CREATE INDEX IF NOT EXISTS execution_list_open
     ON executions.execution_list (status, workspace, requested_at DESC, id DESC) WHERE status <> 'finished';
 CREATE INDEX IF NOT EXISTS execution_list_waiting
-    ON executions.execution_list (waiting_since) WHERE {WAITING}
+    ON executions.execution_list (waiting_since) WHERE {WAITING};
+-- Rows of a release that did not know them: executions of that time asked for nothing.
+ALTER TABLE executions.execution_list ADD COLUMN IF NOT EXISTS priority integer NOT NULL DEFAULT 0;
+ALTER TABLE executions.execution_list ADD COLUMN IF NOT EXISTS runs_on jsonb NOT NULL DEFAULT '[]';
+ALTER TABLE executions.execution_list ADD COLUMN IF NOT EXISTS groups jsonb NOT NULL DEFAULT '[]';
+ALTER TABLE executions.execution_list ADD COLUMN IF NOT EXISTS queue_timeout double precision NOT NULL DEFAULT 0
 """
+
+
+class Waiting(NamedTuple):
+    """An execution that waits: for a worker to run attempt `attempt` ("attempt", number 0) or, when a lost attempt owes it,
+    try `number` of its teardown ("teardown"). The rest is as in Requested."""
+
+    id: UUID
+    attempt: int
+    kind: str
+    number: int
+    priority: int = 0
+    runs_on: tuple[str, ...] = ()
+    groups: tuple[Mapping[str, Any], ...] = ()
+    queue_timeout: float = 0.0
+
+
+def _waiting(row: Sequence[Any]) -> Waiting:
+    id, attempt, status, teardown, priority, runs_on, groups, queue_timeout = row
+    kind, number = ("attempt", 0) if status == "queued" else ("teardown", teardown)
+    return Waiting(id, attempt, kind, number, priority, tuple(runs_on), tuple(groups), queue_timeout)
 
 
 class ExecutionListProjection(Projection):
@@ -121,7 +154,8 @@ class ExecutionList:
     """Queries. Rows: id, workspace, project, flow_id, flow_revision, flow_name, file, tags, trigger, actor, status (queued,
     running, owes_teardown, tearing_down, finished), verdict, cause, message, attempt, worker, cancel_requested,
     requested_at, started_at (of the first attempt), finished_at, duration_ms, steps_started, steps_passed and
-    steps_failed (of the newest attempt), failure ({path, text} of its first failing step), position."""
+    steps_failed (of the newest attempt), failure ({path, text} of its first failing step), priority, runs_on, groups ({name,
+    max, when_full, timeout} each), queue_timeout, position."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
@@ -155,16 +189,35 @@ class ExecutionList:
         sql = f"SELECT {COLUMNS} FROM {TABLE.name} WHERE workspace = %s AND id = %s"
         return fetch_one(self._pool, sql, (workspace, as_uuid(id)))
 
-    def waiting(self) -> list[tuple[UUID, int, str, int]]:
-        """What waits for a worker in any workspace, longest first: (id, attempt, "attempt", 0), or for a lost attempt
-        that owes its teardown (id, attempt, "teardown", number of the try)."""
-        sql = f"SELECT id, attempt, status, teardown FROM {TABLE.name} WHERE {WAITING} ORDER BY waiting_since, id"
+    def waiting(self) -> list[Waiting]:
+        """What waits for a worker in any workspace, longest first."""
+        columns = "id, attempt, status, teardown, priority, runs_on, groups, queue_timeout"
+        sql = f"SELECT {columns} FROM {TABLE.name} WHERE {WAITING} ORDER BY waiting_since, id"
         with self._pool.connection() as connection:
             rows = connection.execute(sql.encode()).fetchall()
-        return [
-            (id, attempt, "attempt", 0) if status == "queued" else (id, attempt, "teardown", teardown)
-            for id, attempt, status, teardown in rows
-        ]
+        return [_waiting(row) for row in rows]
+
+    def in_groups(self) -> list[UUID]:
+        """Open executions that are in concurrency groups, in any workspace, in the order of their requests."""
+        sql = f"SELECT id FROM {TABLE.name} WHERE status <> 'finished' AND groups <> '[]' ORDER BY requested_at, id"
+        with self._pool.connection() as connection:
+            return [row[0] for row in connection.execute(sql.encode()).fetchall()]
+
+    def queued(self, workspace: str | None, most: int) -> int:
+        """How many executions wait for their first or a further attempt, counted up to `most`; None for all workspaces."""
+        where = Where()
+        where.equal(status="queued", workspace=workspace)
+        sql = f"SELECT count(*) AS n FROM (SELECT 1 FROM {TABLE.name} WHERE {where} LIMIT %s) q"
+        return int(fetch(self._pool, sql, [*where.values, most])[0]["n"])
+
+    def waiting_by_labels(self) -> list[tuple[tuple[str, ...], int, datetime]]:
+        """What waits in all workspaces by the labels that it asks for: (labels, how many, since when the oldest)."""
+        sql = (
+            f"SELECT runs_on, count(*), min(waiting_since) FROM {TABLE.name} WHERE {WAITING} GROUP BY runs_on ORDER BY runs_on"
+        )
+        with self._pool.connection() as connection:
+            rows = connection.execute(sql.encode()).fetchall()
+        return [(tuple(runs_on), count, since) for runs_on, count, since in rows]
 
     def counts(self) -> dict[str, int]:
         """How many executions have each status, in all workspaces."""

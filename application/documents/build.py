@@ -20,6 +20,7 @@ from application.documents.reader import Document
 from application.documents.records import branches_of
 from application.engine.action import Action, Key
 from domain.definition import Assertion, Data, FlowConfig, FlowDefinition, Input, OnError, Path, Retry, Step, Until
+from domain.queueing import Group
 from domain.values import dataclass
 
 _FAIL = OnError()
@@ -232,12 +233,29 @@ def _until(value: Any) -> Until:
 
 def _flow_config(value: dict[str, Any]) -> FlowConfig:
     settings = dict(value)
-    for name in ("timeout", "teardown_timeout"):
+    for name in ("timeout", "teardown_timeout", "queue_timeout"):
         if name in settings:
             settings[name] = _seconds(settings, name, None)
+    if "runs_on" in settings:
+        given = settings["runs_on"]
+        settings["runs_on"] = tuple(sorted({str(label) for label in (given if isinstance(given, list) else [given])}))
+    if "concurrency" in settings:
+        settings["concurrency"] = _group(settings["concurrency"])
     if "retry" in settings:
         settings["retry"] = _retry(settings["retry"])
     return FlowConfig(**settings)
+
+
+def _group(value: Any) -> Group:
+    if not isinstance(value, dict):
+        return Group(str(value))
+    group = Group(str(value["group"]))
+    return Group(
+        group.name,
+        value.get("max", group.max),
+        value.get("when_full", group.when_full),
+        _seconds(value, "timeout", group.timeout),
+    )
 
 
 def _seconds(value: dict[str, Any], name: str, default: Any) -> Any:

@@ -20,8 +20,11 @@ from application.documents.shapes import (
     OutputPath,
     Shape,
     Text,
+    name_of,
 )
 from domain.definition import INPUT_TYPES, Path
+from domain.expressions import is_template
+from domain.queueing import LABEL, MOST_PLACES, NAME_CHARS, PRIORITIES, WHEN_FULL
 
 OTHER_ACTIONS = {
     "include": "run_flow",
@@ -82,6 +85,31 @@ _OF_CONFIGS = frozenset(
 _IDENTIFIER = Text(minimum=1, maximum=100, pattern=IDENTIFIER.pattern)
 _WORD = Text(minimum=1, maximum=255)
 _WORDS = ListOf(_WORD)
+
+
+class Plain(Text):
+    """A text that is needed before any variable is known."""
+
+    def inside(self, value: Any, path: Path, checking: Checking) -> None:
+        if is_template(str(value)):
+            remedy = "write it out, or let whoever requests a run give it"
+            checking.error(path, f"{name_of(path)} is needed before any variable is known, and cannot have templates", remedy)
+        else:
+            super().inside(value, path, checking)
+
+
+class Label(Plain):
+    """A label of a worker."""
+
+    def inside(self, value: Any, path: Path, checking: Checking) -> None:
+        if re.fullmatch(LABEL, str(value)) or is_template(str(value)):
+            super().inside(value, path, checking)
+        else:
+            checking.error(path, f'"{value}" cannot be a label', "write a word or name=value: gpu, region=eu")
+
+
+_PLAIN_WORD = Plain(minimum=1, maximum=NAME_CHARS)
+_LABEL = Label(minimum=1, maximum=127)
 
 
 class RetryReason(Expression):
@@ -250,6 +278,20 @@ STEP = Record(
     },
 )
 
+CONCURRENCY = Record(
+    {
+        "group": Key(_PLAIN_WORD, required=True, description="Its name in the workspace."),
+        "max": Key(Integer(1, MOST_PLACES), description="How many go on at a time; 1 unless given."),
+        "when_full": Key(
+            Choice(WHEN_FULL),
+            description="queue: wait; cancel_older: older ones are cancelled; skip: end at once as cancelled.",
+        ),
+        "timeout": Key(Duration(), description="How long a run may wait for its place before it ends as timed_out."),
+    },
+    what="A concurrency block",
+    synonyms=_meant({"group": "name", "max": "limit maximum", "when_full": "policy"}),
+)
+
 CONFIG = Record(
     {
         "timeout": Key(Duration(), description="Bounds the whole flow but its teardown."),
@@ -257,8 +299,15 @@ CONFIG = Record(
         "fail_fast": Key(Bool(), description="Whether the first failure ends the flow."),
         "retry": Key(RETRIES, description="The default of steps without a retry block of their own."),
         "on_worker_lost": Key(Choice(("restart", "fail")), description="What happens when the worker dies."),
+        "priority": Key(Choice(tuple(PRIORITIES)), description="Which of the waiting runs come first on workers."),
+        "runs_on": Key(ListOf(_LABEL), description="Labels that the worker must have: gpu, region=eu."),
+        "queue_timeout": Key(Duration(), description="How long a run may wait for a worker before it ends as timed_out."),
+        "concurrency": Key(
+            Either((_PLAIN_WORD, CONCURRENCY)), description="A group of which only so many runs go on at a time, or its name."
+        ),
     },
     what="The flow's config",
+    synonyms=_meant({"concurrency": "concurrency_group resource_group group", "runs_on": "labels agents runs-on"}),
 )
 
 FLOW = Record(
@@ -286,7 +335,9 @@ FLOW = Record(
         "graph": Key(Anything(), description="The picture of an editor; ignored."),
         "data": Key(DATA, description="Rows, each of which is a case of its own."),
         "needs": Key(_WORDS, description="Flows that must pass first: paths, names or ids."),
-        "lock": Key(_WORDS, description="Of the flows that name a lock, a single one runs at a time."),
+        "lock": Key(
+            ListOf(_PLAIN_WORD), description="Of the flows that name a lock, a single one runs at a time, on all workers."
+        ),
     },
     what="A flow",
     synonyms=_meant(

@@ -9,12 +9,14 @@ from typing import Any
 import psycopg
 from psycopg import errors
 
+from application import group_places
 from application.database import Database
 from application.group_commit import is_connection_error
 from domain.errors import Conflict, Invalid, Unavailable
 from interfaces.backup.layout import PARTS, Part
 from interfaces.backup.reading import Backup
 from interfaces.bootstrap import Platform
+from projections.execution_list import ExecutionList
 from projections.positions import lag
 from projections.projector import Projector
 from projections.registry import LOGS, for_log
@@ -44,7 +46,9 @@ def restore(platform: Platform, backup: Backup) -> Mapping[str, int]:
             )
             with _explained(), connection.transaction():
                 _fill(connection, parts, backup)
-    return {log: _project(platform, log) for log in LOGS}
+    heads = {log: _project(platform, log) for log in LOGS}
+    _fill_groups(platform)
+    return heads
 
 
 @contextmanager
@@ -114,6 +118,13 @@ def _shift_leases(connection: psycopg.Connection[Any], made_at: str) -> None:
         " deadline = deadline + (clock_timestamp() - %s::timestamptz)",
         (made_at, made_at),
     )
+
+
+def _fill_groups(platform: Platform) -> None:
+    """Places of concurrency groups, from the events. The sweeper would make them too, but perhaps after the first request."""
+    listed = ExecutionList(platform.readers("executions").pool).in_groups()
+    with platform.database("executions").pool.connection() as connection:
+        group_places.restore(connection, platform.logs["executions"], listed)
 
 
 def _project(platform: Platform, log: str) -> int:

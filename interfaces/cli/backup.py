@@ -151,7 +151,7 @@ def _forget_queue(settings: Settings) -> None:
 
     if not settings.redis_url:
         return
-    queue = RedisCommandQueue(settings.redis_url)
+    queue = RedisCommandQueue(settings.redis_url, settings.queue_shards)
     try:
         queue.end_epoch()
     except Unavailable as error:

@@ -87,12 +87,7 @@ def _database(settings: Any) -> Iterator[Finding]:
                 there = usable(connection, role)
                 what = "this account may act as it" if there else "missing: run `testmesh admin migrate` with CREATEROLE"
                 yield ("ok" if there else "warning"), f"role {role}", what
-            leases = connection.execute(
-                "SELECT count(*), count(*) FILTER (WHERE clock_timestamp() - beat > interval '15 seconds')"
-                " FROM executions.leases"
-            ).fetchone()
-            held, silent = leases or (0, 0)
-            yield ("warning" if silent else "ok"), "leases", f"{held} held, {silent} silent"
+        yield from _waiting(platform)
         dead = dead_letters.count(platform.database("executions"))
         wait = f"{dead} wait: testmesh admin dead-letters ls" if dead else "0"
         yield ("warning" if dead else "ok"), "dead letters", wait
@@ -103,6 +98,22 @@ def _database(settings: Any) -> Iterator[Finding]:
         yield _schedules(platform)
     finally:
         platform.close()
+
+
+def _waiting(platform: Any) -> Iterator[Finding]:
+    """Leases, workers, the queue and the groups."""
+    from interfaces.queue_health import queue_health
+
+    now = queue_health(platform)
+    yield ("warning" if now.silent else "ok"), "leases", f"{now.leases} held, {now.silent} silent"
+    idle = now.waiting and not now.workers
+    told = f"{now.workers} live, room for {now.room} more"
+    yield ("warning" if idle else "ok"), "workers", told + (": start `testmesh worker`" if idle else "")
+    yield "ok", "queue", f"{now.waiting} wait, the oldest for {now.oldest:.0f} s"
+    if now.stuck and now.workers:
+        yield "warning", "labels", f"{now.stuck} wait: no worker has {'; or '.join(now.lacking)}"
+    waits = f"{now.for_groups} wait for one, the oldest for {now.oldest_for_groups:.0f} s"
+    yield "ok", "groups", f"{now.held} places held, {waits}"
 
 
 def _schedules(platform: Any) -> Finding:
@@ -120,7 +131,7 @@ def _schedules(platform: Any) -> Finding:
 def _queue(url: str) -> Iterator[Finding]:
     import redis
 
-    with redis.Redis.from_url(url, socket_timeout=5) as client:
+    with redis.Redis.from_url(url.replace("+cluster", "", 1), socket_timeout=5) as client:
         info: Any = client.info()
         policy: Any = client.config_get("maxmemory-policy")
         yield "ok", "redis", str(info.get("valkey_version") or info["redis_version"])

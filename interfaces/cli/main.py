@@ -37,6 +37,7 @@ VERBS: Mapping[str, tuple[str, str]] = {
     "scheduler": ("up:scheduler", "Run a scheduler alone."),
     "flows": ("flows:flows", "Push, list and show flows on a server."),
     "runs": ("runs:runs", "List, show, follow and cancel executions."),
+    "queue": ("queue:queue", "Show locks, concurrency groups and workers of a server."),
     "schedules": ("schedules:schedules", "Let flows run by themselves: cron, time zones, overlap, missed ticks."),
     "admin": ("admin:admin", "Keys, users, dead letters, backup, migration, projections."),
     "doctor": ("doctor:doctor", "Check this installation and say what is missing."),

@@ -81,6 +81,8 @@ def _show(client: Any, id: str) -> None:
         after = page["next"]
     if row["status"] != "finished":
         click.echo(f"{row['status']}, attempt {row['attempt']}")
+        for reason in row["waiting_for"]:
+            click.echo(f"waiting: {reason}")
     sources = {row["file"]: client.get(client.room(f"/executions/{row['id']}/source"))}
     show_results(collector.finish(), sources, 1, verbose=True, again=["--remote"], under_way=True)
 

@@ -194,7 +194,8 @@ def _dumps(body: Any) -> bytes:
 def refused(refusal: Refusal, request: Request) -> HTTPResponse:
     status = 415 if isinstance(refusal, UnsupportedBody) else status_of(refusal)
     body = {**problem(refusal, request_id(request)), "status": status}
-    headers: dict[str, str] = {"WWW-Authenticate": "Bearer"} if status == 401 else {"Retry-After": "1"} if status == 503 else {}
+    later = {"Retry-After": str(refusal.retry_after)} if status in (429, 503) else {}
+    headers: dict[str, str] = {"WWW-Authenticate": "Bearer"} if status == 401 else later
     return raw(_dumps(body), status, headers, CONTENT_TYPE)
 
 

@@ -7,6 +7,8 @@ from typing import Any
 from application.bundles import MOST_CHARS
 from domain.api_key import SCOPES
 from domain.limits import LIMITS
+from domain.queueing import MOST_LABELS, MOST_PLACES, PRIORITIES, WHEN_FULL
+from domain.queueing import NAME_CHARS as NAME_CHARS_OF_GROUP
 from domain.schedule import KINDS, MISSED, NAME_CHARS, OVERLAPS
 from domain.values import dataclass
 from domain.workspace import ROLES
@@ -140,6 +142,24 @@ class Tags:
 
 
 @dataclass(frozen=True, slots=True)
+class GroupsQuery(NoQuery):
+    """Which groups."""
+
+    name: str | None = value(None, most=NAME_CHARS_OF_GROUP)
+    limit: int = value(1000, about="Holders and waiting executions in all", least=1, most=1000)
+
+
+@dataclass(frozen=True, slots=True)
+class Concurrency:
+    """A concurrency group of the workspace, of which at most `max` executions run at a time."""
+
+    group: str = value(least=1, most=NAME_CHARS_OF_GROUP)
+    max: int = value(1, least=1, most=MOST_PLACES)
+    when_full: str = value("queue", about="Wait, let older ones be cancelled, or end at once as cancelled", choices=WHEN_FULL)
+    timeout: str | None = value(None, about="How long it may wait for its place: 10m", most=50)
+
+
+@dataclass(frozen=True, slots=True)
 class RequestExecution:
     """What to run: `flow` (its id) or `document` (a text)."""
 
@@ -154,6 +174,12 @@ class RequestExecution:
     seed: str | None = value(None, about="Reproduce the random values of a run", least=1, most=64)
     case: str = value("", about="The key of the data row that the run is for", most=200)
     trigger: str = value("api", most=64)
+    priority: str | None = value(
+        None, about="Which of the waiting come first; the flow's unless given", choices=tuple(PRIORITIES)
+    )
+    runs_on: list[str] = value([], about="Labels that the worker must have, besides the flow's", most=MOST_LABELS, each=127)
+    concurrency: Concurrency | None = value(None, about="A group besides those of the flow")
+    queue_timeout: str | None = value(None, about="How long it may wait for a worker: 10m; 0s for any time", most=50)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,12 @@ from application.actions.registry import ACTIONS
 from application.bundles import Bundle, checked_bundle
 from application.executions import RunRequest, request_digest
 from application.flow_documents import read_flow
+from application.queueing import Wish
+from application.waiting import reasons
+from domain.duration import parse_duration
 from domain.errors import Invalid, LimitExceeded, NotFound, Refusal
 from domain.limits import LIMITS
+from domain.queueing import Group, checked_labels
 from interfaces.reading import parse_position
 from interfaces.rest.bodies import RequestExecution
 from interfaces.rest.call import Call, Reply, id_of, position_text
@@ -21,6 +25,7 @@ from interfaces.rest.sent_files import contents
 from projections.live_feed import LiveFeed
 
 ROUTE = "POST /executions"
+_LATER = ("path", "files", "priority", "runs_on", "concurrency", "queue_timeout")
 
 
 class Resync(Refusal):
@@ -52,7 +57,15 @@ async def one(call: Call) -> Reply:
     row = await call.run(call.reading.execution_details.get, call.workspace, id_of(call.path["execution"], "execution"))
     if row is None:
         raise NotFound(f"there is no execution {call.path['execution'][:64]} in this workspace")
-    return Reply(row)
+    return Reply({**row, "waiting_for": await call.run(_waiting_for, call, row)})
+
+
+def _waiting_for(call: Call, row: Mapping[str, Any]) -> list[str]:
+    """Why it waits, if it does."""
+    if row["status"] not in ("queued", "owes_teardown"):
+        return []
+    with call.platform.database("executions").pool.connection() as connection:
+        return reasons(connection, UUID(row["id"]), row["runs_on"])
 
 
 async def request(call: Call) -> Reply:
@@ -70,7 +83,9 @@ def _accept(call: Call) -> tuple[UUID, int]:
         before: tuple[UUID, int] | None = executions.accepted(call.workspace, call.idempotency_key, digest)
         if before is not None:
             return before
+    call.reading.back_pressure.check(call.workspace)
     accepted: tuple[UUID, int] = executions.request(call.by, _wanted(call, digest))
+    call.reading.back_pressure.accepted(call.workspace)
     return accepted
 
 
@@ -87,6 +102,7 @@ def _wanted(call: Call, digest: str) -> RunRequest:
         "case": body.case,
         "idempotency_key": call.idempotency_key,
         "digest": digest,
+        "wish": _wish(body),
     }
     if body.flow is not None:
         if body.files or body.path is not None:
@@ -99,6 +115,22 @@ def _wanted(call: Call, digest: str) -> RunRequest:
         raise Invalid("`revision` belongs to `flow`; a `document` has none", code="invalid_body")
     definition, _ = read_flow(body.document, file=body.file or "<document>", actions=ACTIONS)
     return RunRequest(call.workspace, definition, body.document, bundle=_bundle(body), **more)
+
+
+def _wish(body: RequestExecution) -> Wish:
+    group, given = None, body.concurrency
+    if given is not None:
+        timeout = _seconds(given.timeout, "concurrency.timeout") or 0.0
+        group = Group(given.group, given.max, given.when_full, timeout)
+    labels = checked_labels(body.runs_on, "runs_on")
+    return Wish(body.priority, labels, group, _seconds(body.queue_timeout, "queue_timeout"))
+
+
+def _seconds(text: str | None, where: str) -> float | None:
+    try:
+        return parse_duration(text) if text is not None else None
+    except ValueError as error:
+        raise Invalid(f"{where} is {error}", code="invalid_field") from error
 
 
 def _bundle(body: RequestExecution) -> Bundle:
@@ -117,9 +149,9 @@ def check_size(variables: dict[str, Any]) -> None:
 
 
 def _plain(body: Any) -> dict[str, Any]:
-    """The request as its digest has it: what came with bundles is left out where it is not given, as it was before them."""
+    """The request as its digest has it: what came later is left out where it is not given, as it was before."""
     fields = {name: getattr(body, name) for name in body.__dataclass_fields__}
-    return {name: given for name, given in fields.items() if given or name not in ("path", "files")}
+    return {name: given for name, given in fields.items() if given or name not in _LATER}
 
 
 async def source(call: Call) -> Reply:

@@ -35,6 +35,7 @@ _REASONS = {
     413: "Too large.",
     415: "Another content type or encoding.",
     422: "Not valid.",
+    429: "Too many executions of the workspace wait; ask again after Retry-After seconds.",
     503: "A server does not answer.",
 }
 

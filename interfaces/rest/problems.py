@@ -15,6 +15,7 @@ STATUSES = {
     "forbidden": 403,
     "unavailable": 503,
     "too_large": 413,
+    "too_many": 429,
 }
 CONTENT_TYPE = "application/problem+json"
 _CODES = {

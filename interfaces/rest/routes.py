@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.metadata import version
 
 from domain.limits import LIMITS
-from interfaces.rest import executions, flows, identity, operations, schedules
+from interfaces.rest import executions, flows, identity, operations, queue, schedules
 from interfaces.rest.bodies import (
     ChangeSchedule,
     CreateSchedule,
@@ -14,6 +14,7 @@ from interfaces.rest.bodies import (
     EventsQuery,
     ExecutionsQuery,
     FlowsQuery,
+    GroupsQuery,
     IssueKey,
     KeysQuery,
     Member,
@@ -100,7 +101,7 @@ ROUTES: tuple[Route, ...] = (
         body=RequestExecution,
         status=202,
         idempotent=True,
-        errors=(409,),
+        errors=(409, 429),
         body_limit=2 * LIMITS.bundle_bytes,
     ),
     Route("GET", ROOM + "/executions/<execution>", executions.one, "One execution in full.", scope="runs:read"),
@@ -139,6 +140,14 @@ ROUTES: tuple[Route, ...] = (
         scope="runs:read",
         query=EventsQuery,
         errors=(410,),
+    ),
+    Route(
+        "GET",
+        ROOM + "/groups",
+        queue.groups,
+        "Locks and concurrency groups: holders, and those that wait in their order.",
+        scope="runs:read",
+        query=GroupsQuery,
     ),
     Route("GET", ROOM + "/schedules", schedules.page, "Schedules by name.", scope="runs:read", query=SchedulesQuery),
     Route(
@@ -204,6 +213,7 @@ ROUTES: tuple[Route, ...] = (
         scope="operator",
         query=DeadLettersQuery,
     ),
+    Route("GET", HOME + "/operations/workers", queue.workers, "The workers that live, with their labels.", scope="operator"),
     Route("GET", LETTERS + "/<letter>", operations.dead_letter, "One of them.", scope="operator"),
     Route("POST", LETTERS + "/<letter>/requeue", operations.requeue, "Send it again.", scope="operator", errors=(409,)),
     Route("POST", LETTERS + "/<letter>/discard", operations.discard, "Give it up.", scope="operator", errors=(409,)),

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+import socket
+from collections.abc import Callable, Collection, Coroutine
+from dataclasses import replace
 from typing import Any, Protocol
 from uuid import UUID, uuid4
 
 import psycopg
 
-from application import dead_letters, leases
+from application import dead_letters, leases, worker_list
 from application.attempts import Attempt, Tools
-from application.claims import UnknownExecution, claim
+from application.claims import NeedsSolitude, NotHere, UnknownExecution, claim
 from application.engine.executor import Stop
 from application.group_commit import is_connection_error
-from application.ports import Delivery
+from application.ports import Delivery, RunCommand
 from domain.errors import Unavailable
 from domain.execution import Execution
 from interfaces.workers.heartbeat import WATCH_SECONDS, Heartbeat
+from interfaces.workers.solitary import Solitary
 
 ADOPT_SECONDS = 5.0
 BLOCK_MS = 1000
@@ -62,9 +65,16 @@ class ExecutionWorker:
         drain: float = 20.0,
         heartbeat: float = leases.HEARTBEAT_SECONDS,
         lease: float = leases.LEASE_SECONDS,
+        labels: Collection[str] | None = (),
+        solitary: Solitary | None = None,
     ) -> None:
-        """`queue` makes the receiving side for an incarnation. Times in seconds."""
+        """`queue` makes the receiving side for an incarnation. Times in seconds. `labels` say which executions it may take,
+        and that it is counted among the workers; None for a child that takes what it is given. `solitary` runs those over
+        which a worker was lost; None lets this process run them itself."""
         self.incarnation = uuid4().hex
+        self._labels = labels
+        self._host = socket.gethostname()
+        self._solitary = solitary
         self._tools = tools
         self._queue = queue(self.incarnation)
         self._concurrency = concurrency
@@ -77,7 +87,13 @@ class ExecutionWorker:
         self._gate.set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._heart = Heartbeat(
-            connect, self.incarnation, self._held, self._stop_from_thread, self._describe, interval=heartbeat
+            connect,
+            self.incarnation,
+            self._held,
+            self._stop_from_thread,
+            self._describe,
+            interval=heartbeat,
+            announce=self._announce,
         )
         self._adopted_at = 0.0
         self._late: asyncio.Future[list[Delivery]] | None = None
@@ -99,10 +115,14 @@ class ExecutionWorker:
         logger.info("worker %s is ready for %s executions at once", self.incarnation, self._concurrency)
         try:
             await self._take(stop)
+            if self._solitary is not None:
+                self._solitary.stop()
             await asyncio.gather(self._drain(), self._give_back_late())
         finally:
             watch.cancel()
             await asyncio.gather(watch, return_exceptions=True)
+            if self._solitary is not None:
+                await self._solitary.close()
             await asyncio.to_thread(self._heart.close)
             await self._tools.close()
             await self._queue.leave()
@@ -187,9 +207,17 @@ class ExecutionWorker:
             await self._park(delivery, "not a command of this version")
             return
         try:
-            execution = await asyncio.to_thread(claim, self._tools.log, command, self.incarnation)
+            execution = await asyncio.to_thread(self._claim, command)
         except UnknownExecution as error:
             await self._park(delivery, str(error))
+            return
+        except NotHere as error:
+            await self._send_elsewhere(delivery, error)
+            return
+        except NeedsSolitude:
+            assert self._solitary is not None
+            if not await self._solitary.run(command, lambda: self._queue.done(delivery)):
+                await self._queue.give_back(delivery)
             return
         except Exception as error:
             if not (isinstance(error, Unavailable) or is_connection_error(error)):
@@ -207,6 +235,20 @@ class ExecutionWorker:
                 await self._walk(attempt)
         finally:
             await done
+
+    def _claim(self, command: RunCommand) -> Execution | None:
+        return claim(self._tools.log, command, self.incarnation, labels=self._labels, alone=self._solitary is None)
+
+    async def _send_elsewhere(self, delivery: Delivery, error: NotHere) -> None:
+        """It went the wrong way, as after a change of labels: send it on its way again."""
+        assert delivery.command is not None
+        request = error.execution.request
+        routed = replace(delivery.command, priority=request.priority, runs_on=tuple(request.runs_on))
+        logger.info("%s: sent on", error)
+        try:
+            await self._queue.give_back(replace(delivery, command=routed))
+        except Unavailable as away:
+            logger.warning("the queue does not answer: %s", away)
 
     async def _park(self, delivery: Delivery, reason: str) -> None:
         """Keep what can never be run where nothing is lost, then take it out of the queue."""
@@ -249,6 +291,16 @@ class ExecutionWorker:
             else:
                 self._gate.set()
             await asyncio.sleep(WATCH_SECONDS)
+
+    def _announce(self, connection: psycopg.Connection[Any], alive: bool) -> None:
+        """Say to whoever counts workers that this one lives, or that it ends."""
+        if self._labels is None:
+            return
+        if alive:
+            labels, running = sorted(self._labels), len(self._tasks)
+            worker_list.beat(connection, self.incarnation, self._host, labels, self._concurrency, running)
+        else:
+            worker_list.leave(connection, self.incarnation)
 
     def _held(self) -> list[UUID]:
         return list(self._running)

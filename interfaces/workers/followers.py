@@ -116,4 +116,12 @@ class Followers:
         def caught_up(head: int) -> bool:
             return position(pool, "executions", "execution_list") >= head
 
-        return Sweeper(log, self._queue, ExecutionList(pool).waiting, caught_up, lease_seconds=self._platform.settings.lease)
+        rows = ExecutionList(pool)
+        return Sweeper(
+            log,
+            self._queue,
+            rows.waiting,
+            caught_up,
+            lease_seconds=self._platform.settings.lease,
+            in_groups=rows.in_groups,
+        )

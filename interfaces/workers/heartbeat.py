@@ -41,8 +41,10 @@ class Heartbeat:
         *,
         interval: float = leases.HEARTBEAT_SECONDS,
         die: Callable[[int], None] = os._exit,
+        announce: Callable[[psycopg.Connection[Any], bool], None] = lambda connection, alive: None,
     ) -> None:
-        """`held` names the executions of this worker, `stop` is called from this thread, `describe` names running steps."""
+        """`held` names the executions of this worker, `stop` is called from this thread, `describe` names running steps,
+        `announce` says with each beat that the worker lives, and at last that it ends."""
         self._connect = connect
         self._worker = worker
         self._held = held
@@ -50,6 +52,7 @@ class Heartbeat:
         self._describe = describe
         self._interval = interval
         self._die = die
+        self._announce = announce
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
         self._progress = boot_time()
@@ -94,6 +97,7 @@ class Heartbeat:
                 next_beat = boot_time() + self._interval
             for notify in connection.notifies(timeout=WATCH_SECONDS, stop_after=1):
                 self._hint(notify.payload)
+        self._announce(connection, False)
 
     def _beat(self, connection: psycopg.Connection[Any]) -> None:
         held = list(self._held())
@@ -104,6 +108,7 @@ class Heartbeat:
                 self._stop(execution, "lost")
             elif answers[execution].cancel_requested:
                 self._stop(execution, "cancelled")
+        self._announce(connection, True)
 
     def _hint(self, payload: str) -> None:
         """A cancel was recorded: act if the execution is one of ours."""

@@ -70,20 +70,51 @@ def metrics_port(settings: Settings) -> Iterator[None]:
         thread.join()
 
 
-def run_worker(settings: Settings) -> None:
-    """Work until SIGTERM or SIGINT, then drain."""
+def run_worker(settings: Settings, config: str | None = None) -> None:
+    """Work until SIGTERM or SIGINT, then drain. `config` is the file of settings, for children."""
     configure_logging(settings, "worker")
     platform = Platform(settings)
     try:
         with metrics_port(settings):
-            loops.run(_work(platform))
+            loops.run(_work(platform, config))
     finally:
         platform.close()
 
 
-async def _work(platform: Platform) -> None:
+def run_child(settings: Settings) -> None:
+    """Do what the worker that started this process writes to its standard input, one execution at a time."""
+    configure_logging(settings, "worker")
+    platform = Platform(settings, pool_size=2)
+    try:
+        asyncio.run(_work_alone(platform))
+    finally:
+        platform.close()
+
+
+async def _work_alone(platform: Platform) -> None:
+    from interfaces.workers.execution_worker import ExecutionWorker
+    from interfaces.workers.solitary import PipeDeliveries
+
+    settings, stop = platform.settings, asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    worker = ExecutionWorker(
+        platform.tools,
+        platform.database("executions").connect,
+        lambda incarnation: PipeDeliveries(stop),
+        concurrency=1,
+        drain=settings.worker_drain,
+        heartbeat=settings.heartbeat,
+        lease=settings.lease,
+        labels=None,
+    )
+    await worker.run(stop)
+
+
+async def _work(platform: Platform, config: str | None) -> None:
     from interfaces.adapters.redis_execution_queue import RedisDeliveries
     from interfaces.workers.execution_worker import ExecutionWorker
+    from interfaces.workers.solitary import Solitary, most_children
 
     settings = platform.settings
     stop = asyncio.Event()
@@ -93,11 +124,18 @@ async def _work(platform: Platform) -> None:
     worker = ExecutionWorker(
         platform.tools,
         platform.database("executions").connect,
-        lambda incarnation: RedisDeliveries(settings.redis_url, incarnation),
+        lambda incarnation: RedisDeliveries(
+            settings.redis_url, incarnation, labels=settings.worker_labels, shards=settings.queue_shards
+        ),
         concurrency=settings.worker_concurrency,
         drain=settings.worker_drain,
         heartbeat=settings.heartbeat,
         lease=settings.lease,
+        labels=settings.worker_labels,
+        solitary=Solitary(
+            [sys.executable, "-m", "interfaces.cli.main", "worker", "--child", *(["--config", config] if config else [])],
+            most_children(settings.worker_concurrency),
+        ),
     )
     if settings.metrics_port:
         from interfaces.metrics import watch_worker
@@ -114,7 +152,7 @@ def run_projector(settings: Settings) -> None:
     configure_logging(settings, "projector")
     stop = StopSignal()
     platform = Platform(settings, pool_size=8)
-    queue = RedisCommandQueue(settings.redis_url)
+    queue = RedisCommandQueue(settings.redis_url, settings.queue_shards)
     followers = Followers(platform, queue)
     try:
         with metrics_port(settings):

@@ -15,6 +15,7 @@ from application.transcoding import EventMapper, OrjsonTranscoder, UnreadableEve
 from domain.api_key import ApiKey, KeyText
 from domain.events import SYSTEM, Actor
 from domain.execution import Execution
+from domain.queueing import Queueing
 from tests.domain.test_execution import requested
 
 MAPPER = EventMapper(OrjsonTranscoder())
@@ -58,7 +59,7 @@ def stored():
         {"state": b"not json"},
         {"state": b"[]"},
         {"state": b"{}"},
-        {"state": stored().state.replace(b'"class_version":2', b'"class_version":7', 1)},
+        {"state": stored().state.replace(b'"class_version":3', b'"class_version":7', 1)},
     ],
 )
 def test_what_this_version_cannot_read_is_refused_loudly(changes: dict[str, object]):
@@ -73,14 +74,16 @@ def test_anything_becomes_json_that_postgresql_keeps(value: object):
 
 
 def test_an_event_of_an_older_release_is_brought_up_to_date():
-    older = stored().state.replace(b',"class_version":2', b"", 1).replace(b',"case":""', b"", 1)
+    older = stored().state.replace(b',"class_version":3', b"", 1).replace(b',"case":""', b"", 1)
+    older = older.replace(b',"priority":0,"runs_on":[],"groups":[],"queue_timeout":0.0', b"", 1)
     assert b"case" not in older
+    assert b"groups" not in older
     event = MAPPER.to_domain_event(replace(stored(), state=older))
-    assert event.case == ""
+    assert (event.case, event.priority, event.runs_on, event.groups, event.queue_timeout) == ("", 0, [], [], 0.0)
 
 
 def test_the_log_refuses_events_of_a_newer_release_by_name():
-    newer = replace(stored(), state=stored().state.replace(b'"class_version":2', b'"class_version":3', 1))
+    newer = replace(stored(), state=stored().state.replace(b'"class_version":3', b'"class_version":4', 1))
     with pytest.raises(UnreadableEvent, match="upgrade it"):
         MAPPER.to_domain_event(newer)
     assert newer.topic == Execution.Requested.TOPIC
@@ -96,3 +99,12 @@ def test_a_step_that_an_older_release_began_called_nothing():
     event = MAPPER.to_domain_event(replace(last, state=older))
     assert event.state is None
     event.apply(execution)
+
+
+def test_a_snapshot_of_an_older_release_has_a_request_that_asked_for_nothing():
+    execution = requested()
+    state = {**vars(execution), "request": {**vars(execution.request)}, "started_at": execution.started_at.isoformat()}
+    request = {name: kept for name, kept in state["request"].items() if name not in Queueing().plain()}
+    request |= {"timestamp": execution.started_at.isoformat(), "originator_id": str(execution.id)}
+    thawed = Execution.thawed({**state, "request": request})
+    assert (thawed["request"].groups, thawed["request"].priority, thawed["request"].flow_name) == ([], 0, "checkout")

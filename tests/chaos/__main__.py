@@ -13,7 +13,7 @@ from pathlib import Path
 
 from projections.execution_list import ExecutionList
 from tests.chaos.afterwards import read_models_equal_a_rebuild, wait_for_the_end
-from tests.chaos.checker import broken_promises, missed_or_doubled, read_log
+from tests.chaos.checker import broken_promises, crowded, missed_or_doubled, read_log, read_order
 from tests.chaos.harness import System
 from tests.chaos.watcher import Watcher
 
@@ -67,7 +67,7 @@ def _run(system: System, seconds: float, seed: int, executions: int) -> int:
 def _told(system: System, watcher: Watcher, seed: int, seconds: float) -> int:
     recorded = read_log(system.settings.database_url)
     accepted = system.journal.read()
-    wrong = broken_promises(recorded, accepted)
+    wrong = broken_promises(recorded, accepted) + crowded(read_order(system.settings.database_url))
     names = Counter(name for events in recorded.values() for _, name, _ in events)
     read_models_equal_a_rebuild(system)
     watcher.finish()

@@ -36,6 +36,43 @@ def broken_promises(log: dict[UUID, list[Event]], accepted: Iterable[UUID]) -> l
     return wrong
 
 
+def read_order(url: str) -> list[tuple[UUID, str, dict[str, Any]]]:
+    """What matters to concurrency groups, of all executions in the order of commits: (execution, topic, fields)."""
+    with psycopg.connect(url) as connection:
+        rows = connection.execute(
+            "SELECT originator_id, topic, state FROM executions.events WHERE topic = ANY(%s) ORDER BY notification_id",
+            (["execution.requested", "execution.attempt_started", "execution.finished"],),
+        ).fetchall()
+    return [(id, topic.removeprefix("execution."), orjson.loads(bytes(state))) for id, topic, state in rows]
+
+
+def crowded(events: Iterable[tuple[UUID, str, dict[str, Any]]]) -> list[str]:
+    """Moments at which more executions held places of a group than one of them allows, from first attempt to end; and those
+    that overtook one of their group."""
+    wrong: list[str] = []
+    wishes: dict[UUID, dict[str, int]] = {}
+    holders: dict[str, dict[UUID, int]] = defaultdict(dict)
+    lines: dict[str, list[UUID]] = defaultdict(list)
+    for id, topic, fields in events:
+        if topic == "requested":
+            wishes[id] = {group["name"]: group["max"] for group in fields.get("groups", ())}
+        for name, most in wishes.get(id, {}).items():
+            held, line = holders[name], lines[name]
+            if topic == "requested":
+                line.append(id)
+            elif topic == "finished":
+                held.pop(id, None)
+                lines[name] = [one for one in line if one != id]
+            elif id not in held:
+                held[id] = most
+                free = most - len(held) + 1
+                wrong += [f"{id}: {line.index(id)} came before it in {name}"] if line.index(id) >= max(free, 1) else []
+                line.remove(id)
+            if len(held) > min(held.values(), default=len(held)):
+                wrong.append(f"{id}: {len(held)} hold places of {name}")
+    return wrong
+
+
 def missed_or_doubled(log: dict[UUID, list[Event]], seen: Sequence[tuple[UUID, int]]) -> list[str]:
     """What a watcher that resumes where it stopped should have seen exactly once and, of each execution, in order."""
     there = Counter((id, version) for id, events in log.items() for version, _, _ in events)

@@ -20,8 +20,10 @@ import redis
 from application.actions.registry import ACTIONS
 from application.executions import RunRequest
 from application.flow_documents import read_flow
+from application.queueing import Wish
 from domain.errors import Unavailable
 from domain.events import Actor
+from domain.queueing import Group
 from interfaces.adapters.embedded import is_alive
 from interfaces.adapters.embedded_postgres import EmbeddedPostgres
 from interfaces.adapters.embedded_valkey import EmbeddedValkey
@@ -31,6 +33,8 @@ from interfaces.settings import Settings
 from interfaces.supervisor import Role, Supervisor
 from tests.support.tcp_proxy import TcpProxy
 
+GROUPED = 12
+"""One of so many executions is in a concurrency group of two places."""
 FLOW = """
 flow:
   name: chaos
@@ -134,7 +138,8 @@ class System:
         while made < count or not enough.is_set():
             made += 1
             variables = {"NAP": self.random.randint(20, 150)}
-            request = RunRequest("w", definition, FLOW, variables=variables)
+            wish = Wish(group=Group("pair", 2)) if made % GROUPED == 0 else Wish()
+            request = RunRequest("w", definition, FLOW, variables=variables, wish=wish)
             try:
                 self.journal.accept(self.platform.executions.request(Actor("user:chaos"), request)[0])
             except Unavailable:

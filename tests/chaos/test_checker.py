@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import uuid4
 
-from tests.chaos.checker import broken_promises, missed_or_doubled
+from tests.chaos.checker import broken_promises, crowded, missed_or_doubled
 
 ID = uuid4()
 Told = tuple[str, dict[str, Any]]
@@ -82,3 +82,14 @@ def test_a_fourth_attempt_that_counts_and_a_third_teardown_are_found() -> None:
     requeued: Told = ("requeued", {"attempt": 2, "counts": True})
     assert "4 attempts that count, 3 are allowed" in history(REQUESTED, requeued, requeued, requeued)
     assert "teardown was tried 3 times" in history(REQUESTED, ("teardown_started", by("a", number=3)))
+
+
+def test_a_group_with_too_many_holders_and_one_that_overtakes_are_found() -> None:
+    first, second, third = uuid4(), uuid4(), uuid4()
+    group = {"groups": [{"name": "g", "max": 1}]}
+    requested = [(id, "requested", group) for id in (first, second, third)]
+    start, end = "attempt_started", "finished"
+    good = [(first, start, {}), (first, start, {}), (first, end, {}), (second, end, {}), (third, start, {})]
+    assert crowded([*requested, *good]) == []
+    assert "2 hold places of g" in str(crowded([*requested, (first, start, {}), (second, start, {})]))
+    assert "1 came before it in g" in str(crowded([*requested, (second, start, {})]))

@@ -14,7 +14,7 @@ import pytest
 
 from projections.execution_list import ExecutionList
 from tests.chaos.afterwards import read_models_equal_a_rebuild, wait_for_the_end
-from tests.chaos.checker import broken_promises, missed_or_doubled, read_log
+from tests.chaos.checker import broken_promises, crowded, missed_or_doubled, read_log, read_order
 from tests.chaos.harness import System
 from tests.chaos.watcher import Watcher
 
@@ -68,6 +68,9 @@ def test_every_accepted_execution_ends_exactly_once_whatever_breaks(system: Syst
     assert len(system.journal.faults) == 11
     assert len(system.journal.accepted) > EXECUTIONS * 0.8
     assert broken_promises(recorded, system.journal.accepted) == []
+    order = read_order(system.settings.database_url)
+    assert sum(bool(fields.get("groups")) for _, _, fields in order) > EXECUTIONS / 20
+    assert crowded(order) == []
     assert not set(system.journal.read()) - set(recorded)
     lost = sum(name == "attempt_abandoned" for events in recorded.values() for _, name, _ in events)
     print(f"{len(recorded)} executions, {lost} attempts were lost, {system.journal.refused} requests refused")

@@ -41,6 +41,18 @@ byte incarnations = 2;
 #define SECOND_SWEEPER
 #endif
 
+/* One or the other, as both together are ten times as many states. */
+#ifdef TIME_OUT
+#define SOMEBODY run impatient()
+#else
+#define SOMEBODY run canceller()
+#endif
+#ifdef TIME_OUT_WITHOUT_LOOK
+#define STILL_WAITS (true)
+#else
+#define STILL_WAITS CURRENT(6)
+#endif
+
 /* Faults */
 #ifndef FAULTS
 #define FAULTS 2
@@ -291,11 +303,29 @@ done:
   atomic { FORGETS(5); seen = 0 }
 }
 
+/* The sweeper ends what has waited too long: an attempt, or a lost attempt's teardown that nobody takes. At most once here. */
+proctype impatient() {
+  mtype seen;
+  if :: skip :: goto done fi;
+end_wait:
+  atomic { status == queued || status == owes -> LOADS(6); seen = status }
+  atomic { if
+    :: STILL_WAITS -> APPENDS(6);
+       if
+       :: seen == queued -> end_it()
+       :: else -> torn = true; settle()
+       fi
+    :: else -> skip     /* a worker or a cancel was faster: the next look decides again */
+    fi };
+done:
+  atomic { FORGETS(6); seen = 0 }
+}
+
 /* When nothing can happen any more, the execution has ended. */
 active proctype judge() {
   timeout -> assert(status == finished && ends == 1); assert(!leased)
 }
 
 init {
-  atomic { run slot(0); run slot(1); run slot(2); run crasher(); run dispatcher(); run restorer(); run sweeper(3); SECOND_SWEEPER run canceller() }
+  atomic { run slot(0); run slot(1); run slot(2); run crasher(); run dispatcher(); run restorer(); run sweeper(3); SECOND_SWEEPER SOMEBODY }
 }

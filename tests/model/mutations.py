@@ -111,6 +111,36 @@ def claim_that_gives_up(log: Log, command: RunCommand, worker: str) -> Execution
     return claim(once, command, worker)
 
 
+def claim_without_a_place(log: Log, command: RunCommand, worker: str) -> Execution | None:
+    """A place is taken, whether there is one or not."""
+    assert log.database is not None
+    with log.database.pool.connection() as connection:
+        sql = "UPDATE executions.group_places SET held_since = clock_timestamp() WHERE execution = %s"
+        connection.execute(sql, (command.execution,))
+    return claim(log, command, worker)
+
+
+class DeafToEnds(Dispatcher):
+    """Nobody is called when a place becomes free."""
+
+    def _mind_groups(self, events: Sequence[Any]) -> None:
+        super()._mind_groups([event for event in events if isinstance(event, Execution.Requested)])
+
+
+class CallsNobody(Sweeper):
+    """Nobody is called again."""
+
+    def call(self) -> int:
+        return 0
+
+
+class ForgetsWhomItCalled(CallsNobody):
+    """Those that were called and have to wait now are lost with the queue."""
+
+    def _uncall(self) -> None:
+        """Nothing."""
+
+
 class NoLeaseSweep(Sweeper):
     """Nobody looks at the leases."""
 
@@ -289,6 +319,36 @@ def cancelled_in_the_middle(world: World) -> None:
     world.cancel(0)
 
 
+def stray_while_the_lock_is_held(world: World) -> None:
+    world.submit(lock=True)
+    world.submit(lock=True)
+    world.dispatch()
+    world.deliver(0)
+    world.stray(1, 1)
+
+
+def two_after_one_another(world: World) -> None:
+    world.submit(lock=True)
+    world.submit(lock=True)
+    world.dispatch()
+    world.deliver(0)
+    world.advance(0, records=9)
+
+
+def called_overtaken_and_forgotten(world: World) -> None:
+    world.submit(lock=True)
+    world.dispatch()
+    world.submit(lock=True, priority="high")
+    world.wipe()
+    world.project()
+    world.restore()
+    world.dispatch()
+    world.deliver(0)
+    world.advance(0, records=9)
+    while world.dispatch():
+        pass
+
+
 @dataclass(frozen=True)
 class Mutation:
     """A guard that is gone, a history, and words of what is then found."""
@@ -323,5 +383,15 @@ MUTATIONS = (
     Mutation("blind retry of the terminal append", Parts(committer=BlindRetry), end_without_an_answer, "terminal event"),
     Mutation("acknowledgement before the claim", Parts(acknowledges_first=True), dies_with_the_entry, "nobody will be told"),
     Mutation("lease of the process", Parts(beat=beat_of_process), claim_without_an_answer, "never end"),
+    Mutation("claim without a place", Parts(claim=claim_without_a_place), stray_while_the_lock_is_held, "2 hold a lock"),
+    Mutation(
+        "nobody is called at an end", Parts(dispatcher=DeafToEnds, sweeper=CallsNobody), two_after_one_another, "never end"
+    ),
+    Mutation(
+        "called, overtaken, forgotten",
+        Parts(sweeper=ForgetsWhomItCalled),
+        called_overtaken_and_forgotten,
+        "nobody will be told",
+    ),
     Mutation("position before the queue", Parts(dispatcher=TracksFirst), dispatcher_dies, "nobody will be told"),
 )

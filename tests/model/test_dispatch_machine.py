@@ -21,7 +21,7 @@ STEPS = 50
 MOST = 8
 NUMBER = st.integers(0, 2)
 INTERRUPTION = st.sampled_from(["nothing", "nothing", "nothing", "cancel", "claim", "write", "sweep", "wipe", "dispatch"])
-ELSEWHERE = ["cancel", "submit_again", "wipe", "restore", "die_dispatching", "dispatch", "project", "restart_projector"]
+ELSEWHERE = ["cancel", "submit_again", "wipe", "restore", "die_dispatching", "dispatch", "project", "restart_projector", "call"]
 
 
 class Dispatching(RuleBasedStateMachine):
@@ -34,7 +34,8 @@ class Dispatching(RuleBasedStateMachine):
         super().__init__()
         self.world = World(self.database, self.parts)
         self.world.submit()
-        self.world.submit()
+        self.world.submit(lock=True)
+        self.world.submit(lock=True)
 
     def teardown(self) -> None:
         """The end of every example: no more faults."""
@@ -57,9 +58,17 @@ class Dispatching(RuleBasedStateMachine):
         return deeds.get(what)
 
     @precondition(lambda self: len(self.world.ids) < MOST)
-    @rule(fails=st.booleans())
-    def submit(self, fails: bool) -> None:
-        self.world.submit(fails_when_lost=fails)
+    @rule(fails=st.booleans(), lock=st.booleans(), priority=st.sampled_from(["normal", "normal", "high"]))
+    def submit(self, fails: bool, lock: bool, priority: str) -> None:
+        self.world.submit(fails_when_lost=fails, lock=lock, priority=priority)
+
+    @rule(number=st.integers(0, MOST), between=INTERRUPTION)
+    def time_out(self, number: int, between: str) -> None:
+        self.world.time_out(number % len(self.world.ids), self._between(between))
+
+    @rule(worker=NUMBER, number=st.integers(0, MOST))
+    def stray(self, worker: int, number: int) -> None:
+        self.world.stray(worker, number % len(self.world.ids))
 
     def _take(self, worker: int, entry: int, between: str, dies: int, records: int) -> None:
         self.world.dispatch()

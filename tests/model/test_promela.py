@@ -26,6 +26,7 @@ MUTATIONS = {
     "TRACK_FIRST": (1, "-DT_REVERSE"),
     "END_WITHOUT_TEARDOWN": (2, ""),
     "ANY_LEASE": (2, ""),
+    "TIME_OUT_WITHOUT_LOOK": (1, ""),
 }
 """Faults that are needed, and the order of the search that finds it soon."""
 pytestmark = pytest.mark.skipif(
@@ -54,8 +55,14 @@ def test_the_protocol_holds_in_every_interleaving(tmp_path: Path) -> None:
     assert float(states[1]) > 200_000
 
 
+def test_it_holds_when_waits_time_out(tmp_path: Path) -> None:
+    said = check(tmp_path, f"FAULTS={FAULTS}", "TIME_OUT")
+    assert "errors: 0" in said, said
+    assert "Search not completed" not in said
+
+
 @pytest.mark.parametrize("name", MUTATIONS)
 def test_a_guard_that_is_gone_is_missed(tmp_path: Path, name: str) -> None:
     faults, order = MUTATIONS[name]
-    sweepers = ["TWO_SWEEPERS"] if name == "ANY_LEASE" else []
-    assert "assertion violated" in check(tmp_path, f"FAULTS={faults}", name, *sweepers, order=order)
+    more = {"ANY_LEASE": ["TWO_SWEEPERS"], "TIME_OUT_WITHOUT_LOOK": ["TIME_OUT"]}.get(name, [])
+    assert "assertion violated" in check(tmp_path, f"FAULTS={faults}", name, *more, order=order)

@@ -12,7 +12,7 @@ from uuid import UUID
 
 import psycopg
 
-from application import leases
+from application import group_places, leases
 from application.claims import UnknownExecution, claim
 from application.database import Database
 from application.dispatch import Dispatcher
@@ -20,7 +20,7 @@ from application.executions import Executions, RunRequest
 from application.flow_documents import read_flow
 from application.log import Log
 from application.payloads import MemoryPayloads
-from application.ports import RunCommand
+from application.ports import Delivery, RunCommand
 from application.recorder import AttemptRecorder
 from application.sweeper import Sweeper
 from domain.execution import Execution, ExecutionFinished
@@ -34,15 +34,18 @@ from tests.model.workers import LossyCommitter, Session, Worker
 from tests.support.local import BY, Calls, small_actions
 from tests.support.memory_queue import MemoryQueue
 
-FLOW = "flow:\n  name: model\n{config}  steps:\n    - {{id: one, action: say, config: {{message: one}}}}\n"
-FAILS_WHEN_LOST = "  config:\n    on_worker_lost: fail\n"
+FLOW = (
+    "flow:\n  name: model\n{lock}  config: {{priority: {priority}, on_worker_lost: {lost}}}\n"
+    "  steps:\n    - {{id: one, action: say, config: {{message: one}}}}\n"
+)
+LOCK = "  lock: db\n"
 CLOCK = """
 CREATE SCHEMA fake;
 CREATE TABLE fake.clock (at timestamptz NOT NULL);
 INSERT INTO fake.clock VALUES ('2026-01-01Z');
 CREATE FUNCTION fake.clock_timestamp() RETURNS timestamptz LANGUAGE sql STABLE AS 'SELECT at FROM fake.clock';
 """
-EMPTIED = ("events", "snapshots", "leases", "resent", "tracking")
+EMPTIED = ("events", "snapshots", "leases", "resent", "tracking", "group_places")
 BETWEEN = Callable[[], object]
 WORKERS = 3
 
@@ -100,6 +103,9 @@ class World:
         self.log: Log = self._server.log
         self.executions = self.parts.executions(self.log, payloads)
         self.ids: list[UUID] = []
+        self.wishes: list[tuple[bool, bool, str]] = []
+        self.line: list[UUID] = []
+        """Those that wait for the lock, in the order of their requests."""
         self.histories: dict[UUID, list[Event]] = {}
         self.states: dict[UUID, Execution] = {}
         self.owners: dict[UUID, Session | None] = {}
@@ -124,24 +130,25 @@ class World:
 
     # What clients do ----------------------------------------------------------------------------------------------
 
-    def submit(self, *, fails_when_lost: bool = False) -> int:
+    def submit(self, *, fails_when_lost: bool = False, lock: bool = False, priority: str = "normal") -> int:
         """Accept a run; its number."""
         number = len(self.ids)
-        id = self._request(number, fails_when_lost)
+        self.wishes.append((fails_when_lost, lock, priority))
+        id = self._request(number)
         self.ids.append(id)
         self.look()
         return number
 
     def submit_again(self, number: int) -> None:
         """The client heard nothing and sends the same request again."""
-        fails = self.states[self.ids[number]].request.on_worker_lost == "fail"
-        assert self._request(number, fails) == self.ids[number], "the same request is another execution"
+        assert self._request(number) == self.ids[number], "the same request is another execution"
         self.look()
 
-    def _request(self, number: int, fails_when_lost: bool) -> UUID:
-        text = FLOW.format(config=FAILS_WHEN_LOST if fails_when_lost else "")
+    def _request(self, number: int) -> UUID:
+        fails, lock, priority = self.wishes[number]
+        text = FLOW.format(lock=LOCK if lock else "", priority=priority, lost="fail" if fails else "restart")
         definition, _ = read_flow(text, file="f.yaml", actions=small_actions(Calls([])))
-        digest = f"{number} {fails_when_lost}"
+        digest = f"{number} {fails}"
         wanted = RunRequest("w", definition, text, idempotency_key=f"run {number}", digest=digest)
         return self.executions.request(BY, wanted)[0]
 
@@ -163,6 +170,11 @@ class World:
         if not self.queue.delivered:
             return None
         return self._handle(worker, self.queue.delivered[entry % len(self.queue.delivered)], between, False)
+
+    def stray(self, worker: int, number: int) -> Session | None:
+        """A worker gets a command for a first attempt that nobody should have sent yet."""
+        delivery = Delivery("stray", RunCommand(self.ids[number], 1))
+        return self._handle(worker, delivery, None, False)
 
     def adopt(self, worker: int) -> bool:
         """Take over the oldest entry that somebody took and never claimed; whether there was one."""
@@ -293,6 +305,18 @@ class World:
             self._sweeper(between)._abandon(self._lost.pop(0))
         self.look()
 
+    def time_out(self, number: int, between: BETWEEN | None = None) -> None:
+        """The sweeper finds that one has waited too long, as far as its read model says."""
+        for row in ExecutionList(self.database.pool).waiting():
+            if row.id == self.ids[number]:
+                self._sweeper(between)._time_out(row._replace(queue_timeout=1.0), 2.0)
+        self.look()
+
+    def call(self) -> None:
+        """A look at the groups."""
+        self._sweeper().call()
+        self.look()
+
     def restore(self, between: BETWEEN | None = None) -> None:
         """A look at the queue's epoch."""
         self._sweeper(late=between).restore_queue()
@@ -337,6 +361,7 @@ class World:
             wrong = broken_so_far(self.histories[id])
             assert not wrong, f"{wrong}: {[name for _, name, _ in self.histories[id]]}"
         self._leases_are_held()
+        self._the_lock_is_held_once()
         self._commands_are_on_their_way()
 
     def _read(self) -> None:
@@ -347,10 +372,32 @@ class World:
             self.histories.setdefault(event.originator_id, []).append((event.originator_version, name, vars(event)))
             if name in ("attempt_abandoned", "finished"):
                 self.owners[event.originator_id] = None
+            self._in_line(name, event)
             changed.add(event.originator_id)
         for id in changed:
             self.states[id] = self.log.load(Execution, id)
         self._changed |= changed
+
+    def _in_line(self, name: str, event: Any) -> None:
+        """First come, first served among equals."""
+        id = event.originator_id
+        if name == "requested" and event.groups:
+            self.line.append(id)
+        elif name == "attempt_started" and id in self.line:
+            rank = self.wishes[self.ids.index(id)][2] if id in self.ids else "normal"
+            equals = [one for one in self.line if one not in self.ids or self.wishes[self.ids.index(one)][2] == rank]
+            assert equals[0] == id, "it was not its turn"
+            self.line.remove(id)
+        elif name == "finished" and id in self.line:
+            self.line.remove(id)
+
+    def _the_lock_is_held_once(self) -> None:
+        """The events and the table say the same of holders, and there is one at most."""
+        open_ones = [(id, state) for id, state in self.states.items() if state.request.groups and state.status != "finished"]
+        holders = {id for id, state in open_ones if state.started}
+        assert len(holders) <= 1, f"{len(holders)} hold a lock"
+        rows = dict(self._connection.execute("SELECT execution, held_since IS NOT NULL FROM executions.group_places"))
+        assert rows == {id: id in holders for id, _ in open_ones}, "the places are not what the events say"
 
     def _leases_are_held(self) -> None:
         """Whatever runs has a lease: without one nobody would notice the death of its worker."""
@@ -372,8 +419,19 @@ class World:
             command = RunCommand(
                 id, state.attempt, "teardown" if teardown else "attempt", state.teardowns + 1 if teardown else 0
             )
+            if self._waits_for_its_place(id, state):
+                continue
             if not self.queue.holds(command):
                 assert self._position_of_wish(id) > sent, f"{command.kind} {state.attempt} is wanted, and nobody will be told"
+
+    def _waits_for_its_place(self, id: UUID, state: Execution) -> bool:
+        """Whether others hold its lock or come first; or it is to be called, which dispatcher and sweeper see by the table."""
+        if not state.request.groups or state.started:
+            return False
+        row = self._connection.execute(
+            "SELECT executions.group_room(%s) AND bool_and(called) FROM executions.group_places WHERE execution = %s", (id, id)
+        ).fetchone()
+        return row is not None and not row[0]
 
     def _position_of_wish(self, id: UUID) -> int:
         wished = [v for v, name, _ in self.histories[id] if name in ("requested", "requeued", "attempt_abandoned")]
@@ -383,7 +441,7 @@ class World:
         """Without further faults everything comes to its end, and the read models are what a rebuild gives."""
         for worker in self.workers:
             worker.frozen, worker.committer.drop = False, 0
-        for _ in range(24):
+        for _ in range(32):
             self._round()
             if all(state.status == "finished" for state in self.states.values()):
                 break
@@ -399,6 +457,7 @@ class World:
             pass
         self._projector.catch_up()
         self.restore()
+        self._sweeper().call()
         for number, worker in enumerate(self.workers):
             self.beat(number)
             while self.queue.unread:
@@ -417,6 +476,7 @@ class World:
         self.sweep()
         row = self._connection.execute("SELECT count(*) FROM executions.leases").fetchone()
         assert row == (0,), "leases are left"
+        assert not group_places.in_use(self._connection), "places are left"
         assert not self.queue.pending, "entries are left"
 
     def _read_models_equal_a_rebuild(self) -> None:

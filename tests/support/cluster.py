@@ -51,11 +51,11 @@ class Cluster:
         self.sweeper = Sweeper(self.log, self.queue, lambda: [], lambda head: True, lease_seconds=1.0)
         self.tools = Tools(self.log, self.payloads, self.actions, Anywhere(), b"k" * 32, folders=Folders())
 
-    def request(self, text: str, key: str | None = None, **files: str) -> UUID:
+    def request(self, text: str, key: str | None = None, workspace: str = "w", **files: str) -> UUID:
         """Accept a run of a flow that names these files."""
         definition, _ = read_flow(text, file="f.yaml", actions=self.actions)
         bundle = Bundle("f.yaml", {name: content.encode() for name, content in files.items()})
-        return self.executions.request(BY, RunRequest("w", definition, text, idempotency_key=key, bundle=bundle))[0]
+        return self.executions.request(BY, RunRequest(workspace, definition, text, idempotency_key=key, bundle=bundle))[0]
 
     def worker(self, **options: Any) -> ExecutionWorker:
         """A worker that is not started yet."""

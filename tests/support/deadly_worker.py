@@ -1,4 +1,4 @@
-"""A worker process whose flows may kill it: `python -m tests.support.deadly_worker DATABASE_URL REDIS_URL`."""
+"""A worker process whose flows may kill it: `python -m tests.support.deadly_worker DATABASE_URL REDIS_URL [alone]`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from application.engine.action import Action, ActionContext
+from interfaces.workers.execution_worker import ExecutionWorker
+from interfaces.workers.solitary import PipeDeliveries, Solitary
 from tests.support.cluster import Cluster
 from tests.support.local import Calls, small_actions
 
@@ -25,9 +27,28 @@ def deadly_actions() -> Mapping[str, Action]:
 
 
 def main() -> None:
-    """Work until killed."""
+    """Work until killed; with `alone`, do what standard input says, one execution at a time."""
     cluster = Cluster(sys.argv[1], sys.argv[2], deadly_actions(), clean=False)
-    asyncio.run(cluster.worker().run(asyncio.Event()))
+    asyncio.run(_alone(cluster) if sys.argv[3:] == ["alone"] else _work(cluster))
+
+
+async def _work(cluster: Cluster) -> None:
+    child = [sys.executable, "-m", "tests.support.deadly_worker", *sys.argv[1:3], "alone"]
+    await cluster.worker(solitary=Solitary(child, 2)).run(asyncio.Event())
+
+
+async def _alone(cluster: Cluster) -> None:
+    stop = asyncio.Event()
+    worker = ExecutionWorker(
+        cluster.tools,
+        cluster.database.connect,
+        lambda incarnation: PipeDeliveries(stop),
+        concurrency=1,
+        heartbeat=0.2,
+        lease=1.0,
+        labels=None,
+    )
+    await worker.run(stop)
 
 
 if __name__ == "__main__":

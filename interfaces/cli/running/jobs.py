@@ -1,4 +1,4 @@
-"""The jobs of a run: a flow, or one row of its data, each; given out in order as needs and locks allow."""
+"""The jobs of a run: a flow, or one row of its data, each; given out in order as needs and groups allow."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import field
 from typing import Any
 
+from domain.queueing import Group, groups_of
 from domain.values import dataclass
 from interfaces.cli.planning.plan import Planned
 
@@ -56,8 +57,9 @@ class _Flow:
 
 
 class Jobs:
-    """Gives out jobs to any number of takers. A flow waits for those that it needs, and for its locks; when one that it needs
-    did not pass, it is skipped."""
+    """Gives out jobs to any number of takers. A flow waits for those that it needs, and for a place in its groups; when one
+    that it needs did not pass, it is skipped. The run requests all its flows at once, so whatever a group says about being
+    full, they wait."""
 
     def __init__(self, flows: Sequence[Planned], *, rounds: int = 1, share: tuple[int, int] = (1, 1)) -> None:
         """`share` (i, n) gives out every n-th job, beginning with the i-th; flows that others need are always given out."""
@@ -67,7 +69,8 @@ class Jobs:
         self._total = self._counted(flows, rounds)
         self._flows = {flow.file: _Flow(flow, self._jobs_of(flow, rounds), _keeps_by_file(flow)) for flow in flows}
         self._waiting = list(self._flows.values())
-        self._locks: set[str] = set()
+        self._held: dict[str, list[int]] = {}
+        """By group: how many each of those that run allows."""
         self._left: set[int] = set()
         self._changed = asyncio.Condition()
 
@@ -110,7 +113,8 @@ class Jobs:
             flow.running -= 1
             flow.passed = flow.passed and passed
             flow.outputs = outputs
-            self._locks -= set(job.flow.definition.lock)
+            for group in groups_of(job.flow.definition):
+                self._held[group.name].remove(group.max)
             self._changed.notify_all()
 
     def stop(self, why: str) -> None:
@@ -142,7 +146,8 @@ class Jobs:
                 continue
             flow.running += 1
             flow.home = taker
-            self._locks |= set(flow.planned.definition.lock)
+            for group in groups_of(flow.planned.definition):
+                self._held.setdefault(group.name, []).append(group.max)
             return job
         return None
 
@@ -156,7 +161,11 @@ class Jobs:
                 return True
             if not needed.over:
                 return True
-        return not self._locks.isdisjoint(flow.planned.definition.lock)
+        return any(self._full(group) for group in groups_of(flow.planned.definition))
+
+    def _full(self, group: Group) -> bool:
+        held = self._held.get(group.name, [])
+        return len(held) >= min([group.max, *held])
 
     def _counted(self, flows: Sequence[Planned], rounds: int) -> int:
         part, parts = self._share

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -72,7 +73,6 @@ async def test_a_vanished_group_is_made_again_and_nothing_of_the_stream_is_skipp
 ) -> None:
     client.delete(STREAM)
     queue.send([RunCommand(uuid4(), 1)])
-    assert await worker.receive(1, 10) == []
     assert len(await worker.receive(1, 100)) == 1
 
 
@@ -134,3 +134,101 @@ async def test_a_server_that_is_away_is_said(valkey_url: str) -> None:
     with pytest.raises(Unavailable, match="Redis does not answer"):
         await receiver.receive(1, 10)
     await receiver.leave()
+
+
+def commands(number: int, **way: Any) -> list[RunCommand]:
+    return [RunCommand(uuid4(), 1, **way) for _ in range(number)]
+
+
+async def taken(worker: RedisDeliveries, count: int) -> list[RunCommand | None]:
+    """What a worker takes, acknowledged."""
+    found = await worker.receive(count, 50)
+    for delivery in found:
+        await worker.done(delivery)
+    return [delivery.command for delivery in found]
+
+
+async def test_higher_priorities_come_first_and_the_others_have_their_share(
+    queue: RedisCommandQueue, worker: RedisDeliveries
+) -> None:
+    low, normal, high = (commands(20, priority=rank) for rank in (-1, 0, 1))
+    queue.send([*low, *normal, *high])
+    first = [command for _ in range(4) for command in await taken(worker, 4)]
+    counts = [len(set(kind) & set(first)) for kind in (high, normal, low)]
+    assert counts == [12, 2, 2], "of eight one is of each lower priority"
+    rest = [command for _ in range(11) for command in await taken(worker, 4)]
+    assert len({*first, *rest}) == 60
+    assert [command for command in [*first, *rest] if command in low] == low, "in their order"
+
+
+async def test_without_higher_ones_nothing_is_held_back(queue: RedisCommandQueue, worker: RedisDeliveries) -> None:
+    low = commands(10, priority=-1)
+    queue.send(low)
+    assert await taken(worker, 10) == low
+
+
+async def test_a_worker_takes_no_more_than_it_asked_for(queue: RedisCommandQueue, worker: RedisDeliveries) -> None:
+    sent = [*commands(3), *commands(3, priority=1), *commands(3, priority=-1)]
+
+    async def send_later() -> None:
+        await asyncio.sleep(0.05)
+        queue.send(sent)
+
+    sending = asyncio.create_task(send_later())
+    found = await worker.receive(1, 1000)
+    await sending
+    assert len(found) == 1
+    assert len(await worker.receive(9, 100)) == 8, "the others wait for whoever has room"
+
+
+async def test_workers_read_what_they_have_the_labels_for(
+    queue: RedisCommandQueue, worker: RedisDeliveries, valkey_url: str
+) -> None:
+    able = RedisDeliveries(valkey_url, "able", labels=["gpu", "region=eu", "fast"])
+    plain, gpu, both = commands(1), commands(1, runs_on=("gpu",)), commands(1, runs_on=("region=eu", "gpu"))
+    other = commands(1, runs_on=("gpu", "region=us"))
+    queue.send([*plain, *gpu, *both, *other])
+    assert await taken(worker, 9) == plain
+    found = await able.receive(9, 50)
+    assert {delivery.command for delivery in found} == {*gpu, *both}
+    assert {delivery.command.runs_on for delivery in found if delivery.command} == {("gpu",), ("gpu", "region=eu")}
+    await able.leave()
+
+
+async def test_labels_that_come_up_later_are_noticed(queue: RedisCommandQueue, valkey_url: str, client: redis.Redis) -> None:
+    able = RedisDeliveries(valkey_url, "able", labels=["gpu"])
+    assert await able.receive(1, 10) == []
+    gpu = commands(1, runs_on=("gpu",))
+    queue.send(gpu)
+    found = [delivery for _ in range(4) for delivery in await able.receive(1, 500)]
+    assert [delivery.command for delivery in found] == gpu
+    await able.leave()
+
+
+async def test_all_shards_are_read_and_an_emptied_one_is_noticed(valkey_url: str, client: redis.Redis) -> None:
+    queue, worker = RedisCommandQueue(valkey_url, 4), RedisDeliveries(valkey_url, "one", shards=4)
+    sent = commands(40)
+    queue.send(sent)
+    assert len(client.keys("testmesh:run:*")) == 4  # type: ignore[arg-type]
+    assert set(await taken(worker, 40)) == set(sent)
+    queue.begin_epoch("a")
+    assert queue.commit_epoch("a")
+    client.delete("testmesh:{2}:epoch")
+    assert queue.epoch() is None
+    await worker.leave()
+    queue.close()
+
+
+async def test_who_reads_several_shards_is_woken(valkey_url: str, client: redis.Redis) -> None:
+    queue, worker = RedisCommandQueue(valkey_url, 4), RedisDeliveries(valkey_url, "one", shards=4)
+    assert await worker.receive(5, 10) == []
+    waiting = asyncio.create_task(worker.receive(5, 5000))
+    await asyncio.sleep(0.1)
+    sent = commands(1)
+    queue.send(sent)
+    async with asyncio.timeout(2):
+        while not (found := await waiting):
+            waiting = asyncio.create_task(worker.receive(5, 5000))
+    assert [delivery.command for delivery in found] == sent
+    await worker.leave()
+    queue.close()

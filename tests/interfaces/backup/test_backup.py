@@ -17,7 +17,7 @@ import orjson
 import psycopg
 import pytest
 
-from application import dead_letters, leases
+from application import dead_letters, group_places, leases
 from application.actions.registry import ACTIONS
 from application.claims import claim
 from application.executions import RunRequest
@@ -186,6 +186,18 @@ def test_who_was_under_way_is_lost_and_started_again_by_its_policy(
     sweeper.sweep_leases()
     loaded = other.executions.get("w", execution.id)
     assert (loaded.status, loaded.attempt, loaded.lost) == ("queued", 2, 1)
+
+
+def test_a_lock_that_was_held_is_still_held(lived_in: Platform, new_platform: Made, tmp_path: Path) -> None:
+    text = FLOW + "lock: db\n"
+    definition, _ = read_flow(text, file="locked.yaml", actions=ACTIONS)
+    first, second = (lived_in.executions.request(BY, RunRequest("w", definition, text))[0] for _ in range(2))
+    assert claim(lived_in.logs["executions"], RunCommand(first, 1), "gone") is not None
+    other = restored(back_up(lived_in, tmp_path / "b"), new_platform())
+    with other.database("executions").pool.connection() as connection:
+        places = group_places.places(connection, "w", "db")
+    assert [(place.execution, place.held_since is not None) for place in places] == [(first, True), (second, False)]
+    assert claim(other.logs["executions"], RunCommand(second, 1), "new") is None
 
 
 def test_the_time_between_backup_and_restore_does_not_count_as_the_time_of_a_run(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +120,15 @@ class TestLocksAndOnce:
         locked = sorted(spans[name] for name in "abc")
         assert all(one[1] <= other[0] for one, other in pairwise(locked))
         assert spans["free"][0] < locked[0][1]
+
+    def test_a_group_of_two_places_has_two_flows_at_a_time(self, folder: Path, testmesh: Testmesh) -> None:
+        for name in "abcd":
+            config = "config: {concurrency: {group: db, max: 2}}"
+            write(folder, name, config, steps="- {action: delay, config: {duration: 60ms}}")
+        ran = executions(testmesh("run", ".", "-j", "8", "--format", "json"))
+        moments = [(e["started_at"], 1) for e in ran] + [(e["finished_at"], -1) for e in ran]
+        running = list(accumulate(change for _, change in sorted(moments)))
+        assert max(running) == 2
 
     def test_shared_setup_runs_once_and_all_get_its_outputs(self, folder: Path, testmesh: Testmesh) -> None:
         setup = (

@@ -15,6 +15,7 @@ from application.dead_letters import DeadLetters
 from application.ports import RunCommand
 from domain.execution import Execution
 from interfaces.adapters.redis_execution_queue import STREAM
+from projections.execution_list import Waiting
 from tests.support.cluster import Cluster, Running
 from tests.support.local import BY, finished, flow, topics
 
@@ -178,7 +179,7 @@ async def test_a_flow_may_choose_to_fail_when_its_worker_is_lost(cluster: Cluste
 
 async def test_a_queue_that_lost_everything_is_filled_again(cluster: Cluster) -> None:
     id = cluster.request(ONE)
-    cluster.sweeper._waiting = lambda: [(id, 1, "attempt", 0)]
+    cluster.sweeper._waiting = lambda: [Waiting(id, 1, "attempt", 0)]
     with cluster.sweeping():
         async with Running(cluster.worker()):
             await cluster.finished(id)

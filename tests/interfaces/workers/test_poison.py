@@ -20,6 +20,7 @@ DEADLY = flow(
     "- {id: make, action: say, config: {message: made}, output: {made: $}}\n- {id: dies, action: die}",
     teardown="- {id: down, action: say, config: {message: 'down ${made}'}}",
 )
+SLOW = flow("- {id: one, action: nap, config: {seconds: 1}}")
 HARMLESS = flow("- {id: one, action: say, config: {message: hello}}")
 
 
@@ -48,14 +49,31 @@ def supervised(cluster: Cluster, id: UUID, seconds: float) -> list[int]:
     return codes
 
 
+def starts(cluster: Cluster, id: UUID) -> list[int]:
+    """The attempts that began."""
+    events = [event for event in cluster.events() if event.originator_id == id]
+    return [event.attempt for event in events if isinstance(event, Execution.AttemptStarted)]
+
+
 def test_a_flow_that_kills_its_worker_is_started_three_times_and_ends_as_worker_lost(cluster: Cluster) -> None:
     deadly = cluster.request(DEADLY)
     with cluster.following(), cluster.sweeping():
-        assert supervised(cluster, deadly, 60) == [EXIT_KILLED] * 3
+        assert supervised(cluster, deadly, 60) == [EXIT_KILLED], "it takes its worker along once, then only its own process"
         after = cluster.request(HARMLESS)
         assert supervised(cluster, after, 30) == []
     mine = [event for event in cluster.events() if event.originator_id == deadly]
-    assert [event.attempt for event in mine if isinstance(event, Execution.AttemptStarted)] == [1, 2, 3]
+    assert starts(cluster, deadly) == [1, 2, 3]
     assert [event.attempt for event in mine if isinstance(event, Execution.TeardownFinished)] == [1, 2, 3]
     assert (finished(mine).verdict, finished(mine).cause) == ("error", "worker_lost")
     assert cluster.load(after).verdict == "passed"
+
+
+def test_what_runs_beside_flows_that_kill_their_worker_is_lost_once_at_most_and_passes(cluster: Cluster) -> None:
+    slow = [cluster.request(SLOW) for _ in range(6)]
+    deadly = [cluster.request(DEADLY) for _ in range(2)]
+    with cluster.following(), cluster.sweeping():
+        codes = [code for id in [*deadly, *slow] for code in supervised(cluster, id, 90)]
+    assert [cluster.load(id).verdict for id in slow] == ["passed"] * 6
+    assert max(len(starts(cluster, id)) for id in slow) == 2, "the first loss was not theirs, and there is no second"
+    assert [starts(cluster, id) for id in deadly] == [[1, 2, 3]] * 2
+    assert codes.count(EXIT_KILLED) <= 2

@@ -1,0 +1,56 @@
+"""Why an execution waits, in words that people can act on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from application import group_places, worker_list
+from application.worker_list import LiveWorker
+from domain.queueing import WORKSPACE_GROUP, may_take
+
+if TYPE_CHECKING:
+    import psycopg
+
+SHOWN_HOLDERS = 3
+
+
+def reasons(connection: psycopg.Connection[Any], execution: UUID, runs_on: Sequence[str]) -> list[str]:
+    """What an execution waits for now: places in groups, then a worker."""
+    found = [
+        _of_group(name, most, holders, ahead)
+        for name, most, holders, ahead in group_places.places_of(connection, execution)
+        if len(holders) + ahead >= most
+    ]
+    return [*found, *_of_workers(worker_list.live(connection), runs_on, bool(found))]
+
+
+def _of_group(name: str, most: int, holders: Sequence[UUID], ahead: int) -> str:
+    what = "the workspace's quota" if name == WORKSPACE_GROUP else f"the group {name}"
+    shown = [str(id) for id in holders[:SHOWN_HOLDERS]]
+    more = [f"{len(holders) - SHOWN_HOLDERS} more"] if len(holders) > SHOWN_HOLDERS else []
+    held = f"is held by {', '.join([*shown, *more])}" if holders else "has others first"
+    return f"{what} (max {most}) {held}" + (f", {ahead} before it" if ahead else "")
+
+
+def _of_workers(live: Sequence[LiveWorker], runs_on: Sequence[str], waits_for_place: bool) -> list[str]:
+    """What the workers that live can say."""
+    able = [worker for worker in live if may_take(worker.labels, runs_on)]
+    if not live:
+        return ["no worker is running"]
+    if not able:
+        return [f"no worker has {missing_labels(live, runs_on)}"]
+    if waits_for_place:
+        return []
+    free = sum(max(0, worker.concurrency - worker.running) for worker in able)
+    return ["a worker will take it soon"] if free else [f"every worker that may take it is busy ({len(able)})"]
+
+
+def missing_labels(live: Sequence[LiveWorker], runs_on: Sequence[str]) -> str:
+    """The labels that nobody has, or all that nobody has together."""
+    everywhere = {label for worker in live for label in worker.labels}
+    lacking = [label for label in runs_on if label not in everywhere]
+    if len(lacking) == 1:
+        return f"the label {lacking[0]}"
+    return f"the labels {', '.join(lacking or runs_on)}" + ("" if lacking else " together")

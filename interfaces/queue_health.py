@@ -1,0 +1,58 @@
+"""How the queue does: what waits, what no worker can take, groups, leases; for `testmesh doctor` and the metrics."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from application import group_places, worker_list
+from application.waiting import missing_labels
+from domain.queueing import may_take
+from domain.values import dataclass
+from interfaces.bootstrap import Platform
+from projections.execution_list import ExecutionList
+
+
+@dataclass(frozen=True, slots=True)
+class QueueHealth:
+    """`waiting` executions, the oldest for `oldest` seconds, of which `stuck` ask for labels that no live worker has (`lacking`
+    says which); `held` places of groups, and `for_groups` executions that wait for one, the oldest for `oldest_for_groups`
+    seconds; `workers` that live with `room` for more; `leases`, and `silent` ones among them."""
+
+    waiting: int
+    oldest: float
+    stuck: int
+    lacking: tuple[str, ...]
+    held: int
+    for_groups: int
+    oldest_for_groups: float
+    workers: int
+    room: int
+    leases: int
+    silent: int
+
+
+def queue_health(platform: Platform) -> QueueHealth:
+    """As it is now."""
+    asked = ExecutionList(platform.readers("executions").pool).waiting_by_labels()
+    with platform.database("executions").pool.connection() as connection:
+        live = worker_list.live(connection)
+        held, for_groups, oldest_for_groups = group_places.totals(connection)
+        leases = connection.execute(
+            "SELECT count(*), count(*) FILTER (WHERE clock_timestamp() - beat > make_interval(secs => %s))"
+            " FROM executions.leases",
+            (platform.settings.lease,),
+        ).fetchone() or (0, 0)
+    stuck = [(labels, count) for labels, count, _ in asked if not any(may_take(worker.labels, labels) for worker in live)]
+    now = datetime.now(UTC)
+    return QueueHealth(
+        sum(count for _, count, _ in asked),
+        max(((now - since).total_seconds() for _, _, since in asked), default=0.0),
+        sum(count for _, count in stuck),
+        tuple(missing_labels(live, labels) for labels, _ in stuck if labels),
+        held,
+        for_groups,
+        oldest_for_groups,
+        len(live),
+        sum(max(0, worker.concurrency - worker.running) for worker in live),
+        *leases,
+    )
