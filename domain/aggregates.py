@@ -11,12 +11,13 @@ from domain.api_key import ApiKey
 from domain.execution import Execution
 from domain.flow import Flow
 from domain.schedule import Schedule
+from domain.suite_run import SuiteRun
 from domain.user import User
 from domain.workspace import Workspace
 
 AGGREGATES: Mapping[str, tuple[type[Aggregate], ...]] = {
     "flows": (Flow,),
-    "executions": (Execution,),
+    "executions": (Execution, SuiteRun),
     "schedules": (Schedule,),
     "identity": (Workspace, User, ApiKey),
 }
