@@ -25,6 +25,7 @@ from application.identity import Identity
 from application.payloads import SealedPayloads
 from application.schedules import Schedules
 from application.schema import LOGS
+from application.suites import Suites
 from domain.errors import Invalid, Unavailable
 from interfaces.migration import PROJECTOR, WRITER, Migrated, migrate, usable
 from interfaces.settings import Settings
@@ -172,6 +173,15 @@ class Platform:
         from projections.schedule_list import ScheduleList
 
         return Schedules(self.logs["schedules"], self.flows, ScheduleList(self.database("schedules").pool).now)
+
+    @cached_property
+    def suites(self) -> Suites:
+        """Commands on suite runs."""
+        from interfaces.flow_directory import ListedFlows
+        from projections.flow_list import FlowList
+
+        listed = ListedFlows(FlowList(self.database("flows").pool))
+        return Suites(self.logs["executions"], self.payloads("executions"), self.flows, listed)
 
     @cached_property
     def identity(self) -> Identity:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 from uuid import UUID
 
@@ -149,27 +149,28 @@ async def events(call: Call) -> Reply:
         raise NotFound(f"there is no execution {id} in this workspace")
     if not feed_position(call.query.after):
         await call.run(check_kept, call.reading.live_feed, call.workspace, row)
-    return await _events(call, id)
+    return await events_of(call, [id])
 
 
 def check_kept(feed: LiveFeed, workspace: str, row: Mapping[str, Any]) -> None:
-    """Raise Resync unless the feed still has the execution of this row from its first event on."""
-    first = feed.after(workspace, 0, execution=row["id"], limit=1)
+    """Raise Resync unless the feed still has the execution, or the suite run, of this row from its first event on."""
+    first = feed.after(workspace, 0, executions=[row["id"]], limit=1)
     if first[0]["version"] != 1 if first else feed.expired(int(row["position"]) - 1):
         raise Resync("the first events of this execution are not kept in the feed any more; read the execution itself")
 
 
 async def feed(call: Call) -> Reply:
     """The events of the whole workspace after a position."""
-    return await _events(call, None)
+    return await events_of(call, None)
 
 
-async def _events(call: Call, execution: UUID | None) -> Reply:
+async def events_of(call: Call, executions: Collection[str | UUID] | None) -> Reply:
+    """The events of these executions and suite runs, or of all, after the position that the query names."""
     after = feed_position(call.query.after)
     live = call.reading.live_feed
     if after and await call.run(live.expired, after):
         raise Resync("events this old are not kept in the feed any more; read the executions, then follow from now")
-    found = await call.run(live.after, call.workspace, after, execution=execution, limit=call.query.limit)
+    found = await call.run(live.after, call.workspace, after, executions=executions, limit=call.query.limit)
     items = [{"position": position_text("executions", row["feed_id"]), **row} for row in found]
     return Reply({"items": items, "next": items[-1]["position"] if items else call.query.after})
 

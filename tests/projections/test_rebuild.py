@@ -34,7 +34,7 @@ from tests.support.events import WORKSPACE, events_of_attempt, requested
 __all__ = ["log"]
 
 pytestmark = pytest.mark.servers
-LIST, DETAILS, FEED = THREE = for_log("executions")
+LIST, DETAILS, *_, FEED = THREE = for_log("executions")
 LEFT = "SELECT count(*) FROM pg_tables WHERE schemaname = ANY(%s)"
 
 
@@ -93,7 +93,7 @@ def test_no_reader_ever_sees_less_than_before(database: Database, log: PostgresL
         assert row is not None
         assert (row["verdict"], len(row["attempts"][0]["steps"])) == ("passed", 2)
         assert feed.head() >= head
-        assert len(feed.after(WORKSPACE, 0, execution=known.id)) == known.version
+        assert len(feed.after(WORKSPACE, 0, executions=[known.id])) == known.version
         seen, head, looked = count, feed.head(), looked + 1
 
     def write() -> None:

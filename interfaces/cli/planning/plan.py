@@ -233,7 +233,7 @@ def _wanted(options: Mapping[str, Any]) -> Callable[[FlowDefinition], bool]:
     text = (options.get("text") or "").lower()
     tags = options.get("tags")
     if tags:
-        from interfaces.cli.planning.tag_expression import parse_tags
+        from application.tag_expression import parse_tags
 
         matches = parse_tags(tags)
         return lambda flow: matches(flow.tags) and (text in flow.name.lower() or text in flow.file.lower())
