@@ -76,6 +76,7 @@ class Coordinator:
     def run(self, stop: threading.Event) -> None:
         """Follow until stopped: a notification is a hint, a poll each second the truth."""
         assert self._log.database is not None
+        self._position = None  # others may have been at work since the last time
         while not stop.is_set():
             try:
                 with self._log.database.connect() as connection:

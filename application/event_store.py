@@ -199,7 +199,7 @@ class PostgresLog(Log):
         """The aggregate as it is now; NotFound when there is none."""
         events = map(self.application.mapper.to_domain_event, self._recorder.select_aggregate(id))
         found: A | None = rebuilt(events)
-        if found is None:
+        if not isinstance(found, kind):
             raise NotFound(f"there is no {kind.__name__.lower()} {id}")
         return found
 

@@ -45,7 +45,7 @@ class MemoryLog(Log):
     def load(self, kind: type[A], id: UUID) -> A:
         """The aggregate as it is now; NotFound when there is none."""
         found: A | None = rebuilt(self._streams.get(id, ()))
-        if found is None:
+        if not isinstance(found, kind):
             raise NotFound(f"there is no {kind.__name__.lower()} {id}")
         return found
 

@@ -160,7 +160,7 @@ class Suites:
 
     def get(self, workspace: str, id: UUID) -> SuiteRun:
         """The suite run, if it is one of this workspace."""
-        run = self.log.find(SuiteRun, id) if self.log.has(id, SuiteRun.Requested.TOPIC) else None
+        run = self.log.find(SuiteRun, id)
         if run is None or run.workspace != workspace:
             raise NotFound(f"there is no suite run {id} in this workspace")
         return run
@@ -201,7 +201,7 @@ class Suites:
     def _same(self, stored: SuiteRun, workspace: str, digest: str) -> tuple[UUID, int]:
         if stored.workspace != workspace or stored.request_digest != digest:
             raise IdempotencyKeyReused("this Idempotency-Key was used for another request; use a new key for a new request")
-        return stored.id, self.log.position_of(stored.id)
+        return stored.id, self.log.position_of(stored.id, stored.planned)
 
     def _with_needs(self, workspace: str, wanted: Sequence[Member]) -> tuple[list[Member], list[list[int]]]:
         """The members and all that they need, and of each the numbers of those. NotFound for a need that is not there."""
@@ -231,10 +231,11 @@ class Suites:
                 code="missing_need",
                 remedy="push it, or run it too",
             )
-        members.append(self.member(workspace, id))
-        _learn(known, members[-1], len(members) - 1)
-        known[project, meant[0]] = len(members) - 1
-        return len(members) - 1
+        if (project, str(id)) not in known:
+            members.append(self.member(workspace, id))
+            _learn(known, members[-1], len(members) - 1)
+        known[project, meant[0]] = known[project, str(id)]
+        return known[project, str(id)]
 
     def _chain(self, run: SuiteRun) -> list[SuiteRun]:
         """A suite run after those that it reran, the first of them first."""
@@ -277,6 +278,7 @@ def _case(record: Mapping[str, Any], groups: set[int]) -> Case:
 
 
 def _learn(known: dict[tuple[str, str], int], member: Member, number: int) -> None:
-    for name in (member.path, member.definition.file, member.definition.id, member.definition.name):
+    id = member.pinned.flow_id if member.pinned else None
+    for name in (id, member.path, member.definition.file, member.definition.id, member.definition.name):
         if name:
             known.setdefault((member.home, name), number)

@@ -118,6 +118,7 @@ class SuiteRun(RecordedAggregate):
 
         def apply(self, aggregate: SuiteRun) -> None:
             """They wait."""
+            aggregate.planned = self.originator_version
             aggregate.cases.extend(self.cases)
             aggregate.statuses.extend("waiting" for _ in self.cases)
             aggregate.verdicts.extend("" for _ in self.cases)
@@ -187,6 +188,8 @@ class SuiteRun(RecordedAggregate):
         fail_fast: bool
         origin: str
         root: str
+        planned: int
+        """The version of the last event of the request."""
         cases: list[Mapping[str, Any]]
         statuses: list[str]
         verdicts: list[str]

@@ -130,8 +130,9 @@ def run_projector(settings: Settings) -> None:
 
 
 def run_scheduler(settings: Settings) -> None:
-    """Let schedules tick until SIGTERM or SIGINT."""
+    """Let schedules tick, and bring suite runs on, until SIGTERM or SIGINT."""
     from application.scheduling import Scheduler
+    from interfaces.workers.coordinators import coordinating
     from projections.schedule_list import ScheduleList
 
     configure_logging(settings, "scheduler")
@@ -146,10 +147,13 @@ def run_scheduler(settings: Settings) -> None:
                 from interfaces.metrics import watch_scheduler
 
                 watch_scheduler(scheduler)
-            thread = threading.Thread(target=scheduler.run, args=(ended,), name="scheduler", daemon=True)
-            thread.start()
+            duties = {"scheduler": scheduler.run, "coordinator": coordinating(platform).run}
+            threads = [threading.Thread(target=duty, args=(ended,), name=name, daemon=True) for name, duty in duties.items()]
+            for thread in threads:
+                thread.start()
             stop.wait()
             ended.set()
-            thread.join(timeout=15)
+            for thread in threads:
+                thread.join(timeout=15)
     finally:
         platform.close()
