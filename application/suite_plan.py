@@ -223,20 +223,28 @@ class Planning:
         )
 
     def plan(
-        self, documents: Sequence[Reference], cases: Sequence[dict[str, Any]], variables: Mapping[str, Any], seed: str
+        self,
+        documents: Sequence[Reference],
+        cases: Sequence[dict[str, Any]],
+        tags: Sequence[str],
+        variables: Mapping[str, Any],
+        seed: str,
     ) -> Plan:
-        """The plan, once the members' documents are sealed."""
-        flows = [self._flow(member, document) for member, document in zip(self._members, documents, strict=True)]
+        """The plan, once the members' documents are sealed; `tags` stand in place of those of each flow."""
+        flows = [
+            self._flow(member, document, tags or member.definition.tags)
+            for member, document in zip(self._members, documents, strict=True)
+        ]
         return Plan({"flows": flows, "cases": list(cases), "variables": dict(variables), "seed": seed})
 
     @staticmethod
-    def _flow(member: Member, document: Reference) -> dict[str, Any]:
+    def _flow(member: Member, document: Reference, tags: Sequence[str]) -> dict[str, Any]:
         definition = member.definition
         return {
             "project": member.pinned.project if member.pinned else "",
             "document": dict(document),
             "names": [name for name in dict.fromkeys((definition.name, definition.id, member.path)) if name],
-            "tags": list(definition.tags),
+            "tags": list(tags),
             "variables": dict(member.variables),
             "on_worker_lost": definition.config.on_worker_lost,
             "timeout": definition.config.timeout,

@@ -47,6 +47,8 @@ class SuiteRequest:
     selection: Mapping[str, Any] = field(default_factory=dict)
     matrix: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     variables: Mapping[str, Any] = field(default_factory=dict)
+    tags: Sequence[str] = ()
+    """Of all executions; those of each flow unless given."""
     parallel: int | None = None
     fail_fast: bool = False
     trigger: str = "api"
@@ -109,7 +111,7 @@ class Suites:
             document, writes = sealed(payloads, request.workspace, member.source, member.bundle)
             documents.append(document)
             side += writes
-        plan = planning.plan(documents, planned, request.variables, request.seed or secrets.token_hex(16))
+        plan = planning.plan(documents, planned, request.tags, request.variables, request.seed or secrets.token_hex(16))
         return self._put(by, request, id, cases, plan, side)
 
     def rerun(

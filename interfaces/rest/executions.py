@@ -12,6 +12,8 @@ from application.actions.registry import ACTIONS
 from application.bundles import Bundle, checked_bundle
 from application.executions import RunRequest, request_digest
 from application.flow_documents import read_flow
+from application.suite_plan import row_variables, rows_of
+from domain.definition import FlowDefinition
 from domain.errors import Invalid, LimitExceeded, NotFound, Refusal
 from domain.limits import LIMITS
 from interfaces.reading import parse_position
@@ -94,11 +96,33 @@ def _wanted(call: Call, digest: str) -> RunRequest:
                 "`files` and `path` belong to `document`; a flow has those that it was pushed with", code="invalid_body"
             )
         definition, text, pinned, bundle = call.platform.flows.runnable(call.workspace, id_of(body.flow, "flow"), body.revision)
+        more["variables"] = _row_variables(definition, bundle, body)
         return RunRequest(call.workspace, definition, text, pinned, bundle=bundle, **more)
     if body.revision is not None:
         raise Invalid("`revision` belongs to `flow`; a `document` has none", code="invalid_body")
     definition, _ = read_flow(body.document, file=body.file or "<document>", actions=ACTIONS)
-    return RunRequest(call.workspace, definition, body.document, bundle=_bundle(body), **more)
+    bundle = _bundle(body)
+    more["variables"] = _row_variables(definition, bundle, body)
+    return RunRequest(call.workspace, definition, body.document, bundle=bundle, **more)
+
+
+def _row_variables(definition: FlowDefinition, bundle: Bundle, body: RequestExecution) -> dict[str, Any]:
+    """The variables of the run, with those of its row: a flow with rows of data runs for one of them. Whoever has read the
+    rows sends the values along, as `row` among the variables."""
+    if definition.data is None or "row" in body.variables:
+        return dict(body.variables)
+    if not body.case:
+        raise Invalid(
+            f"{definition.name} has rows of data, and an execution is for one of them",
+            code="has_rows",
+            remedy="name the row with `case`, or run all of them with POST /suite-runs",
+        )
+    for row in rows_of(definition, bundle):
+        if row.key == body.case:
+            variables = {**row_variables(row), **body.variables}
+            check_size(variables)
+            return variables
+    raise NotFound(f"{definition.name} has no row {body.case!r}", code="no_such_row")
 
 
 def _bundle(body: RequestExecution) -> Bundle:

@@ -141,7 +141,8 @@ def run_scheduler(settings: Settings) -> None:
     try:
         _ = platform.key
         rows = ScheduleList(platform.database("schedules").pool)
-        scheduler = Scheduler(platform.logs["schedules"], platform.flows, platform.executions, rows.known, rows.now)
+        log, now = platform.logs["schedules"], rows.now
+        scheduler = Scheduler(log, platform.flows, platform.executions, platform.suites, rows.known, now)
         with metrics_port(settings):
             if settings.metrics_port:
                 from interfaces.metrics import watch_scheduler
