@@ -62,7 +62,7 @@ class Tools:
     flows: FlowFinder | None = None
     """The flows that may be called, in local runs; on workers they come with the flow."""
     once: OnceRuns | None = None
-    """What flows of this run do a single time together: in local runs alone."""
+    """What flows of a local run do a single time together; on workers the log says what the cases of a suite run do so."""
     observer: Observer | None = None
     """Who is asked before and after each step: a debugger, in local runs alone."""
     mock_bind: str = "127.0.0.1"
@@ -104,6 +104,7 @@ class Attempt:
         self.execution_id = execution.id
         self._tools = tools
         self._execution = execution
+        self._worker = worker
         self._teardown = teardown
         self._side = side
         self._masker = Masker(tools.mask_key)
@@ -212,7 +213,7 @@ class Attempt:
             folder=place.folder,
             bundled=place.bundled,
             near=place.file,
-            once=self._tools.once,
+            once=self._once(),
             flows=place.flows,
             given=self._given(place),
             observer=self._tools.observer,
@@ -222,6 +223,14 @@ class Attempt:
         if self._stop is not None:
             self._executor.stop(self._stop)
         return self._executor
+
+    def _once(self) -> OnceRuns | None:
+        """What runs a single time: for the flows of a local run, or for the cases of a suite run."""
+        if self._tools.once is not None or self._execution.request.suite_run is None or self._teardown:
+            return self._tools.once
+        from application.once_recorded import RecordedOnce  # local runs have none
+
+        return RecordedOnce(self._tools.log, self._tools.payloads, self._execution, self._worker)
 
     def _begin_now(self) -> tuple[Pinned, Place, Names] | None:
         """As `_begin`, if nothing has to be fetched and decrypted for it."""

@@ -22,7 +22,7 @@ from domain.errors import Invalid, LimitExceeded, NotFound
 from domain.events import Actor
 from domain.execution import Execution
 from domain.limits import LIMITS
-from domain.suite_run import Case, SuiteRun
+from domain.suite_run import Case, SuiteRun, case_label
 from domain.values import dataclass
 
 
@@ -150,6 +150,7 @@ class Plan:
         size, most = len(orjson.dumps(variables)), LIMITS.event_bytes * 3 // 4
         if size > most:
             raise LimitExceeded(f"the variables may have {most:,} bytes, these have {size:,}")
+        crossed = case_label("", planned["cell"])
         label = planned["key"][len(planned["flow"]) + 1 : -1]
         return Execution.request_run(
             by,
@@ -171,7 +172,7 @@ class Plan:
             timeout=flow["timeout"],
             teardown_timeout=flow["teardown_timeout"],
             case=label,
-            suite_run={"id": str(run.id), "case": number},
+            suite_run={"id": str(run.id), "case": number, **({"cell": crossed} if crossed else {})},
         )
 
     def names(self, number: int) -> Sequence[str]:

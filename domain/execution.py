@@ -62,7 +62,8 @@ class Execution(RecordedAggregate):
         teardown_timeout: float
         case: str
         suite_run: Mapping[str, Any] | None = None
-        """The suite run that it belongs to, and its case there: {"id", "case"}. Older events have none."""
+        """The suite run that it belongs to, and its case there: {"id", "case"}, with the `cell` of a matrix. Older events
+        have none."""
 
         @staticmethod
         def upcast_v1_v2(state: dict[str, Any]) -> None:
