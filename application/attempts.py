@@ -24,6 +24,7 @@ from application.engine.scope import Names
 from application.engine.snapshots import Snapshots, snapshot_functions
 from application.engine.surroundings import Surroundings, close_all
 from application.log import Log, SideWrite
+from application.needed import handed_over, needed_executions
 from application.payloads import Payloads
 from application.places import Place, needs_files, worker_place
 from application.recorder import AttemptRecorder, Fenced, unsealed
@@ -240,7 +241,7 @@ class Attempt:
             return self._begin()
         request = self._execution.request
         pinned = self._tools.definitions.find(self._execution.workspace, request.document, request.file)
-        if pinned is None or needs_files(request.document, pinned.definition):
+        if pinned is None or needs_files(request.document, pinned.definition) or needed_executions(request):
             return None
         return self._begun(pinned)
 
@@ -251,8 +252,19 @@ class Attempt:
         return self._begun(self._tools.definitions.read(self._execution.workspace, request.document, request.file))
 
     def _begun(self, pinned: Pinned) -> tuple[Pinned, Place, Names]:
+        self._take_needed()
         place = self._place(pinned.definition)
         return pinned, place, self._names(pinned.definition, place)
+
+    def _take_needed(self) -> None:
+        """The outputs of the flows that this one needs in its suite run; what was secret there is secret here."""
+        needed = needed_executions(self._execution.request)
+        if not needed:
+            return
+        found = handed_over(self._tools.log, self._tools.payloads, self._execution.workspace, set(needed.values()))
+        self.hide(secret for _, secrets in found.values() for secret in secrets)
+        outputs = {name: found[id][0] if id in found else {} for name, id in needed.items()}
+        self._unrecorded = {**self._unrecorded, "needs": outputs}
 
     def _place(self, definition: FlowDefinition) -> Place:
         tools = self._tools

@@ -20,7 +20,6 @@ from application.group_commit import is_connection_error
 from application.log import Log, VersionConflict
 from application.payloads import Payloads
 from application.suite_plan import Plan
-from application.suites import outputs_of
 from domain.errors import NotFound, Refusal, Unavailable
 from domain.events import Actor
 from domain.execution import Execution, ExecutionFinished
@@ -202,12 +201,12 @@ class Coordinator:
         run.advance(self._by, start)
         return children
 
-    def _needed(self, watched: _Watched, number: int) -> dict[str, object]:
-        """The outputs of the flows that a case needs, under their names."""
-        run, found = watched.run, dict[str, object]()
+    def _needed(self, watched: _Watched, number: int) -> dict[str, str]:
+        """The executions of the flows that a case needs, by the names of those flows; of several rows the last."""
+        run, found = watched.run, dict[str, str]()
         for group in run.cases[number]["needs"]:
-            last = max(n for n, case in enumerate(run.cases) if case["group"] == group)
-            found.update(outputs_of(self._log, self._plan(watched), last, run.execution_of(last)))
+            last = run.last_of(group)
+            found.update(dict.fromkeys(self._plan(watched).names(last), str(run.execution_of(last))))
         return found
 
     def _plan(self, watched: _Watched) -> Plan:

@@ -138,19 +138,18 @@ class Plan:
         content = {"flows": self._flows, "cases": self._cases, "variables": self._variables, "seed": self._seed}
         return orjson.dumps(content, option=orjson.OPT_SORT_KEYS)
 
-    def execution(self, by: Actor, run: SuiteRun, number: int, needed: Mapping[str, Any]) -> Execution:
-        """The execution of a case; `needed` are outputs by the names of the flows that it needs. LimitExceeded when its
-        variables are too large."""
+    def execution(self, by: Actor, run: SuiteRun, number: int, needed: Mapping[str, str]) -> Execution:
+        """The execution of a case; `needed` are the executions of the flows that it needs, by the names of these.
+        LimitExceeded when its variables are too large."""
         planned, case = run.cases[number], self._cases[number]
         flow = self._flows[case["flow"]]
         variables = {**flow["variables"], **case["variables"], **planned["cell"], **self._variables}
         needed = {**case.get("needed", {}), **needed}
-        if needed:
-            variables["needs"] = needed
         size, most = len(orjson.dumps(variables)), LIMITS.event_bytes * 3 // 4
         if size > most:
             raise LimitExceeded(f"the variables may have {most:,} bytes, these have {size:,}")
-        crossed = case_label("", planned["cell"])
+        more = {"cell": case_label("", planned["cell"]), "needs": needed}
+        more = {name: value for name, value in more.items() if value}
         label = planned["key"][len(planned["flow"]) + 1 : -1]
         return Execution.request_run(
             by,
@@ -172,7 +171,7 @@ class Plan:
             timeout=flow["timeout"],
             teardown_timeout=flow["teardown_timeout"],
             case=label,
-            suite_run={"id": str(run.id), "case": number, **({"cell": crossed} if crossed else {})},
+            suite_run={"id": str(run.id), "case": number, **more},
         )
 
     def names(self, number: int) -> Sequence[str]:
@@ -180,9 +179,9 @@ class Plan:
         names: list[str] = self._flows[self._cases[number]["flow"]]["names"]
         return names
 
-    def narrowed(self, numbers: Sequence[int], needed: Mapping[int, Mapping[str, Any]], time: int) -> Plan:
+    def narrowed(self, numbers: Sequence[int], needed: Mapping[int, Mapping[str, str]], time: int) -> Plan:
         """The plan of these cases alone, in this order, for the `time`-th rerun, with other random values: what was made
-        before may still be there. `needed` are outputs of what is not run again."""
+        before may still be there. `needed` are the executions of what is needed and not run again."""
         cases = [{**self._cases[number], "needed": dict(needed.get(number, {}))} for number in numbers]
         return Plan({"flows": self._flows, "cases": cases, "variables": self._variables, "seed": f"{self._seed}~{time}"})
 

@@ -17,7 +17,6 @@ from application.payloads import Payloads, SealingOnce
 from application.suite_plan import Member, Plan, Planning, cells_of
 from domain.errors import Conflict, Invalid, LimitExceeded, NotFound
 from domain.events import Actor
-from domain.execution import Execution
 from domain.limits import LIMITS
 from domain.suite_run import PASSED, Case, SuiteRun, case_uuid
 from domain.values import dataclass
@@ -246,22 +245,16 @@ class Suites:
             chain.insert(0, self.log.load(SuiteRun, UUID(chain[0].origin)))
         return chain
 
+    @staticmethod
     def _needed(
-        self, first: SuiteRun, plan: Plan, latest: Mapping[str, tuple[UUID, str]], number: int, groups: set[int]
-    ) -> dict[str, Any]:
-        """The outputs of what a case needs and what is not run again, by the names of those flows."""
-        found: dict[str, Any] = {}
+        first: SuiteRun, plan: Plan, latest: Mapping[str, tuple[UUID, str]], number: int, groups: set[int]
+    ) -> dict[str, str]:
+        """The executions of what a case needs and what is not run again, by the names of those flows."""
+        found: dict[str, str] = {}
         for group in set(first.cases[number]["needs"]) - groups:
-            last = max(n for n, case in enumerate(first.cases) if case["group"] == group)
-            found.update(outputs_of(self.log, plan, last, latest[first.cases[last]["key"]][0]))
+            last = first.last_of(group)
+            found.update(dict.fromkeys(plan.names(last), str(latest[first.cases[last]["key"]][0])))
         return found
-
-
-def outputs_of(log: Log, plan: Plan, number: int, execution: UUID) -> dict[str, Any]:
-    """The outputs that a case's execution recorded, under the names of its flow."""
-    for event in log.of([execution], Execution.Finished.TOPIC):
-        return {name: dict(event.outputs) for name in plan.names(number)}
-    return {}
 
 
 def _latest(chain: Sequence[SuiteRun]) -> dict[str, tuple[UUID, str]]:

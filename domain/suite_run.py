@@ -201,6 +201,10 @@ class SuiteRun(RecordedAggregate):
         """The id of a case's execution."""
         return case_uuid(self.id, self.cases[number]["key"])
 
+    def last_of(self, group: int) -> int:
+        """The last case of a flow in its cell, whose outputs others get."""
+        return max(number for number, case in enumerate(self.cases) if case["group"] == group)
+
     def running(self) -> list[int]:
         """The cases whose executions have not ended."""
         return [number for number, status in enumerate(self.statuses) if status == "running"]

@@ -26,7 +26,7 @@ TABLE = Table(
         "event": "jsonb",
     },
 )
-HIDDEN = ("originator_id", "originator_version", "timestamp", "state", "request_digest", "plan", "shared")
+HIDDEN = ("originator_id", "originator_version", "timestamp", "state", "request_digest", "plan", "shared", "sealed")
 """Fields that a watcher does not get: said elsewhere in the row, or kept for workers alone."""
 PRUNED_AT_ONCE = 10_000
 MOST = 1000

@@ -40,16 +40,11 @@ class Patience:
 @dataclass(frozen=True, slots=True)
 class Topic:
     """What a subscription is about. `row` is the execution or suite run as it was read, None for the whole workspace;
-    `members` are the executions of a suite run."""
+    `executions` are the ids whose events belong to it, None for all; `last` is the topic of its terminal event."""
 
     row: Mapping[str, Any] | None
+    executions: frozenset[str] | None = None
     last: str = "execution.finished"
-    members: frozenset[str] = frozenset()
-
-    @property
-    def executions(self) -> frozenset[str] | None:
-        """The ids whose events belong to it; None for all."""
-        return None if self.row is None else self.members | {str(self.row["id"])}
 
     @property
     def ended(self) -> int | None:
@@ -149,8 +144,9 @@ class Watching:
         if row is None:
             raise missing
         if kind == "execution":
-            return Topic(row)
-        return Topic(row, SuiteRun.Finished.TOPIC, frozenset(await asyncio.to_thread(reading.suite_cases.executions, key)))
+            return Topic(row, frozenset({str(row["id"])}))
+        executions = await asyncio.to_thread(reading.suite_cases.executions, key)
+        return Topic(row, frozenset({str(row["id"]), *executions}), SuiteRun.Finished.TOPIC)
 
     async def _begin(self, begin: Any, topic: Topic) -> int:
         if begin is None:
