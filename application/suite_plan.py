@@ -25,6 +25,9 @@ from domain.limits import LIMITS
 from domain.suite_run import Case, SuiteRun, case_label
 from domain.values import dataclass
 
+CELL_CHARS = 200
+"""Of a value in a matrix: it is a part of names."""
+
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Member:
@@ -48,8 +51,9 @@ class Member:
 
     @property
     def flow(self) -> str:
-        """What names the flow: its id, or where it stands in its project."""
-        return self.definition.id or self.path
+        """What names the flow: its project, and its id there or where it stands."""
+        name = self.definition.id or self.path
+        return f"{self.home}:{name}" if self.home else name
 
     @property
     def path(self) -> str:
@@ -109,6 +113,8 @@ def cells_of(matrix: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
             raise Invalid(f"{name!r} cannot be the name of a variable", code="invalid_matrix")
         if any(isinstance(value, list | dict) for value in values):
             raise Invalid(f"the values of {name} in the matrix must be text, numbers or booleans", code="invalid_matrix")
+        if any(len(str(value)) > CELL_CHARS for value in (name, *values)):
+            raise Invalid(f"names and values in the matrix may have {CELL_CHARS} characters", code="invalid_matrix")
         if not values or len({str(value) for value in values}) < len(values):
             raise Invalid(f"the matrix needs different values of {name}", code="invalid_matrix")
     size = 1

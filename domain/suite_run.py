@@ -25,14 +25,18 @@ EVENT_BYTES = 40_000
 
 
 def case_key(flow: str, label: str) -> str:
-    """What names a case in every run of the same suite: the flow's id or path, and its row and cell of the matrix."""
+    """What names a case in every run of the same suite: its flow (project, and id or path), row and cell of the matrix."""
     return f"{flow}[{label}]" if label else flow
 
 
 def case_label(row: str, cell: Mapping[str, Any]) -> str:
     """A row's key and a cell of the matrix, for people: `berlin browser=a,env=staging`."""
-    crossed = ",".join(f"{name}={cell[name]}" for name in sorted(cell))
+    crossed = ",".join(f"{name}={_text(cell[name])}" for name in sorted(cell))
     return " ".join(part for part in (row, crossed) if part)
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def case_uuid(suite_run: UUID, key: str) -> UUID:
@@ -42,7 +46,7 @@ def case_uuid(suite_run: UUID, key: str) -> UUID:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One execution to be. `flow` is the flow's id or path; `group` numbers its flow in its cell of the matrix, `needs` are
+    """One execution to be. `flow` names the flow: its project, and its id or path; `group` numbers its flow in its cell of the matrix, `needs` are
     the groups that must pass before. `flow_id` is empty and `revision` 0 where the flow came as a document."""
 
     flow: str

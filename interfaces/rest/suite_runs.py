@@ -46,7 +46,10 @@ async def one(call: Call) -> Reply:
 
 
 async def request(call: Call) -> Reply:
-    """Accept a suite run. Durable when this answers; the same Idempotency-Key again gives the same answer."""
+    """Accept a suite run. Durable when this answers; the same Idempotency-Key again gives the same answer. Flows that were
+    pushed a moment ago are found."""
+    head = await call.run(call.platform.flows.log.head)
+    await call.reading.wait(position_text("flows", head))
     return _accepted(call, *await call.run(_accept, call))
 
 

@@ -90,7 +90,7 @@ def test_a_pushed_suite_is_run_with_its_rows_in_the_order_of_needs(project: tupl
     row = newest(program)
     assert (row["verdict"], row["name"], row["trigger"]) == ("passed", "shop", "cli")
     shown = program.run("suites", "get", row["id"])
-    assert re.search(r"pay\.yaml\[rome\] +passed", shown.stdout)
+    assert re.search(r"suites:pay\.yaml\[rome\] +passed", shown.stdout)
 
 
 def test_local_files_run_there_as_one_suite_run_whether_pushed_or_not(project: tuple[Program, Path]) -> None:
@@ -100,7 +100,7 @@ def test_local_files_run_there_as_one_suite_run_whether_pushed_or_not(project: t
     assert done.returncode == 0, done.stdout + done.stderr
     assert "8 flows: 8 passed" in done.stdout
     keys = {case["key"] for case in program.json("suites", "get", newest(program)["id"])["cases"]}
-    assert {"crossed.yaml[browser=a]", "pay.yaml[oslo browser=b]", "login.yaml[browser=b]"} <= keys
+    assert {f"suites:{key}" for key in ("crossed.yaml[browser=a]", "pay.yaml[oslo browser=b]", "login.yaml[browser=b]")} <= keys
 
 
 def test_what_fails_is_told_what_needs_it_is_skipped_and_a_rerun_is_merged(project: tuple[Program, Path]) -> None:

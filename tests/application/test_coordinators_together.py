@@ -192,3 +192,18 @@ def test_a_coordinator_finds_open_runs_by_the_read_model_and_what_came_after_by_
     finder.step()
     assert finder.active == 2
     assert [len(one.run(id).running()) for id in (before, after)] == [2, 1]
+
+
+def test_a_long_suite_run_is_read_from_a_snapshot(processes: list[Process]) -> None:
+    id = processes[0].request(60, parallel=1)
+    ended: set[UUID] = set()
+    while processes[0].run(id).verdict is None:
+        processes[0].coordinator.step()
+        for one in [one for one in processes[0].run(id).running() if processes[0].run(id).execution_of(one) not in ended]:
+            processes[0].end(execution := processes[0].run(id).execution_of(one))
+            ended.add(execution)
+    with processes[1].database.pool.connection() as connection:
+        assert connection.execute("SELECT count(*) FROM executions.snapshots WHERE originator_id = %s", (id,)).fetchone() == (
+            1,
+        )
+    check(processes[1], id, 120, 1)

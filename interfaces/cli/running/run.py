@@ -244,6 +244,9 @@ def _remote(flows: Sequence[Planned], paths: Sequence[str], options: Mapping[str
 
     if options["secrets"]:
         raise Invalid("--secret works in local runs alone: variables of a remote run are recorded as they are")
+    for name, usual in (("repeat", 1), ("retries", 0), ("shard", None), ("max_failures", 0)):
+        if options[name] != usual:
+            raise Invalid(f"--{name.replace('_', '-')} works in local runs alone")
     for flow in flows:
         if flow.definition.lock:
             raise Invalid(f"{flow.file}: lock works in local runs alone", remedy="run it without --remote")

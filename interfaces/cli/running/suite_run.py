@@ -89,7 +89,7 @@ class SuiteRun:
 
     def _request(self, client: Client) -> str | None:
         assert self._body is not None
-        headers = {"Idempotency-Key": self._key} if self._key else {}
+        headers = {"Idempotency-Key": self._key[:255].encode("ascii", "replace").decode()} if self._key else {}
         answer, position = client.command("POST", client.room("/suite-runs"), self._body(client), **headers)
         self.id = str(answer["id"])
         return position

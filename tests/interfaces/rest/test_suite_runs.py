@@ -185,3 +185,16 @@ def test_documents_must_be_flows(room: Room) -> None:
     body = {"members": [{"document": "a.yaml"}], "documents": [{"path": "a.yaml", "text": FLOW.replace("log", "lag")}]}
     answer = room.http.post(room.path("/suite-runs"), json=body)
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid_flow")
+
+
+def test_flows_of_two_projects_may_have_the_same_path(room: Room) -> None:
+    for project in ("one", "two"):
+        push(room, "a.yaml", "tags: [twice]\n", project=project)
+    assert sorted(keys(room, room.suite_run(tags="twice"))) == ["one:a.yaml", "two:a.yaml"]
+
+
+def test_a_flow_that_was_pushed_a_moment_ago_is_found(room: Room) -> None:
+    for number in range(5):
+        text = f"name: f{number}\ntags: [t{number}]\n{STEPS}"
+        room.http.post(room.path("/flows"), json={"documents": [{"path": f"{number}.yaml", "text": text}]})
+        assert room.http.post(room.path("/suite-runs"), json={"tags": f"t{number}"}).status_code == 202
