@@ -25,7 +25,7 @@ EVENT_BYTES = 40_000
 
 
 def case_key(flow: str, label: str) -> str:
-    """What names a case in every run of the same suite: its flow (project, and id or path), row and cell of the matrix."""
+    """What names a case in every run of the same suite: its flow (project, id or path), row, cell of the matrix."""
     return f"{flow}[{label}]" if label else flow
 
 
@@ -46,8 +46,8 @@ def case_uuid(suite_run: UUID, key: str) -> UUID:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One execution to be. `flow` names the flow: its project, and its id or path; `group` numbers its flow in its cell of the matrix, `needs` are
-    the groups that must pass before. `flow_id` is empty and `revision` 0 where the flow came as a document."""
+    """One execution to be. `flow` names the flow: its project, and its id or path; `group` numbers the flow in its cell of the
+    matrix, `needs` are the groups that must pass before. `flow_id` is empty and `revision` 0 where it came as a document."""
 
     flow: str
     name: str
@@ -310,15 +310,17 @@ class SuiteRun(RecordedAggregate):
 
     def _skip_dependants(self, by: Actor) -> None:
         """Skip what needs a group that did not pass, and what needs those."""
-        while bad := {self.cases[number]["group"]: number for number in self.not_passed()}:
-            skipped = False
-            for number in self._waiting():
+        while True:
+            bad = {self.cases[number]["group"]: number for number in self.not_passed()}
+            found: dict[int, list[int]] = {}
+            for number in self._waiting() if bad else ():
                 culprit = next((bad[group] for group in self.cases[number]["needs"] if group in bad), None)
                 if culprit is not None:
-                    self.skip(by, [number], "needs", f"it needs {self.cases[culprit]['name']}, which did not pass")
-                    skipped = True
-            if not skipped:
+                    found.setdefault(culprit, []).append(number)
+            if not found:
                 return
+            for culprit, numbers in found.items():
+                self.skip(by, numbers, "needs", f"it needs {self.cases[culprit]['name']}, which did not pass")
 
     def _ready(self) -> list[int]:
         """The waiting cases whose needs have passed, as many as there is room for."""

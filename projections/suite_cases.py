@@ -169,7 +169,7 @@ class SuiteCases:
         (it passed at last, and not at once)."""
         where, size = Where(), bounded(limit)
         where.add("key > %s", "" if cursor is None else read_cursor(cursor, str)[0])
-        sql = f"SELECT * FROM ({_LATEST}) latest WHERE {where} ORDER BY key LIMIT %s"
+        sql = f"SELECT * FROM ({_LATEST_IN_FULL}) latest WHERE {where} ORDER BY key LIMIT %s"
         rows = fetch(self._pool, sql, [*PASSED, *PASSED, workspace, root, *where.values, size + 1])
         return page_of(rows, size, lambda row: make_cursor(row["key"]))
 
@@ -200,17 +200,22 @@ class SuiteCases:
         return [str(row["execution"]) for row in fetch(self._pool, sql, (as_uuid(suite_run),))]
 
 
-_LATEST = (
-    f"SELECT DISTINCT ON (c.key) {COLUMNS}, {MORE},"
-    " count(*) OVER whole AS runs,"
-    " coalesce(c.verdict = ANY(ARRAY[%s, %s]), false) AND (c.verdict = 'passed_on_retry'"
-    "  OR bool_or(coalesce(c.status = 'ended' AND NOT c.verdict = ANY(ARRAY[%s, %s]), false)) OVER whole) AS flaky"
-    f" FROM {TABLE.name} c JOIN {LIST} r ON r.id = c.suite_run LEFT JOIN {EXECUTIONS} e ON e.id = c.execution"
-    " WHERE r.workspace = %s AND r.root = %s"
-    " WINDOW whole AS (PARTITION BY c.key)"
-    " ORDER BY c.key, r.first_position DESC"
-)
-"""The latest result of each case of a chain."""
+def _latest(more: str, join: str) -> str:
+    """The latest result of each case of a chain."""
+    return (
+        f"SELECT DISTINCT ON (c.key) {COLUMNS}{more},"
+        " count(*) OVER whole AS runs,"
+        " coalesce(c.verdict = ANY(ARRAY[%s, %s]), false) AND (c.verdict = 'passed_on_retry'"
+        "  OR bool_or(coalesce(c.status = 'ended' AND NOT c.verdict = ANY(ARRAY[%s, %s]), false)) OVER whole) AS flaky"
+        f" FROM {TABLE.name} c JOIN {LIST} r ON r.id = c.suite_run {join}"
+        " WHERE r.workspace = %s AND r.root = %s"
+        " WINDOW whole AS (PARTITION BY c.key)"
+        " ORDER BY c.key, r.first_position DESC"
+    )
+
+
+_LATEST = _latest("", "")
+_LATEST_IN_FULL = _latest(f", {MORE}", f"LEFT JOIN {EXECUTIONS} e ON e.id = c.execution")
 
 
 def _verdict(rows: Sequence[Row]) -> str | None:

@@ -40,7 +40,7 @@ TABLE = Table(
         "position": "bigint",
     },
 )
-COLUMNS = ", ".join(name for name in TABLE.types if name != "first_position")
+COLUMNS = ", ".join(TABLE.types)
 TOPICS = (
     SuiteRun.Requested.TOPIC,
     SuiteRun.CasesPlanned.TOPIC,
@@ -146,7 +146,8 @@ def _moved(row: Row, source: str, targets: Sequence[str]) -> dict[str, int]:
 class SuiteRunList:
     """Queries. Rows: id, workspace, name, selection (as asked), matrix, trigger, actor, parallel, fail_fast, origin (the suite
     run that it reruns), root (the first of the chain), total, status (queued, running, finished), cancel_requested, verdict,
-    counts (cases by verdict, or waiting, running, skipped), requested_at, finished_at, duration_ms, position."""
+    counts (cases by verdict, or waiting, running, skipped), requested_at, finished_at, duration_ms,
+    first_position and position (of its first and newest event)."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool

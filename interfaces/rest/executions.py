@@ -188,13 +188,14 @@ async def feed(call: Call) -> Reply:
     return await events_of(call, None)
 
 
-async def events_of(call: Call, executions: Collection[str | UUID] | None) -> Reply:
-    """The events of these executions and suite runs, or of all, after the position that the query names."""
+async def events_of(call: Call, executions: Collection[str | UUID] | None, begin: int = 0) -> Reply:
+    """The events of these executions and suite runs, or of all, after the position that the query names; there are none
+    before `begin`."""
     after = feed_position(call.query.after)
     live = call.reading.live_feed
     if after and await call.run(live.expired, after):
         raise Resync("events this old are not kept in the feed any more; read the executions, then follow from now")
-    found = await call.run(live.after, call.workspace, after, executions=executions, limit=call.query.limit)
+    found = await call.run(live.after, call.workspace, max(after, begin), executions=executions, limit=call.query.limit)
     items = [{"position": position_text("executions", row["feed_id"]), **row} for row in found]
     return Reply({"items": items, "next": items[-1]["position"] if items else call.query.after})
 

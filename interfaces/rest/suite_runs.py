@@ -178,10 +178,11 @@ async def cases(call: Call) -> Reply:
 async def events(call: Call) -> Reply:
     """Its events after a position, those of its executions included."""
     row = await _row(call)
+    begin = row["first_position"] - 1
     if not feed_position(call.query.after):
         await call.run(check_kept, call.reading.live_feed, call.workspace, row)
     executions = await call.run(call.reading.suite_cases.executions, row["id"])
-    return await events_of(call, [row["id"], *executions])
+    return await events_of(call, [row["id"], *executions], begin)
 
 
 async def rerun(call: Call) -> Reply:

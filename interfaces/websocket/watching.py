@@ -158,6 +158,7 @@ class Watching:
             raise Resync("events this old are not kept in the feed any more; read the executions, then subscribe from now")
         if not position and topic.row is not None:
             await asyncio.to_thread(check_kept, self._hub.feed, self._caller.workspace, topic.row)
+            position = int(topic.row.get("first_position", 1)) - 1
         return position
 
     async def _watch(self, id: str, topic: Topic, position: int) -> None:
