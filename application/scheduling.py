@@ -9,10 +9,11 @@ from __future__ import annotations
 import logging
 import threading
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import islice, takewhile
+from typing import Any
 from uuid import UUID
 
 from application.executions import Executions, RunRequest
@@ -272,10 +273,11 @@ class Scheduler:
     def _request(self, schedule: Schedule, tick: datetime, *, decided: bool = False) -> RunRequest | SuiteRequest:
         """The run of a tick: of the newest revision, or of what was decided, whatever became of the flow since. A flow that
         has rows of data, or needs others, is a suite run."""
-        plan = schedule.plan
+        plan, id = schedule.plan, tick_uuid(schedule.id, tick)
+        if plan.get("selection") and not (decided and schedule.runs[0]):
+            return self._selected(schedule, plan["selection"], id)
         flow, revision = schedule.runs if decided else (plan["flow"], None)
         definition, text, pinned, bundle = self._flows.runnable(schedule.workspace, UUID(flow), revision, archived=decided)
-        id = tick_uuid(schedule.id, tick)
         if definition.data is not None or definition.needs:
             return SuiteRequest(
                 schedule.workspace,
@@ -299,6 +301,26 @@ class Scheduler:
             id=id,
         )
 
+    def _selected(self, schedule: Schedule, selection: Mapping[str, Any], id: UUID) -> SuiteRequest:
+        """The suite run of what the selection means now. NotFound when that is nothing."""
+        chosen = {name: selection.get(name) for name in ("project", "folder", "suite", "tags")}
+        flows = self._suites.selected(schedule.workspace, **chosen)
+        if not flows:
+            raise NotFound("no flow of the workspace is selected any more")
+        return SuiteRequest(
+            schedule.workspace,
+            self._suites.members(schedule.workspace, flows),
+            name=schedule.name,
+            selection={"schedule": str(schedule.id), **{name: text for name, text in chosen.items() if text}},
+            matrix=selection.get("matrix") or {},
+            variables=schedule.plan["variables"],
+            tags=schedule.plan["tags"],
+            parallel=selection.get("parallel"),
+            fail_fast=bool(selection.get("fail_fast")),
+            trigger="schedule",
+            id=id,
+        )
+
     @staticmethod
     def _not_startable(refusal: Refusal, tick: datetime) -> Decision:
         """Unavailable servers are no answer: they are asked again."""
@@ -312,5 +334,9 @@ class Scheduler:
 
 
 def _revision(request: RunRequest | SuiteRequest) -> int:
-    pinned = request.members[0].pinned if isinstance(request, SuiteRequest) else request.pinned
+    """The revision of the flow that a schedule names; 0 for a selection of flows."""
+    if isinstance(request, SuiteRequest):
+        pinned = request.members[0].pinned if list(request.selection) == ["schedule"] else None
+    else:
+        pinned = request.pinned
     return pinned.revision if pinned else 0

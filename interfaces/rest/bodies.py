@@ -189,12 +189,26 @@ class NextQuery(NoQuery):
 
 
 @dataclass(frozen=True, slots=True)
+class Selection:
+    """What suite run a schedule starts: the flows that all of these mean at the tick, and how they are run."""
+
+    project: str | None = value(None, most=255)
+    folder: str | None = value(None, about="Flows below this folder, or the one with this path", most=MOST_CHARS)
+    suite: str | None = value(None, most=255)
+    tags: str | None = value(None, about="An expression over tags: smoke and not slow", most=1000)
+    matrix: dict[str, Any] = value({}, about="Lists of values by variable; every combination is run", most=20)
+    parallel: int | None = value(None, least=1, most=LIMITS.suite_parallel)
+    fail_fast: bool = value(False)
+
+
+@dataclass(frozen=True, slots=True)
 class CreateSchedule:
-    """When a flow runs by itself."""
+    """When a flow, or a selection of flows, runs by itself."""
 
     name: str = value(least=1, most=NAME_CHARS)
-    flow: str = value(about="The id of the flow; its newest revision runs", most=64)
     cron: str = value(about="minute hour day month weekday, a second before them if wanted; or @daily and the like", most=200)
+    flow: str = value("", about="The id of the flow; its newest revision runs", most=64)
+    selection: Selection | None = value(None, about="Instead of `flow`: the flows of a suite run")
     time_zone: str = value("UTC", about="A name of the IANA database, such as Europe/Berlin", most=64)
     jitter: str = value("0s", about="Each tick is late by a part of this that it alone has: 30s", most=50)
     overlap: str = value("skip", about="What a tick does while the execution before it has not ended", choices=OVERLAPS)
@@ -209,6 +223,7 @@ class ChangeSchedule:
 
     name: str | None = value(None, least=1, most=NAME_CHARS)
     flow: str | None = value(None, most=64)
+    selection: Selection | None = value(None, about="In place of the flow or selection before")
     cron: str | None = value(None, most=200)
     time_zone: str | None = value(None, most=64)
     jitter: str | None = value(None, most=50)

@@ -67,7 +67,7 @@ def _accept(call: Call) -> tuple[UUID, int]:
         members,
         name=body.name or body.suite or body.folder or "",
         selection=selection,
-        matrix=_matrix(body.matrix),
+        matrix=matrix_of(body.matrix),
         variables=body.variables,
         parallel=body.parallel,
         fail_fast=body.fail_fast,
@@ -90,7 +90,8 @@ def _plain(body: Any) -> dict[str, Any]:
     return {name: getattr(body, name) for name in body.__dataclass_fields__}
 
 
-def _matrix(given: Mapping[str, Any]) -> dict[str, list[Any]]:
+def matrix_of(given: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """The matrix of a body, whose values are lists."""
     for name, values in given.items():
         if not isinstance(values, list):
             raise Invalid(f"matrix.{name} must be a list of values", code="invalid_matrix")

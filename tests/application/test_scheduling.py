@@ -12,7 +12,7 @@ from application.coordinating import Coordinator
 from application.executions import Executions, RunRequest
 from application.flows import Document
 from application.scheduling import decide
-from domain.errors import Unavailable
+from domain.errors import Invalid, Unavailable
 from domain.execution import Execution
 from domain.limits import LIMITS, replace_limits
 from domain.schedule import Decision, Schedule, tick_uuid
@@ -418,3 +418,55 @@ class TestFlowsThatAreMoreThanOneExecution:
         rows.scheduler().step()
         (requested,) = self.suite_runs(rows)
         assert requested.total == 2
+
+
+class TestSelections:
+    """A schedule of a selection starts a suite run of what the selection means at the tick."""
+
+    @pytest.fixture
+    def suite(self) -> System:
+        system = System()
+        for name in ("a", "b"):
+            document = Document(f"{name}.yaml", FLOW.replace("Nightly", name) + "suite: night\n")
+            system.flows.push(BY, WORKSPACE, "", [document])
+        return system
+
+    def create(self, system: System, **selection: Any) -> UUID:
+        wanted = plan(flow="", selection=selection, variables={"who": "eva"}, name="all of it")
+        return system.schedules.create(BY, WORKSPACE, wanted)[0]
+
+    def test_each_tick_is_a_suite_run_of_what_is_there_then(self, suite: System) -> None:
+        id = self.create(suite, suite="night", matrix={"site": ["x", "y"]}, parallel=2, fail_fast=True)
+        suite.clock.now = minute(1)
+        suite.scheduler().step()
+        run = suite.executions.log.load(SuiteRun, UUID(suite.load(id).last))
+        assert [case["key"] for case in run.cases] == [f"{name}.yaml[site={site}]" for site in "xy" for name in "ab"]
+        assert (run.name, run.parallel, run.fail_fast) == ("all of it", 2, True)
+        suite.executions.log.put(_cancelled(run))
+        Coordinator(suite.executions.log, suite.payloads, lambda: (0, [])).step()
+        suite.flows.push(BY, WORKSPACE, "", [Document("c.yaml", FLOW.replace("Nightly", "c") + "suite: night\n")])
+        suite.clock.now = minute(2)
+        suite.scheduler().step()
+        assert len(suite.executions.log.load(SuiteRun, UUID(suite.load(id).last)).cases) == 6
+
+    def test_a_selection_that_means_nothing_is_a_tick_that_cannot_start(self, suite: System) -> None:
+        self.create(suite, suite="day")
+        suite.clock.now = minute(1)
+        suite.scheduler().step()
+        assert suite.decisions() == [("not_startable", minute(1))]
+
+    def test_one_takes_the_place_of_the_other(self, suite: System) -> None:
+        id = self.create(suite, suite="night")
+        suite.schedules.change(BY, WORKSPACE, id, {"flow": str(suite.flow)})
+        assert (suite.load(id).plan["flow"], suite.load(id).plan["selection"]) == (str(suite.flow), {})
+        suite.schedules.change(BY, WORKSPACE, id, {"selection": {"tags": "smoke"}})
+        assert (suite.load(id).plan["flow"], suite.load(id).plan["selection"]) == ("", {"tags": "smoke"})
+        with pytest.raises(Invalid, match="--tags"):
+            suite.schedules.change(BY, WORKSPACE, id, {"selection": {"tags": "and"}})
+        with pytest.raises(Invalid, match="or what a"):
+            suite.schedules.create(BY, WORKSPACE, plan(flow="", selection={}))
+
+
+def _cancelled(run: SuiteRun) -> SuiteRun:
+    run.request_cancel(BY)
+    return run
