@@ -183,3 +183,13 @@ class SuiteRunList:
         sql = f"SELECT id FROM {TABLE.name} WHERE status <> 'finished' ORDER BY first_position"
         with self._pool.connection() as connection:
             return [row[0] for row in connection.execute(sql.encode()).fetchall()]
+
+    def under_way(self) -> tuple[int, float]:
+        """How many suite runs of all workspaces are not finished, and for how many seconds the oldest of those has waited of
+        which no case has begun."""
+        sql = (
+            "SELECT count(*) AS n, coalesce(extract(epoch FROM clock_timestamp() - min(requested_at)"
+            f" FILTER (WHERE status = 'queued')), 0)::float8 AS waiting FROM {TABLE.name} WHERE status <> 'finished'"
+        )
+        row = fetch_one(self._pool, sql)
+        return (int(row["n"]), float(row["waiting"])) if row else (0, 0.0)
