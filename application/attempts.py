@@ -24,6 +24,7 @@ from application.engine.scope import Names
 from application.engine.snapshots import Snapshots, snapshot_functions
 from application.engine.surroundings import Surroundings, close_all
 from application.log import Log, SideWrite
+from application.needed import handed_over, needed_executions
 from application.payloads import Payloads
 from application.places import Place, needs_files, worker_place
 from application.recorder import AttemptRecorder, Fenced, unsealed
@@ -62,7 +63,7 @@ class Tools:
     flows: FlowFinder | None = None
     """The flows that may be called, in local runs; on workers they come with the flow."""
     once: OnceRuns | None = None
-    """What flows of this run do a single time together: in local runs alone."""
+    """What flows of a local run do a single time together; on workers the log says what the cases of a suite run do so."""
     observer: Observer | None = None
     """Who is asked before and after each step: a debugger, in local runs alone."""
     mock_bind: str = "127.0.0.1"
@@ -104,6 +105,7 @@ class Attempt:
         self.execution_id = execution.id
         self._tools = tools
         self._execution = execution
+        self._worker = worker
         self._teardown = teardown
         self._side = side
         self._masker = Masker(tools.mask_key)
@@ -212,7 +214,7 @@ class Attempt:
             folder=place.folder,
             bundled=place.bundled,
             near=place.file,
-            once=self._tools.once,
+            once=self._once(),
             flows=place.flows,
             given=self._given(place),
             observer=self._tools.observer,
@@ -223,6 +225,14 @@ class Attempt:
             self._executor.stop(self._stop)
         return self._executor
 
+    def _once(self) -> OnceRuns | None:
+        """What runs a single time: for the flows of a local run, or for the cases of a suite run."""
+        if self._tools.once is not None or self._execution.request.suite_run is None or self._teardown:
+            return self._tools.once
+        from application.once_recorded import RecordedOnce  # local runs have none
+
+        return RecordedOnce(self._tools.log, self._tools.payloads, self._execution, self._worker)
+
     def _begin_now(self) -> tuple[Pinned, Place, Names] | None:
         """As `_begin`, if nothing has to be fetched and decrypted for it."""
         if self._teardown:
@@ -231,7 +241,7 @@ class Attempt:
             return self._begin()
         request = self._execution.request
         pinned = self._tools.definitions.find(self._execution.workspace, request.document, request.file)
-        if pinned is None or needs_files(request.document, pinned.definition):
+        if pinned is None or needs_files(request.document, pinned.definition) or needed_executions(request):
             return None
         return self._begun(pinned)
 
@@ -242,8 +252,19 @@ class Attempt:
         return self._begun(self._tools.definitions.read(self._execution.workspace, request.document, request.file))
 
     def _begun(self, pinned: Pinned) -> tuple[Pinned, Place, Names]:
+        self._take_needed()
         place = self._place(pinned.definition)
         return pinned, place, self._names(pinned.definition, place)
+
+    def _take_needed(self) -> None:
+        """The outputs of the flows that this one needs in its suite run; what was secret there is secret here."""
+        needed = needed_executions(self._execution.request)
+        if not needed:
+            return
+        found = handed_over(self._tools.log, self._tools.payloads, self._execution.workspace, set(needed.values()))
+        self.hide(secret for _, secrets in found.values() for secret in secrets)
+        outputs = {name: found[id][0] if id in found else {} for name, id in needed.items()}
+        self._unrecorded = {**self._unrecorded, "needs": outputs}
 
     def _place(self, definition: FlowDefinition) -> Place:
         tools = self._tools

@@ -112,6 +112,15 @@ class PostgresRecorder(ApplicationRecorder):
             rows = connection.execute(sql, values).fetchall()
         return [Notification(originator_id=i, originator_version=v, topic=t, state=s, id=n) for i, v, t, s, n in rows]
 
+    def select_of(self, ids: Sequence[UUID], topic: str) -> Sequence[StoredEvent]:
+        """The events of one kind of some aggregates."""
+        sql = (
+            f"SELECT originator_id, originator_version, topic, state FROM {self._table}"
+            " WHERE originator_id = ANY(%s) AND topic = %s"
+        )
+        with self._database.pool.connection() as connection:
+            return [StoredEvent(*row) for row in connection.execute(sql, (list(ids), topic)).fetchall()]
+
     def max_notification_id(self) -> int | None:
         """The head of the log."""
         with self._database.pool.connection() as connection:
@@ -192,7 +201,7 @@ class PostgresLog(Log):
         """The aggregate as it is now; NotFound when there is none."""
         events = map(self.application.mapper.to_domain_event, self._recorder.select_aggregate(id))
         found: A | None = rebuilt(events)
-        if found is None:
+        if not isinstance(found, kind):
             raise NotFound(f"there is no {kind.__name__.lower()} {id}")
         return found
 
@@ -228,6 +237,10 @@ class PostgresLog(Log):
     def has(self, id: UUID, topic: str) -> bool:
         """Whether an event of this kind is recorded of an aggregate; without rebuilding it."""
         return self._recorder.has(id, topic)
+
+    def of(self, ids: Sequence[UUID], topic: str) -> list[Any]:
+        """The events of this kind of these aggregates, in no order; without rebuilding them."""
+        return [self.application.mapper.to_domain_event(stored) for stored in self._recorder.select_of(ids, topic)]
 
     def head(self) -> int:
         """The position of the newest event; 0 in an empty log."""

@@ -5,7 +5,7 @@ A place is taken with AttemptStarted and given up with Finished, whoever appends
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -145,6 +145,27 @@ def _join(execution: Execution, *, anyway: bool = False) -> SideWrite:
 def labels_text(labels: Iterable[str]) -> str:
     """Labels as one word."""
     return ",".join(sorted(labels))
+
+
+def full(
+    connection: psycopg.Connection[Any], execution: Execution, besides: Mapping[str, Sequence[int]] | None = None
+) -> str | None:
+    """The group that leaves an execution, which is not requested yet, to be skipped; None when there is none. `besides` are the
+    bounds of others that are to be requested with it, by group."""
+    groups = [group for group in execution.request.groups if group["when_full"] == "skip"]
+    if not groups:
+        return None
+    rows = connection.execute(
+        "SELECT name, count(*), min(most) FROM executions.group_places WHERE workspace = %s AND name = ANY(%s) GROUP BY name",
+        (execution.workspace, [group["name"] for group in groups]),
+    ).fetchall()
+    taken = {name: (count, most) for name, count, most in rows}
+    for group in groups:
+        count, most = taken.get(group["name"], (0, group["max"]))
+        others = (besides or {}).get(group["name"], ())
+        if count + len(others) >= min(most, group["max"], *others):
+            return str(group["name"])
+    return None
 
 
 def uncall(connection: psycopg.Connection[Any], execution: UUID) -> bool:

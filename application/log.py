@@ -102,6 +102,10 @@ class Log(ABC):
         """Whether an event of this kind is recorded of an aggregate; without rebuilding it."""
 
     @abstractmethod
+    def of(self, ids: Sequence[UUID], topic: str) -> list[Any]:
+        """The events of this kind of these aggregates, in no order; without rebuilding them."""
+
+    @abstractmethod
     def head(self) -> int:
         """The position of the newest event; 0 in an empty log."""
 

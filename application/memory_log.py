@@ -45,22 +45,26 @@ class MemoryLog(Log):
     def load(self, kind: type[A], id: UUID) -> A:
         """The aggregate as it is now; NotFound when there is none."""
         found: A | None = rebuilt(self._streams.get(id, ()))
-        if found is None:
+        if not isinstance(found, kind):
             raise NotFound(f"there is no {kind.__name__.lower()} {id}")
         return found
 
     def submit(self, *aggregates: Aggregate, side: Sequence[SideWrite] = (), patience: float = 3.0) -> Future[int]:
         """Record the pending events at once; the future is done. VersionConflict when another was faster."""
         events: list[Any] = [event for aggregate in aggregates for event in aggregate.collect_events()]
+        if self._is_conflict(events):
+            conflict: Future[int] = Future()
+            conflict.set_exception(VersionConflict("this version is already recorded"))
+            return conflict
         for event in events:
-            if event.originator_version != len(self._streams.get(event.originator_id, ())) + 1:
-                conflict: Future[int] = Future()
-                conflict.set_exception(VersionConflict("this version is already recorded"))
-                return conflict
             self._head += 1
             self._streams.setdefault(event.originator_id, []).append(event)
             self._recorded.append(Recorded(self._head, event, event.TOPIC))
         return _Landed(self._head)
+
+    def _is_conflict(self, events: Sequence[Any]) -> bool:
+        firsts = {event.originator_id: event.originator_version for event in reversed(events)}
+        return any(version != len(self._streams.get(id, ())) + 1 for id, version in firsts.items())
 
     def read(self, after: int, limit: int, topics: Sequence[str] = ()) -> list[Recorded]:
         """Events with a position above `after` that are still kept, in order."""
@@ -82,6 +86,10 @@ class MemoryLog(Log):
     def has(self, id: UUID, topic: str) -> bool:
         """Whether an event of this kind is recorded of an aggregate."""
         return any(topic == event.TOPIC for event in self._streams.get(id, ()))
+
+    def of(self, ids: Sequence[UUID], topic: str) -> list[Any]:
+        """The events of this kind of these aggregates."""
+        return [event for id in ids for event in self._streams.get(id, ()) if topic == event.TOPIC]
 
     def head(self) -> int:
         """The position of the newest event; 0 in an empty log."""

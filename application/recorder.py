@@ -155,10 +155,13 @@ class AttemptRecorder:
         """Append the terminal event and wait for it; its position."""
         text = self._masker.mask_text(message)[:1000]
 
-        def end(e: Execution) -> None:
-            e.finish(self._by, self._attempt, self._worker, verdict, cause, text, fit(plain(self._masker.mask(dict(outputs)))))
+        sealed, writes = await asyncio.to_thread(self._handed_over, outputs) if outputs else (None, [])
 
-        await self._append([end], side)
+        def end(e: Execution) -> None:
+            shown = fit(plain(self._masker.mask(dict(outputs))))
+            e.finish(self._by, self._attempt, self._worker, verdict, cause, text, shown, sealed)
+
+        await self._append([end], [*side, *writes])
         return await self.settle()
 
     async def finish_taken_over(self, verdict: str, side: Sequence[SideWrite]) -> int:
@@ -260,6 +263,14 @@ class AttemptRecorder:
         reference, side = self._payloads.seal(self.execution.workspace, body)
         record["result"], record["exchange"] = shorten(record["result"]), shorten(record["exchange"])
         return fit_outcome(record), dict(reference), side
+
+    def _handed_over(self, outputs: Mapping[str, Any]) -> tuple[dict[str, Any] | None, list[SideWrite]]:
+        """What other cases of the suite run get: the outputs as they are, and what is secret."""
+        if self.execution.request.suite_run is None:
+            return None, []
+        content = {"outputs": plain(dict(outputs)), "secrets": sorted(self._masker.known)}
+        reference, side = self._payloads.seal(self.execution.workspace, orjson.dumps(content))
+        return dict(reference), side
 
     def _kept(self, state: Mapping[str, Any]) -> tuple[dict[str, Any], list[SideWrite]]:
         """What teardown will read: small plain values as they are; secrets and big values sealed in a payload."""

@@ -10,6 +10,8 @@ from uuid import NAMESPACE_URL, UUID, uuid4, uuid5
 from application.executions import IdempotencyKeyReused
 from application.flows import Flows
 from application.log import Log, VersionConflict
+from application.suite_plan import cells_of
+from application.tag_expression import parse_tags
 from domain.errors import Conflict, NotFound
 from domain.events import Actor
 from domain.schedule import Schedule
@@ -45,7 +47,7 @@ class Schedules:
         before = self.log.find(Schedule, id) if idempotency_key else None
         if before is None:
             may()
-            self._check_flow(workspace, plan["flow"])
+            self._check(workspace, plan)
             made = Schedule.create(by, id=id, workspace=workspace, since=self._now(), request_digest=digest, **plan)
             try:
                 return id, self.log.put(made)
@@ -57,8 +59,9 @@ class Schedules:
 
     def change(self, by: Actor, workspace: str, id: UUID, changes: Mapping[str, Any]) -> int:
         """Give fields of the plan new values. Where ticks move, they count from now on."""
-        if "flow" in changes:
-            self._check_flow(workspace, changes["flow"])
+        if changes.get("flow") or changes.get("selection"):
+            changes = {"flow": "", "selection": {}, **changes}  # one takes the place of the other
+            self._check(workspace, changes)
         return self._command(workspace, id, lambda schedule: schedule.change(by, self._now(), **changes))
 
     def pause(self, by: Actor, workspace: str, id: UUID, reason: str) -> int:
@@ -88,6 +91,15 @@ class Schedules:
                 return self.log.put(schedule)
             except VersionConflict:
                 continue
+
+    def _check(self, workspace: str, plan: Mapping[str, Any]) -> None:
+        if plan["flow"]:
+            self._check_flow(workspace, plan["flow"])
+        else:
+            selection = plan.get("selection") or {}
+            if selection.get("tags"):
+                parse_tags(selection["tags"])
+            cells_of(selection.get("matrix") or {})
 
     def _check_flow(self, workspace: str, flow: str) -> None:
         try:

@@ -9,21 +9,25 @@ from __future__ import annotations
 import logging
 import threading
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import islice, takewhile
+from typing import Any
 from uuid import UUID
 
 from application.executions import Executions, RunRequest
 from application.flows import Flows
 from application.group_commit import is_connection_error
 from application.log import Log, VersionConflict
-from domain.errors import NotFound, Refusal, Unavailable
+from application.suite_plan import Member
+from application.suites import SuiteRequest, Suites
+from domain.errors import Conflict, NotFound, Refusal, Unavailable
 from domain.events import Actor
-from domain.execution import Execution, ExecutionFinished
+from domain.execution import Execution
 from domain.limits import LIMITS
 from domain.schedule import Decision, Overlap, Schedule, tick_uuid
+from domain.suite_run import SuiteRun
 from domain.values import dataclass
 
 GRACE_SECONDS = 30.0
@@ -110,11 +114,14 @@ class _Watched:
 class Scheduler:
     """One round a second, and one at each moment when something is due. Any number of schedulers is harmless."""
 
-    def __init__(self, log: Log, flows: Flows, executions: Executions, known: Known, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self, log: Log, flows: Flows, executions: Executions, suites: Suites, known: Known, now: Callable[[], datetime]
+    ) -> None:
         """`known` reads the list of schedules; `now` is the clock that all schedulers share (the database's)."""
         self._log = log
         self._flows = flows
         self._executions = executions
+        self._suites = suites
         self._known = known
         self._now = now
         self._watched: dict[UUID, _Watched] = {}
@@ -209,7 +216,7 @@ class Scheduler:
         if decision.kind == "started":
             try:
                 request = self._request(watched.schedule, decision.tick)
-                decision = replace(decision, revision=request.pinned.revision if request.pinned else 0)
+                decision = replace(decision, revision=_revision(request))
             except Refusal as refusal:
                 decision = self._not_startable(refusal, decision.tick)
         self._record(watched, decision)
@@ -224,17 +231,16 @@ class Scheduler:
         self.last_tick = decision.tick
         logger.info("schedule %s, tick %s: %s %s", schedule.id, decision.tick.isoformat(), decision.kind, decision.why)
 
-    def _settle(self, watched: _Watched, request: RunRequest | None = None) -> None:
-        """See to it that the execution that was decided last exists, and that the one which stands in its way is stopped."""
+    def _settle(self, watched: _Watched, request: RunRequest | SuiteRequest | None = None) -> None:
+        """See to it that what was decided last exists, execution or suite run, and that what stands in its way is stopped."""
         schedule = watched.schedule
         id = schedule.last
         if not id or watched.settled == id:
             watched.settled = id
             return
-        if not self._executions.log.has(UUID(id), Execution.Requested.TOPIC):
+        if not self._has(id, Execution.Requested.TOPIC, SuiteRun.Requested.TOPIC):
             try:
-                by = self._actor(schedule, schedule.last_tick)
-                self._executions.request(by, request or self._request(schedule, schedule.last_tick, decided=True))
+                self._start(schedule, request or self._request(schedule, schedule.last_tick, decided=True))
             except Refusal as refusal:
                 self._record(watched, self._not_startable(refusal, schedule.last_tick))
                 return
@@ -242,21 +248,47 @@ class Scheduler:
             self._cancel(schedule, UUID(schedule.cancels))
         watched.settled = id
 
-    def _cancel(self, schedule: Schedule, id: UUID) -> None:
+    def _start(self, schedule: Schedule, request: RunRequest | SuiteRequest) -> None:
         by = self._actor(schedule, schedule.last_tick)
+        if isinstance(request, SuiteRequest):
+            self._suites.request(by, request)
+        else:
+            self._executions.request(by, request)
+
+    def _cancel(self, schedule: Schedule, id: UUID) -> None:
+        by, why = self._actor(schedule, schedule.last_tick), f"schedule {schedule.name}: a newer tick takes its place"
+        cancel = self._suites.cancel if self._has(str(id), SuiteRun.Requested.TOPIC) else self._executions.cancel
         try:
-            self._executions.cancel(by, schedule.workspace, id, f"schedule {schedule.name}: a newer tick takes its place")
-        except (ExecutionFinished, NotFound):
-            return
+            cancel(by, schedule.workspace, id, why)
+        except (Conflict, NotFound) as refusal:
+            if isinstance(refusal, VersionConflict):
+                raise
 
     def _busy(self, schedule: Schedule) -> bool:
-        return bool(schedule.last) and not self._executions.log.has(UUID(schedule.last), Execution.Finished.TOPIC)
+        return bool(schedule.last) and not self._has(schedule.last, Execution.Finished.TOPIC, SuiteRun.Finished.TOPIC)
 
-    def _request(self, schedule: Schedule, tick: datetime, *, decided: bool = False) -> RunRequest:
-        """The run of a tick: of the newest revision, or of what was decided, whatever became of the flow since."""
-        plan = schedule.plan
+    def _has(self, id: str, *topics: str) -> bool:
+        return any(self._executions.log.has(UUID(id), topic) for topic in topics)
+
+    def _request(self, schedule: Schedule, tick: datetime, *, decided: bool = False) -> RunRequest | SuiteRequest:
+        """The run of a tick: of the newest revision, or of what was decided, whatever became of the flow since. A flow that
+        has rows of data, or needs others, is a suite run."""
+        plan, id = schedule.plan, tick_uuid(schedule.id, tick)
+        if plan.get("selection") and not (decided and schedule.runs[0]):
+            return self._selected(schedule, plan["selection"], id)
         flow, revision = schedule.runs if decided else (plan["flow"], None)
         definition, text, pinned, bundle = self._flows.runnable(schedule.workspace, UUID(flow), revision, archived=decided)
+        if definition.data is not None or definition.needs:
+            return SuiteRequest(
+                schedule.workspace,
+                [Member(definition, text, pinned, bundle)],
+                name=schedule.name,
+                selection={"schedule": str(schedule.id)},
+                variables=plan["variables"],
+                tags=plan["tags"],
+                trigger="schedule",
+                id=id,
+            )
         return RunRequest(
             schedule.workspace,
             definition,
@@ -266,7 +298,27 @@ class Scheduler:
             tags=plan["tags"],
             trigger="schedule",
             bundle=bundle,
-            id=tick_uuid(schedule.id, tick),
+            id=id,
+        )
+
+    def _selected(self, schedule: Schedule, selection: Mapping[str, Any], id: UUID) -> SuiteRequest:
+        """The suite run of what the selection means now. NotFound when that is nothing."""
+        chosen = {name: selection.get(name) for name in ("project", "folder", "suite", "tags")}
+        flows = self._suites.selected(schedule.workspace, **chosen)
+        if not flows:
+            raise NotFound("no flow of the workspace is selected any more")
+        return SuiteRequest(
+            schedule.workspace,
+            self._suites.members(schedule.workspace, flows),
+            name=schedule.name,
+            selection={"schedule": str(schedule.id), **{name: text for name, text in chosen.items() if text}},
+            matrix=selection.get("matrix") or {},
+            variables=schedule.plan["variables"],
+            tags=schedule.plan["tags"],
+            parallel=selection.get("parallel"),
+            fail_fast=bool(selection.get("fail_fast")),
+            trigger="schedule",
+            id=id,
         )
 
     @staticmethod
@@ -279,3 +331,12 @@ class Scheduler:
     @staticmethod
     def _actor(schedule: Schedule, tick: datetime) -> Actor:
         return Actor(f"schedule:{schedule.id}", causation=f"tick:{tick.isoformat()}", correlation=str(schedule.id))
+
+
+def _revision(request: RunRequest | SuiteRequest) -> int:
+    """The revision of the flow that a schedule names; 0 for a selection of flows."""
+    if isinstance(request, SuiteRequest):
+        pinned = request.members[0].pinned if list(request.selection) == ["schedule"] else None
+    else:
+        pinned = request.pinned
+    return pinned.revision if pinned else 0

@@ -10,13 +10,15 @@ from eventsourcing.domain import Aggregate
 from domain.api_key import ApiKey
 from domain.execution import Execution
 from domain.flow import Flow
+from domain.once_step import OnceStep
 from domain.schedule import Schedule
+from domain.suite_run import SuiteRun
 from domain.user import User
 from domain.workspace import Workspace
 
 AGGREGATES: Mapping[str, tuple[type[Aggregate], ...]] = {
     "flows": (Flow,),
-    "executions": (Execution,),
+    "executions": (Execution, SuiteRun, OnceStep),
     "schedules": (Schedule,),
     "identity": (Workspace, User, ApiKey),
 }

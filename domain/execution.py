@@ -68,6 +68,9 @@ class Execution(RecordedAggregate):
         runs_on: Sequence[str]
         groups: Sequence[Mapping[str, Any]]
         queue_timeout: float
+        suite_run: Mapping[str, Any] | None = None
+        """The suite run that it belongs to, and its case there: {"id", "case"}; with `cell`, its cell of the matrix, and
+        `needs`, the executions of the flows that it needs by the names of these, where it has them. Older events have none."""
 
         @staticmethod
         def upcast_v1_v2(state: dict[str, Any]) -> None:
@@ -250,6 +253,9 @@ class Execution(RecordedAggregate):
         cause: str
         message: str
         outputs: Mapping[str, Any]
+        sealed: Mapping[str, Any] | None = None
+        """In a suite run, the payload of the outputs as they are and of the secrets that are known: for the cases that need
+        them. Older events have none."""
 
         def apply(self, aggregate: Execution) -> None:
             """Nothing comes after."""
@@ -401,10 +407,12 @@ class Execution(RecordedAggregate):
         cause: str = "",
         message: str = "",
         outputs: Mapping[str, Any] | None = None,
+        sealed: Mapping[str, Any] | None = None,
     ) -> None:
         """End the execution with the verdict of its attempt."""
         self._must_own(attempt, worker, 0)
-        self._record(self.Finished, by, attempt=attempt, verdict=verdict, cause=cause, message=message, outputs=outputs or {})
+        values = {"verdict": verdict, "cause": cause, "message": message, "outputs": outputs or {}, "sealed": sealed}
+        self._record(self.Finished, by, attempt=attempt, **values)
 
     def give_back(self, by: Actor, attempt: int, worker: str) -> None:
         """Leave the attempt, and its teardown, to other workers; it does not count."""

@@ -71,6 +71,8 @@ class Limits:
     schedule_seconds: float = 60.0
     schedule_queue: int = 10
     schedule_catch_up: int = 100
+    suite_cases: int = 5_000
+    suite_parallel: int = 200
     saved_run_bytes: int = 256 * MIB
     """A saved run, as a file; everything in it, once unpacked, may have four times that."""
     saved_run_source_bytes: int = 256 * MIB
@@ -147,6 +149,8 @@ MEANINGS: Mapping[str, str] = {
     "schedule_seconds": "Time between two ticks of a schedule, at least.",
     "schedule_queue": "Ticks of a schedule that wait for the execution before them.",
     "schedule_catch_up": "Missed ticks that `run_all` makes up; of more, the newest.",
+    "suite_cases": "Cases of a suite run: flows, times rows, times cells of the matrix.",
+    "suite_parallel": "Cases of a suite run at the same time.",
     "saved_run_bytes": "A saved run as a file; unpacked it may have four times that.",
     "saved_run_source_bytes": "The texts of flows in a saved run.",
     "saved_run_meta_bytes": "The description of a saved run.",

@@ -66,6 +66,9 @@ class Schedule(RecordedAggregate):
         tags: Sequence[str]
         since: datetime
         request_digest: str
+        selection: Mapping[str, Any] | None = None
+        """What suite run it starts where `flow` is empty: suite, tags, folder, project, matrix, parallel, fail_fast. Older
+        events have none."""
 
         def apply(self, aggregate: Schedule) -> None:
             """Active from now on."""
@@ -211,7 +214,7 @@ class Schedule(RecordedAggregate):
         """Give fields of the plan new values; equal ones record nothing."""
         self._must_be_there()
         plan = checked_plan({**self.plan, **changes}, moved="cron" in changes)
-        new = {name: plan[name] for name in PLAN if plan[name] != self.plan[name]}
+        new = {name: plan[name] for name in PLAN if plan[name] != (self.plan.get(name) or type(plan[name])())}
         if new:
             self._record(self.Changed, by, changes=new, since=since)
 
@@ -266,7 +269,7 @@ class Schedule(RecordedAggregate):
             raise NotFound(f"there is no schedule {self.id} in this workspace")
 
 
-PLAN = ("name", "flow", "cron", "time_zone", "jitter", "overlap", "missed", "variables", "tags")
+PLAN = ("name", "flow", "cron", "time_zone", "jitter", "overlap", "missed", "variables", "tags", "selection")
 """The fields that people set."""
 
 
@@ -276,6 +279,9 @@ def checked_plan(plan: Mapping[str, Any], *, moved: bool = True) -> dict[str, An
     name = str(plan["name"]).strip()
     if not name or len(name) > NAME_CHARS or not name.isprintable():
         raise Invalid(f"a schedule's name has 1 to {NAME_CHARS} printable characters", code="invalid_name")
+    selection = {name: value for name, value in (plan.get("selection") or {}).items() if value}
+    if bool(plan["flow"]) == bool(selection):
+        raise Invalid("a schedule runs a `flow`, or what a `selection` of flows means", code="invalid_body")
     for field, choices in (("overlap", OVERLAPS), ("missed", MISSED)):
         if plan[field] not in choices:
             raise Invalid(f"{field} must be one of {', '.join(choices)}", code="invalid_field")
@@ -289,7 +295,7 @@ def checked_plan(plan: Mapping[str, Any], *, moved: bool = True) -> dict[str, An
         )
     if not 0 <= jitter < shortest:
         raise Invalid(f"jitter must be shorter than the time between two ticks, {shortest:g} s", code="invalid_jitter")
-    return {**plan, "name": name, "cron": cron.expression, "jitter": jitter, "tags": list(plan["tags"])}
+    return {**plan, "name": name, "cron": cron.expression, "jitter": jitter, "tags": list(plan["tags"]), "selection": selection}
 
 
 def due_at(schedule: UUID, tick: datetime, jitter: float) -> datetime:

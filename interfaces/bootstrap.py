@@ -26,6 +26,7 @@ from application.payloads import SealedPayloads
 from application.queueing import QueueRules
 from application.schedules import Schedules
 from application.schema import LOGS
+from application.suites import Suites
 from domain.errors import Invalid, Unavailable
 from interfaces.migration import PROJECTOR, WRITER, Migrated, migrate, usable
 from interfaces.settings import Settings
@@ -158,8 +159,11 @@ class Platform:
     @cached_property
     def executions(self) -> Executions:
         """Commands on executions."""
-        rules = QueueRules(self.settings.queue_timeout, self.settings.workspace_concurrency)
-        return Executions(self.logs["executions"], self.payloads("executions"), rules)
+        return Executions(self.logs["executions"], self.payloads("executions"), self._rules)
+
+    @property
+    def _rules(self) -> QueueRules:
+        return QueueRules(self.settings.queue_timeout, self.settings.workspace_concurrency)
 
     @cached_property
     def flows(self) -> Flows:
@@ -174,6 +178,15 @@ class Platform:
         from projections.schedule_list import ScheduleList
 
         return Schedules(self.logs["schedules"], self.flows, ScheduleList(self.database("schedules").pool).now)
+
+    @cached_property
+    def suites(self) -> Suites:
+        """Commands on suite runs."""
+        from interfaces.flow_directory import ListedFlows
+        from projections.flow_list import FlowList
+
+        listed = ListedFlows(FlowList(self.database("flows").pool))
+        return Suites(self.logs["executions"], self.payloads("executions"), self.flows, listed, self._rules)
 
     @cached_property
     def identity(self) -> Identity:

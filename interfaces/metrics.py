@@ -17,6 +17,7 @@ from interfaces.workers.followers import Followers
 from projections.execution_list import ExecutionList
 from projections.positions import lag
 from projections.registry import LOGS, for_log
+from projections.suite_run_list import SuiteRunList
 
 REQUESTS = Counter("testmesh_http_requests", "Requests answered.", ["route", "status"])
 SECONDS = Histogram("testmesh_http_request_seconds", "Time to answer.", ["route"])
@@ -117,5 +118,10 @@ class _Behind(Collector):
             ("testmesh_leases_silent", "Leases whose worker has not beaten for their time.", now.silent),
         ):
             yield GaugeMetricFamily(name, text, value=value)
+        open, waiting = SuiteRunList(self._platform.readers("executions").pool).under_way()
+        yield GaugeMetricFamily("testmesh_suite_runs", "Suite runs that are not finished.", value=open)
+        yield GaugeMetricFamily(
+            "testmesh_suite_runs_waiting_seconds", "How long one has waited that has not begun.", value=waiting
+        )
         parked = dead_letters.count(self._platform.database("executions"))
         yield GaugeMetricFamily("testmesh_dead_letters", "Entries of the queue that wait for a decision.", value=parked)

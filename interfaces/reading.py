@@ -20,6 +20,8 @@ from projections.positions import lag
 from projections.registry import for_log
 from projections.schedule_decisions import ScheduleDecisions
 from projections.schedule_list import ScheduleList
+from projections.suite_cases import SuiteCases
+from projections.suite_run_list import SuiteRunList
 from projections.workspace_members import WorkspaceMembers
 
 WAIT_SECONDS = 5.0
@@ -66,6 +68,16 @@ class Reading:
     def execution_details(self) -> ExecutionDetails:
         """One execution in full."""
         return ExecutionDetails(self.platform.database("executions").pool)
+
+    @cached_property
+    def suite_run_list(self) -> SuiteRunList:
+        """Suite runs."""
+        return SuiteRunList(self.platform.database("executions").pool)
+
+    @cached_property
+    def suite_cases(self) -> SuiteCases:
+        """Their cases."""
+        return SuiteCases(self.platform.database("executions").pool)
 
     @cached_property
     def live_feed(self) -> LiveFeed:

@@ -156,6 +156,13 @@ class FlowList:
         sql = f"SELECT {COLUMNS} FROM flows.flow_list WHERE workspace = %s AND id = %s"
         return fetch_one(self._pool, sql, (workspace, as_uuid(id)))
 
+    def in_use(self, workspace: str, *, project: str | None = None, suite: str | None = None) -> list[Row]:
+        """Every flow that is not archived, by path: id, project, path, name, suite, tags."""
+        where = Where()
+        where.equal(workspace=workspace, project=project, suite=suite, archived=False)
+        sql = f"SELECT id, project, path, name, suite, tags FROM flows.flow_list WHERE {where} ORDER BY path, id"
+        return fetch(self._pool, sql, where.values)
+
     def find(self, workspace: str, called: str) -> list[Row]:
         """The flows with exactly this id, key, path or name; those in use before archived ones."""
         sql = (

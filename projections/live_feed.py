@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -26,7 +26,7 @@ TABLE = Table(
         "event": "jsonb",
     },
 )
-HIDDEN = ("originator_id", "originator_version", "timestamp", "state", "request_digest")
+HIDDEN = ("originator_id", "originator_version", "timestamp", "state", "request_digest", "plan", "shared", "sealed")
 """Fields that a watcher does not get: said elsewhere in the row, or kept for workers alone."""
 PRUNED_AT_ONCE = 10_000
 MOST = 1000
@@ -39,7 +39,7 @@ class LiveFeedProjection(Projection):
     log = "executions"
     tables = (TABLE.name,)
     companions = ("executions.live_feed_pruned",)
-    follows = ("execution_list", "execution_details")
+    follows = ("execution_list", "execution_details", "suite_run_list", "suite_cases")
 
     def ddl(self) -> str:
         """The feed, read by workspace or by execution; and the mark up to which it was pruned."""
@@ -97,14 +97,16 @@ class LiveFeed:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
-    def after(self, workspace: str, feed_id: int, *, execution: str | UUID | None = None, limit: int = 500) -> list[Row]:
-        """The events of a workspace, or of one of its executions, above a feed id in order: feed_id, topic, execution,
-        version, at, event."""
+    def after(
+        self, workspace: str, feed_id: int, *, executions: Collection[str | UUID] | None = None, limit: int = 500
+    ) -> list[Row]:
+        """The events of a workspace, or of some of its executions and suite runs, above a feed id in order: feed_id, topic,
+        execution (or suite run), version, at, event."""
         where = Where()
         where.equal(workspace=workspace)
         where.add("feed_id > %s", feed_id)
-        if execution is not None:
-            where.add("execution = %s", as_uuid(execution))
+        if executions is not None:
+            where.add("execution = ANY(%s::uuid[])", [id for id in map(as_uuid, executions) if id is not None])
         sql = f"SELECT feed_id, topic, execution, version, at, event FROM {TABLE.name} WHERE {where} ORDER BY feed_id LIMIT %s"
         return fetch(self._pool, sql, [*where.values, max(1, min(limit, MOST))])
 

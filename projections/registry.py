@@ -10,6 +10,8 @@ from projections.flow_revisions import FlowRevisionsProjection
 from projections.live_feed import LiveFeedProjection
 from projections.schedule_decisions import ScheduleDecisionsProjection
 from projections.schedule_list import ScheduleListProjection
+from projections.suite_cases import SuiteCasesProjection
+from projections.suite_run_list import SuiteRunListProjection
 from projections.view import Projection
 from projections.workspace_members import WorkspaceMembersProjection
 
@@ -18,6 +20,8 @@ PROJECTIONS: tuple[Projection, ...] = (
     FlowRevisionsProjection(),
     ExecutionListProjection(),
     ExecutionDetailsProjection(),
+    SuiteRunListProjection(),
+    SuiteCasesProjection(),
     LiveFeedProjection(),
     ScheduleListProjection(),
     ScheduleDecisionsProjection(),

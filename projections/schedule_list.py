@@ -41,6 +41,7 @@ TABLE = Table(
         "last_execution": "text",
         "waiting": "jsonb",
         "position": "bigint",
+        "selection": "jsonb",
     },
 )
 COLUMNS = ", ".join(name for name in TABLE.types if name != "deleted_at")
@@ -90,7 +91,8 @@ class ScheduleListProjection(Projection):
             position bigint NOT NULL
         ) WITH (fillfactor = 70);
         CREATE INDEX IF NOT EXISTS schedule_list_by_name
-            ON schedules.schedule_list (workspace, lower(name) COLLATE "C", id) WHERE deleted_at IS NULL"""
+            ON schedules.schedule_list (workspace, lower(name) COLLATE "C", id) WHERE deleted_at IS NULL;
+        ALTER TABLE schedules.schedule_list ADD COLUMN IF NOT EXISTS selection jsonb NOT NULL DEFAULT '{}'"""
 
     def apply(self, connection: psycopg.Connection[Any], batch: Sequence[Recorded]) -> None:
         """Bring the rows of the schedules in the batch up to date."""
@@ -149,6 +151,8 @@ def _shown(plan: Any) -> Row:
     shown = dict(plan)
     if "variables" in shown:
         shown["variables"] = shown_variables(shown["variables"])
+    if "selection" in shown:
+        shown["selection"] = shown["selection"] or {}
     if "tags" in shown:
         shown["tags"] = list(shown["tags"])
     return shown
@@ -157,7 +161,7 @@ def _shown(plan: Any) -> Row:
 class ScheduleList:
     """Queries. Rows: id, workspace, name, flow, cron, time_zone, jitter (seconds), overlap, missed, variables, tags, paused,
     pause_reason, created_at, updated_at, actor, considered (ticks up to here are decided), last_tick, last_decision,
-    last_execution, waiting (queued ticks), position."""
+    last_execution, waiting (queued ticks), position, selection (what flows it runs, where it has no `flow`)."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool

@@ -96,6 +96,7 @@ def _database(settings: Any) -> Iterator[Finding]:
                 behind = head - position
                 yield ("warning" if behind else "ok"), f"projection {name}", f"at {position}, {behind} behind"
         yield _schedules(platform)
+        yield _suite_runs(platform)
     finally:
         platform.close()
 
@@ -126,6 +127,15 @@ def _schedules(platform: Any) -> Finding:
     told = f"{len(ticking)} tick, last tick {last.isoformat() if last else 'never'}, {lag:.0f} s late"
     late = lag > LATE_SECONDS
     return ("warning" if late else "ok"), "schedules", told + (": is a `testmesh scheduler` running?" if late else "")
+
+
+def _suite_runs(platform: Any) -> Finding:
+    from projections.suite_run_list import SuiteRunList
+
+    count, waiting = SuiteRunList(platform.readers("executions").pool).under_way()
+    late = waiting > LATE_SECONDS
+    told = f"{count} under way, {waiting:.0f} s without a start"
+    return ("warning" if late else "ok"), "suite runs", told + (": is a `testmesh scheduler` running?" if late else "")
 
 
 def _queue(url: str) -> Iterator[Finding]:

@@ -70,21 +70,61 @@ def ls(flow: str | None, paused: bool, url: str | None, form: str, limit: int) -
     return ExitCode.PASSED
 
 
+def _selection_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Which flows a suite run has, for `create`."""
+    for option in reversed(
+        (
+            click.option("--suite", help="Instead of FLOW: the flows of this suite, as one suite run."),
+            click.option("--tags", "chosen", metavar="EXPRESSION", help="Instead of FLOW: flows with these tags."),
+            click.option("--folder", help="Instead of FLOW: flows below this folder."),
+            click.option("--project", help="Only flows of this project."),
+            click.option("--matrix", multiple=True, metavar="NAME=A,B", help="Run all with each value; may be repeated."),
+            click.option("-j", "--jobs", "parallel", type=click.IntRange(1), help="How many cases run at once."),
+            click.option("--fail-fast", is_flag=True, help="A case that does not pass ends the suite run."),
+        )
+    ):
+        command = option(command)
+    return command
+
+
 @schedules.command()
-@click.argument("flow")
-@click.argument("cron")
-@click.option("--name", help="What to call it; the flow's name unless given.")
+@click.argument("words", nargs=-1, metavar="[FLOW] CRON")
+@click.option("--name", help="What to call it; the name of the flow or suite unless given.")
+@_selection_options
 @_plan_options
 @url_option
 @format_option
-def create(flow: str, cron: str, name: str | None, url: str | None, form: str, **options: Any) -> int:
-    """Let FLOW (id, path, key or name) run at the ticks of CRON: minute hour day month weekday, a second before them if
-    wanted, or @hourly, @daily, @weekly, @monthly, @yearly."""
+def create(
+    words: tuple[str, ...],
+    name: str | None,
+    suite: str | None,
+    chosen: str | None,
+    folder: str | None,
+    project: str | None,
+    matrix: tuple[str, ...],
+    parallel: int | None,
+    fail_fast: bool,
+    url: str | None,
+    form: str,
+    **options: Any,
+) -> int:
+    """Let FLOW (id, path, key or name), or the flows that --suite, --tags and --folder mean, run at the ticks of CRON: minute
+    hour day month weekday, a second before them if wanted, or @hourly, @daily, @weekly, @monthly, @yearly."""
     from interfaces.cli.client import connect_client
+    from interfaces.cli.running.suite_request import parse_matrix
 
+    selection: dict[str, Any] = {"suite": suite, "tags": chosen, "folder": folder, "project": project}
+    selection |= {"matrix": parse_matrix(matrix), "parallel": parallel, "fail_fast": fail_fast}
+    selection = {key: value for key, value in selection.items() if value}
+    if len(words) != (1 if selection else 2):
+        raise click.UsageError("give FLOW and CRON, or CRON and one of --suite, --tags, --folder")
     with connect_client(url) as client:
-        row = find_flow(client, flow)
-        body = {"name": name or row["name"], "flow": row["id"], "cron": cron, **_given(options)}
+        if selection:
+            what: dict[str, Any] = {"name": name or suite or folder or chosen or project, "selection": selection}
+        else:
+            row = find_flow(client, words[0])
+            what = {"name": name or row["name"], "flow": row["id"]}
+        body = {**what, "cron": words[-1], **_given(options)}
         answer, position = client.command("POST", client.room("/schedules"), body)
         made = client.get(client.room("/schedules", answer["id"]), min_position=position)
         coming = client.get(client.room("/schedules", answer["id"], "/next"))
@@ -131,7 +171,7 @@ def get(called: str, limit: int, url: str | None, form: str) -> int:
     if form == "json":
         show_json({**row, "decisions": decisions})
         return ExitCode.PASSED
-    names = ("name", "id", "flow", "cron", "time_zone", "jitter", "overlap", "missed", "variables", "tags")
+    names = ("name", "id", "flow", "selection", "cron", "time_zone", "jitter", "overlap", "missed", "variables", "tags")
     for name in (*names, "paused", "pause_reason", "next_tick", "last_tick", "waiting"):
         if row[name] not in ("", [], {}, 0, None, False):
             text = ", ".join(row[name]) if isinstance(row[name], list) else str(row[name])

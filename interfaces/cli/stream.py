@@ -114,7 +114,8 @@ class Stream:
             lost = time.monotonic()
             self._note(f"no event stream from {self._url} ({why}); trying for {self._patience:.0f} s to go on")
         if time.monotonic() - lost > self._patience:
-            remedy = f"the server goes on; later: testmesh runs follow {next(iter(self._positions)).partition(':')[2]}"
+            kind, _, id = next(iter(self._positions)).partition(":")
+            remedy = f"the server goes on; later: testmesh {'suites' if kind == 'suite_run' else 'runs'} follow {id}"
             raise Unavailable(f"the event stream of {self._url} is lost: {why}", remedy=remedy)
         await asyncio.sleep(RETRY_SECONDS)
         return lost

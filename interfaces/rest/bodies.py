@@ -10,11 +10,13 @@ from domain.limits import LIMITS
 from domain.queueing import MOST_LABELS, MOST_PLACES, PRIORITIES, WHEN_FULL
 from domain.queueing import NAME_CHARS as NAME_CHARS_OF_GROUP
 from domain.schedule import KINDS, MISSED, NAME_CHARS, OVERLAPS
+from domain.suite_run import ORDER, STATUSES
 from domain.values import dataclass
 from domain.workspace import ROLES
 from interfaces.rest.shapes import value
 
 TAG_CHARS = 255
+VERDICTS = tuple(ORDER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,12 +215,26 @@ class NextQuery(NoQuery):
 
 
 @dataclass(frozen=True, slots=True)
+class Selection:
+    """What suite run a schedule starts: the flows that all of these mean at the tick, and how they are run."""
+
+    project: str | None = value(None, most=255)
+    folder: str | None = value(None, about="Flows below this folder, or the one with this path", most=MOST_CHARS)
+    suite: str | None = value(None, most=255)
+    tags: str | None = value(None, about="An expression over tags: smoke and not slow", most=1000)
+    matrix: dict[str, Any] = value({}, about="Lists of values by variable; every combination is run", most=20)
+    parallel: int | None = value(None, least=1, most=LIMITS.suite_parallel)
+    fail_fast: bool = value(False)
+
+
+@dataclass(frozen=True, slots=True)
 class CreateSchedule:
-    """When a flow runs by itself."""
+    """When a flow, or a selection of flows, runs by itself."""
 
     name: str = value(least=1, most=NAME_CHARS)
-    flow: str = value(about="The id of the flow; its newest revision runs", most=64)
     cron: str = value(about="minute hour day month weekday, a second before them if wanted; or @daily and the like", most=200)
+    flow: str = value("", about="The id of the flow; its newest revision runs", most=64)
+    selection: Selection | None = value(None, about="Instead of `flow`: the flows of a suite run")
     time_zone: str = value("UTC", about="A name of the IANA database, such as Europe/Berlin", most=64)
     jitter: str = value("0s", about="Each tick is late by a part of this that it alone has: 30s", most=50)
     overlap: str = value("skip", about="What a tick does while the execution before it has not ended", choices=OVERLAPS)
@@ -233,6 +249,7 @@ class ChangeSchedule:
 
     name: str | None = value(None, least=1, most=NAME_CHARS)
     flow: str | None = value(None, most=64)
+    selection: Selection | None = value(None, about="In place of the flow or selection before")
     cron: str | None = value(None, most=200)
     time_zone: str | None = value(None, most=64)
     jitter: str | None = value(None, most=50)
@@ -247,3 +264,80 @@ class Pause:
     """Why a schedule stands still."""
 
     reason: str = value("", most=500)
+
+
+@dataclass(frozen=True, slots=True)
+class SuiteRunsQuery(PageQuery):
+    """Which suite runs."""
+
+    status: str | None = value(None, choices=("queued", "running", "finished"))
+    verdict: str | None = value(None, choices=VERDICTS)
+    name: str | None = value(None, most=255)
+    root: str | None = value(None, about="Those of the chain of reruns that begins with this suite run", most=64)
+
+
+@dataclass(frozen=True, slots=True)
+class CasesQuery(PageQuery):
+    """Which cases."""
+
+    status: str | None = value(None, choices=STATUSES)
+    verdict: str | None = value(None, choices=VERDICTS)
+    merged: bool = value(False, about="The latest result of each case in the whole chain of reruns, by key")
+
+
+@dataclass(frozen=True, slots=True)
+class SuiteRow:
+    """A row of data: its key, which no other row of the flow has, and its values by name."""
+
+    key: str = value(least=1, most=200)
+    values: dict[str, Any] = value(most=500)
+
+
+@dataclass(frozen=True, slots=True)
+class SuiteMember:
+    """One flow of a suite run: `flow` (its id) or `document` (its path among `documents`)."""
+
+    flow: str | None = value(None, most=64)
+    revision: int | None = value(None, least=1, most=2**31 - 1)
+    document: str | None = value(None, most=MOST_CHARS)
+    file: str | None = value(None, about="The document's file name, for messages", most=500)
+    variables: dict[str, Any] = value({}, about="Variables; the values of rows and of the matrix win over them", most=500)
+    rows: list[SuiteRow] | None = value(None, about="Rows instead of those that the flow has", most=LIMITS.suite_cases)
+    cases: list[str] = value([], about="Keys of the rows that are wanted; all unless given", most=LIMITS.suite_cases, each=200)
+
+
+@dataclass(frozen=True, slots=True)
+class RequestSuiteRun:
+    """What to run: a selection among the flows of the workspace (`project`, `folder`, `suite`, `tags`, all of which must hold),
+    `flows` by their ids, or `members` one by one. What they need is run too."""
+
+    name: str = value("", about="What to call it; the suite or folder unless given", most=255)
+    project: str | None = value(None, most=255)
+    folder: str | None = value(None, about="Flows below this folder, or the one with this path", most=MOST_CHARS)
+    suite: str | None = value(None, about="Flows that say `suite:` so", most=255)
+    tags: str | None = value(None, about="An expression over tags: smoke and not slow", most=1000)
+    flows: list[str] = value([], most=LIMITS.suite_cases, each=64)
+    members: list[SuiteMember] = value([], most=LIMITS.suite_cases)
+    documents: list[PushedDocument] = value([], most=LIMITS.push_documents)
+    files: list[SentFile] = value([], most=LIMITS.push_documents * 10)
+    matrix: dict[str, Any] = value({}, about="Lists of values by variable; every combination is run", most=20)
+    variables: dict[str, Any] = value({}, about="Variables of all cases; they win over all others", most=500)
+    parallel: int | None = value(None, about="Cases at the same time", least=1, most=LIMITS.suite_parallel)
+    fail_fast: bool = value(
+        False, about="The first case that does not pass ends it: the rest is skipped, what runs is cancelled"
+    )
+    seed: str | None = value(None, about="Reproduce the random values of a run", least=1, most=64)
+    trigger: str = value("api", most=64)
+    priority: str | None = value(
+        None, about="Which of the waiting come first; each flow's unless given", choices=tuple(PRIORITIES)
+    )
+    runs_on: list[str] = value([], about="Labels that the workers must have, besides each flow's", most=MOST_LABELS, each=127)
+    concurrency: Concurrency | None = value(None, about="A group of every case, besides those of its flow")
+    queue_timeout: str | None = value(None, about="How long a case may wait for a worker: 10m; 0s for any time", most=50)
+
+
+@dataclass(frozen=True, slots=True)
+class Rerun:
+    """How to run again what did not pass."""
+
+    parallel: int | None = value(None, about="As before unless given", least=1, most=LIMITS.suite_parallel)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 from uuid import UUID
 
@@ -13,13 +13,15 @@ from application.bundles import Bundle, checked_bundle
 from application.executions import RunRequest, request_digest
 from application.flow_documents import read_flow
 from application.queueing import Wish
+from application.suite_plan import row_variables, rows_of
 from application.waiting import reasons
+from domain.definition import FlowDefinition
 from domain.duration import parse_duration
 from domain.errors import Invalid, LimitExceeded, NotFound, Refusal
 from domain.limits import LIMITS
 from domain.queueing import Group, checked_labels
 from interfaces.reading import parse_position
-from interfaces.rest.bodies import RequestExecution
+from interfaces.rest.bodies import RequestExecution, RequestSuiteRun
 from interfaces.rest.call import Call, Reply, id_of, position_text
 from interfaces.rest.sent_files import contents
 from projections.live_feed import LiveFeed
@@ -102,7 +104,7 @@ def _wanted(call: Call, digest: str) -> RunRequest:
         "case": body.case,
         "idempotency_key": call.idempotency_key,
         "digest": digest,
-        "wish": _wish(body),
+        "wish": wish_of(body),
     }
     if body.flow is not None:
         if body.files or body.path is not None:
@@ -110,14 +112,37 @@ def _wanted(call: Call, digest: str) -> RunRequest:
                 "`files` and `path` belong to `document`; a flow has those that it was pushed with", code="invalid_body"
             )
         definition, text, pinned, bundle = call.platform.flows.runnable(call.workspace, id_of(body.flow, "flow"), body.revision)
+        more["variables"] = _row_variables(definition, bundle, body)
         return RunRequest(call.workspace, definition, text, pinned, bundle=bundle, **more)
     if body.revision is not None:
         raise Invalid("`revision` belongs to `flow`; a `document` has none", code="invalid_body")
     definition, _ = read_flow(body.document, file=body.file or "<document>", actions=ACTIONS)
-    return RunRequest(call.workspace, definition, body.document, bundle=_bundle(body), **more)
+    bundle = _bundle(body)
+    more["variables"] = _row_variables(definition, bundle, body)
+    return RunRequest(call.workspace, definition, body.document, bundle=bundle, **more)
 
 
-def _wish(body: RequestExecution) -> Wish:
+def _row_variables(definition: FlowDefinition, bundle: Bundle, body: RequestExecution) -> dict[str, Any]:
+    """The variables of the run, with those of its row: a flow with rows of data runs for one of them. Whoever has read the
+    rows sends the values along, as `row` among the variables."""
+    if definition.data is None or "row" in body.variables:
+        return dict(body.variables)
+    if not body.case:
+        raise Invalid(
+            f"{definition.name} has rows of data, and an execution is for one of them",
+            code="has_rows",
+            remedy="name the row with `case`, or run all of them with POST /suite-runs",
+        )
+    for row in rows_of(definition, bundle):
+        if row.key == body.case:
+            variables = {**row_variables(row), **body.variables}
+            check_size(variables)
+            return variables
+    raise NotFound(f"{definition.name} has no row {body.case!r}", code="no_such_row")
+
+
+def wish_of(body: RequestExecution | RequestSuiteRun) -> Wish:
+    """What a body says about waiting."""
     group, given = None, body.concurrency
     if given is not None:
         timeout = _seconds(given.timeout, "concurrency.timeout") or 0.0
@@ -181,27 +206,29 @@ async def events(call: Call) -> Reply:
         raise NotFound(f"there is no execution {id} in this workspace")
     if not feed_position(call.query.after):
         await call.run(check_kept, call.reading.live_feed, call.workspace, row)
-    return await _events(call, id)
+    return await events_of(call, [id])
 
 
 def check_kept(feed: LiveFeed, workspace: str, row: Mapping[str, Any]) -> None:
-    """Raise Resync unless the feed still has the execution of this row from its first event on."""
-    first = feed.after(workspace, 0, execution=row["id"], limit=1)
+    """Raise Resync unless the feed still has the execution, or the suite run, of this row from its first event on."""
+    first = feed.after(workspace, 0, executions=[row["id"]], limit=1)
     if first[0]["version"] != 1 if first else feed.expired(int(row["position"]) - 1):
         raise Resync("the first events of this execution are not kept in the feed any more; read the execution itself")
 
 
 async def feed(call: Call) -> Reply:
     """The events of the whole workspace after a position."""
-    return await _events(call, None)
+    return await events_of(call, None)
 
 
-async def _events(call: Call, execution: UUID | None) -> Reply:
+async def events_of(call: Call, executions: Collection[str | UUID] | None, begin: int = 0) -> Reply:
+    """The events of these executions and suite runs, or of all, after the position that the query names; there are none
+    before `begin`."""
     after = feed_position(call.query.after)
     live = call.reading.live_feed
     if after and await call.run(live.expired, after):
         raise Resync("events this old are not kept in the feed any more; read the executions, then follow from now")
-    found = await call.run(live.after, call.workspace, after, execution=execution, limit=call.query.limit)
+    found = await call.run(live.after, call.workspace, max(after, begin), executions=executions, limit=call.query.limit)
     items = [{"position": position_text("executions", row["feed_id"]), **row} for row in found]
     return Reply({"items": items, "next": items[-1]["position"] if items else call.query.after})
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from importlib.metadata import version
 
 from domain.limits import LIMITS
-from interfaces.rest import executions, flows, identity, operations, queue, schedules
+from interfaces.rest import executions, flows, identity, operations, queue, schedules, suite_runs
 from interfaces.rest.bodies import (
+    CasesQuery,
     ChangeSchedule,
     CreateSchedule,
     DeadLettersQuery,
@@ -22,9 +23,12 @@ from interfaces.rest.bodies import (
     Pause,
     Push,
     RequestExecution,
+    RequestSuiteRun,
+    Rerun,
     SchedulesQuery,
     SourceQuery,
     Stop,
+    SuiteRunsQuery,
     Tags,
 )
 from interfaces.rest.call import Call, Reply
@@ -33,6 +37,7 @@ from interfaces.rest.route import Route
 
 HOME = "/api/v1"
 ROOM = HOME + "/workspaces/<workspace>"
+SUITE = ROOM + "/suite-runs/<suite_run>"
 LETTERS = HOME + "/operations/dead-letters"
 
 
@@ -148,6 +153,57 @@ ROUTES: tuple[Route, ...] = (
         "Locks and concurrency groups: holders, and those that wait in their order.",
         scope="runs:read",
         query=GroupsQuery,
+    ),
+    Route("GET", ROOM + "/suite-runs", suite_runs.page, "Suite runs, newest first.", scope="runs:read", query=SuiteRunsQuery),
+    Route(
+        "POST",
+        ROOM + "/suite-runs",
+        suite_runs.request,
+        "Request a run of many flows, with all their rows, in the order of their needs.",
+        scope="runs:write",
+        body=RequestSuiteRun,
+        status=202,
+        idempotent=True,
+        errors=(409,),
+        body_limit=2 * LIMITS.push_bytes,
+    ),
+    Route(
+        "GET",
+        SUITE,
+        suite_runs.one,
+        "One suite run, and what it has come to together with its reruns.",
+        scope="runs:read",
+    ),
+    Route("GET", SUITE + "/cases", suite_runs.cases, "Its cases.", scope="runs:read", query=CasesQuery),
+    Route(
+        "GET",
+        SUITE + "/events",
+        suite_runs.events,
+        "Its events and those of its executions after a position.",
+        scope="runs:read",
+        query=EventsQuery,
+        errors=(410,),
+    ),
+    Route(
+        "POST",
+        SUITE + "/rerun",
+        suite_runs.rerun,
+        "Run again what did not pass, as a new suite run.",
+        scope="runs:write",
+        body=Rerun,
+        status=202,
+        idempotent=True,
+        errors=(409,),
+    ),
+    Route(
+        "POST",
+        SUITE + "/cancel",
+        suite_runs.cancel,
+        "Ask it to stop: what waits is skipped, what runs is cancelled.",
+        scope="runs:write",
+        body=Stop,
+        status=202,
+        errors=(409,),
     ),
     Route("GET", ROOM + "/schedules", schedules.page, "Schedules by name.", scope="runs:read", query=SchedulesQuery),
     Route(

@@ -15,6 +15,7 @@ from domain.limits import LIMITS
 from domain.schedule import PLAN, due_at
 from interfaces.rest.call import Call, Reply, id_of, position_text
 from interfaces.rest.executions import check_size
+from interfaces.rest.suite_runs import matrix_of
 
 ROUTE = "POST /schedules"
 
@@ -50,7 +51,7 @@ async def create(call: Call) -> Reply:
 
 
 def _create(call: Call) -> tuple[UUID, int]:
-    plan = {name: getattr(call.body, name) for name in PLAN}
+    plan = _given(call.body)
     digest = request_digest(call.workspace, call.caller.key_id, ROUTE, plan)
 
     def may() -> None:
@@ -61,6 +62,18 @@ def _create(call: Call) -> tuple[UUID, int]:
         call.by, call.workspace, _checked(plan), idempotency_key=call.idempotency_key, digest=digest, may=may
     )
     return made
+
+
+def _given(body: Any) -> dict[str, Any]:
+    """The fields of a plan that were given; without `selection` where there is none, as it was before there were any."""
+    plan = {name: value for name in PLAN if (value := getattr(body, name)) is not None}
+    if "selection" in plan:
+        selection = plan["selection"]
+        given = {name: value for name in selection.__dataclass_fields__ if (value := getattr(selection, name))}
+        if not given.keys() & {"project", "folder", "suite", "tags"}:
+            raise Invalid("a selection says which flows: project, folder, suite or tags", code="nothing_selected")
+        plan["selection"] = {**given, "matrix": matrix_of(given.get("matrix", {}))}
+    return plan
 
 
 def _checked(plan: dict[str, Any]) -> dict[str, Any]:
@@ -78,7 +91,7 @@ def _checked(plan: dict[str, Any]) -> dict[str, Any]:
 async def change(call: Call) -> Reply:
     """Change some fields."""
     id = id_of(call.path["schedule"], "schedule")
-    changes = {name: value for name in PLAN if (value := getattr(call.body, name)) is not None}
+    changes = _given(call.body)
     position = await call.run(call.platform.schedules.change, call.by, call.workspace, id, _checked(changes))
     return Reply({"id": str(id)}, position=("schedules", position))
 

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import psycopg
@@ -77,16 +77,17 @@ class Hub:
         except TimeoutError:
             return
 
-    async def after(self, workspace: str, position: int, execution: str | None, limit: int) -> tuple[Rows, int]:
-        """Events above the position that the watcher may see, and the position that it has then seen."""
+    async def after(self, workspace: str, position: int, executions: Collection[str] | None, limit: int) -> tuple[Rows, int]:
+        """Events above the position that the watcher may see, of these executions and suite runs or of all, and the position
+        that it has then seen."""
         if position >= self._start:
-            return self._from_memory(workspace, position, execution, limit)
+            return self._from_memory(workspace, position, executions, limit)
         head = self.head
-        found = await asyncio.to_thread(self.feed.after, workspace, position, execution=execution, limit=limit)
+        found = await asyncio.to_thread(self.feed.after, workspace, position, executions=executions, limit=limit)
         last = int(found[-1]["feed_id"]) if found else position
         return found, last if len(found) == limit else max(head, last)
 
-    def _from_memory(self, workspace: str, position: int, execution: str | None, limit: int) -> tuple[Rows, int]:
+    def _from_memory(self, workspace: str, position: int, executions: Collection[str] | None, limit: int) -> tuple[Rows, int]:
         found: Rows = []
         fresh: Rows = []
         for row in reversed(self._ring):
@@ -95,7 +96,7 @@ class Hub:
             fresh.append(row)
         for row in reversed(fresh):
             position = row["feed_id"]
-            if row["workspace"] == workspace and (execution is None or row["execution"] == execution):
+            if row["workspace"] == workspace and (executions is None or row["execution"] in executions):
                 found.append(row)
                 if len(found) == limit:
                     break

@@ -11,6 +11,7 @@ from uuid import UUID
 import orjson
 
 from domain.errors import Invalid, NotFound, Refusal
+from domain.suite_run import SuiteRun
 from domain.values import dataclass
 from interfaces.authentication import Caller
 from interfaces.reading import Reading
@@ -38,14 +39,12 @@ class Patience:
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """What a subscription is about. `row` is the execution as it was read, None for the whole workspace."""
+    """What a subscription is about. `row` is the execution or suite run as it was read, None for the whole workspace;
+    `executions` are the ids whose events belong to it, None for all; `last` is the topic of its terminal event."""
 
     row: Mapping[str, Any] | None
-
-    @property
-    def execution(self) -> str | None:
-        """The execution's id."""
-        return None if self.row is None else str(self.row["id"])
+    executions: frozenset[str] | None = None
+    last: str = "execution.finished"
 
     @property
     def ended(self) -> int | None:
@@ -63,9 +62,10 @@ class TooSlow(Exception):
 class Watching:
     """The subscriptions of one connection.
 
-    Messages from the client: {"type": "subscribe", "id", "topic": "workspace" | "execution:<id>", "from": position or
-    "start" or nothing for now}, {"type": "unsubscribe", "id"}, {"type": "ping"}. To the client: subscribed, event, end
-    (after an execution's terminal event, when the stored state is readable), heartbeat, pong, error.
+    Messages from the client: {"type": "subscribe", "id", "topic": "workspace" | "execution:<id>" |
+    "suite_run:<id>" (its own events and those of its executions), "from": position or "start" or nothing for now},
+    {"type": "unsubscribe", "id"}, {"type": "ping"}. To the client: subscribed, event, end (after the terminal event of an
+    execution or suite run, when the stored state is readable), heartbeat, pong, error.
     """
 
     def __init__(self, reading: Reading, hub: Hub, caller: Caller, send: Send, patience: Patience) -> None:
@@ -131,17 +131,22 @@ class Watching:
         if topic == "workspace":
             return Topic(None)
         kind, _, id = topic.partition(":") if isinstance(topic, str) else ("", "", "")
-        if kind != "execution":
-            raise Invalid("a topic is `workspace` or `execution:<id>`", code="invalid_message")
-        missing = NotFound(f"there is no execution {id[:64]} in this workspace")
+        if kind not in ("execution", "suite_run"):
+            raise Invalid("a topic is `workspace`, `execution:<id>` or `suite_run:<id>`", code="invalid_message")
+        missing = NotFound(f"there is no {kind.replace('_', ' ')} {id[:64]} in this workspace")
         try:
             key = UUID(id)
         except ValueError:
             raise missing from None
-        row = await asyncio.to_thread(self._reading.execution_list.get, self._caller.workspace, key)
+        reading = self._reading
+        find = reading.execution_list.get if kind == "execution" else reading.suite_run_list.get
+        row = await asyncio.to_thread(find, self._caller.workspace, key)
         if row is None:
             raise missing
-        return Topic(row)
+        if kind == "execution":
+            return Topic(row, frozenset({str(row["id"])}))
+        executions = await asyncio.to_thread(reading.suite_cases.executions, key)
+        return Topic(row, frozenset({str(row["id"]), *executions}), SuiteRun.Finished.TOPIC)
 
     async def _begin(self, begin: Any, topic: Topic) -> int:
         if begin is None:
@@ -153,16 +158,17 @@ class Watching:
             raise Resync("events this old are not kept in the feed any more; read the executions, then subscribe from now")
         if not position and topic.row is not None:
             await asyncio.to_thread(check_kept, self._hub.feed, self._caller.workspace, topic.row)
+            position = int(topic.row.get("first_position", 1)) - 1
         return position
 
     async def _watch(self, id: str, topic: Topic, position: int) -> None:
         """Send what there is and what comes, up to the end of an execution. What has ended already ends at once."""
         ended, told = topic.ended, time.monotonic()
         while ended is None or position < ended:
-            rows, reached = await self._hub.after(self._caller.workspace, position, topic.execution, BATCH)
+            rows, reached = await self._hub.after(self._caller.workspace, position, topic.executions, BATCH)
             for row in rows:
                 await self._send_event(id, row)
-                if topic.row is not None and row["topic"] == "execution.finished":
+                if topic.row is not None and row["topic"] == topic.last and row["execution"] == str(topic.row["id"]):
                     ended = reached = int(row["feed_id"])
             self._seen[id] = position = reached
             quiet = self._patience.heartbeat - (time.monotonic() - told)

@@ -86,7 +86,7 @@ def run_child(settings: Settings) -> None:
     configure_logging(settings, "worker")
     platform = Platform(settings, pool_size=2)
     try:
-        asyncio.run(_work_alone(platform))
+        loops.run(_work_alone(platform))
     finally:
         platform.close()
 
@@ -169,8 +169,9 @@ def run_projector(settings: Settings) -> None:
 
 
 def run_scheduler(settings: Settings) -> None:
-    """Let schedules tick until SIGTERM or SIGINT."""
+    """Let schedules tick, and bring suite runs on, until SIGTERM or SIGINT."""
     from application.scheduling import Scheduler
+    from interfaces.workers.coordinators import coordinating
     from projections.schedule_list import ScheduleList
 
     configure_logging(settings, "scheduler")
@@ -179,16 +180,20 @@ def run_scheduler(settings: Settings) -> None:
     try:
         _ = platform.key
         rows = ScheduleList(platform.database("schedules").pool)
-        scheduler = Scheduler(platform.logs["schedules"], platform.flows, platform.executions, rows.known, rows.now)
+        log, now = platform.logs["schedules"], rows.now
+        scheduler = Scheduler(log, platform.flows, platform.executions, platform.suites, rows.known, now)
         with metrics_port(settings):
             if settings.metrics_port:
                 from interfaces.metrics import watch_scheduler
 
                 watch_scheduler(scheduler)
-            thread = threading.Thread(target=scheduler.run, args=(ended,), name="scheduler", daemon=True)
-            thread.start()
+            duties = {"scheduler": scheduler.run, "coordinator": coordinating(platform).run}
+            threads = [threading.Thread(target=duty, args=(ended,), name=name, daemon=True) for name, duty in duties.items()]
+            for thread in threads:
+                thread.start()
             stop.wait()
             ended.set()
-            thread.join(timeout=15)
+            for thread in threads:
+                thread.join(timeout=15)
     finally:
         platform.close()

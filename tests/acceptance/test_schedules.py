@@ -69,6 +69,22 @@ def test_a_flow_runs_by_itself_with_its_variables_and_every_tick_is_told(ticking
     assert "ok       schedules: 1 tick" in program.run("doctor").stdout
 
 
+def test_a_suite_runs_by_itself_with_its_rows(ticking: tuple[Program, str]) -> None:
+    program, _ = ticking
+    steps = "  steps:\n    - {action: log, config: {message: x}}\n"
+    text = f"flow:\n  name: rows\n  suite: ticked\n  data: {{rows: [{{n: 1}}, {{n: 2}}]}}\n{steps}"
+    (program.folder / "rows.yaml").write_text(text)
+    assert program.run("flows", "push", "rows.yaml").returncode == 0
+    made = program.run("schedules", "create", "* * * * * *", "--suite", "ticked", "--matrix", "site=a,b", "--overlap", "queue")
+    assert made.returncode == 0, made.stderr
+    row = until(lambda: [run for run in program.json("suites", "ls", "--name", "ticked") if run["verdict"]])[0]
+    assert (row["verdict"], row["trigger"], row["counts"]) == ("passed", "schedule", {"passed": 4})
+    assert row["id"] in [decision["execution"] for decision in decisions(program, "ticked")]
+    assert "ticked" in program.run("schedules", "get", "ticked").stdout
+    wrong = program.run("schedules", "create", "@daily")
+    assert (wrong.returncode, "give FLOW and CRON" in wrong.stderr) == (2, True)
+
+
 def test_a_paused_schedule_stands_still_and_says_why(ticking: tuple[Program, str]) -> None:
     program, flow = ticking
     program.run("schedules", "create", flow, "*/2 * * * * *", "--name", "p", "--var", "who=x", "--overlap", "cancel_older")

@@ -17,10 +17,12 @@ from application.flows import Document, Flows
 from application.payloads import SealedPayloads
 from application.schedules import Schedules
 from application.scheduling import Scheduler
+from application.suites import Suites
 from domain.execution import Execution
 from domain.schedule import Schedule, tick_uuid
 from tests.support.local import Calls, small_actions
 from tests.support.schedules import BY, FLOW, WORKSPACE, Clock, minute, plan
+from tests.support.suites import Directory
 
 pytestmark = pytest.mark.servers
 KEY = b"\x01\x02" * 16
@@ -35,7 +37,9 @@ class Process:
         self.flows = Flows(self.logs["flows"], SealedPayloads(self.database, "flows", KEY), small_actions(Calls([])))
         self.executions = Executions(self.logs["executions"], SealedPayloads(self.database, "executions", KEY))
         self.schedules = Schedules(self.logs["schedules"], self.flows, clock)
-        self.scheduler = Scheduler(self.logs["schedules"], self.flows, self.executions, self.known, clock)
+        payloads = SealedPayloads(self.database, "executions", KEY)
+        suites = Suites(self.logs["executions"], payloads, self.flows, Directory(self.flows))
+        self.scheduler = Scheduler(self.logs["schedules"], self.flows, self.executions, suites, self.known, clock)
 
     def known(self) -> list[tuple[UUID, int]]:
         """Straight from the log."""

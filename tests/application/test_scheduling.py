@@ -8,13 +8,15 @@ from uuid import UUID
 
 import pytest
 
+from application.coordinating import Coordinator
 from application.executions import Executions, RunRequest
 from application.flows import Document
 from application.scheduling import decide
-from domain.errors import Unavailable
+from domain.errors import Invalid, Unavailable
 from domain.execution import Execution
 from domain.limits import LIMITS, replace_limits
 from domain.schedule import Decision, Schedule, tick_uuid
+from domain.suite_run import SuiteRun
 from tests.support.schedules import BY, FLOW, WORKSPACE, System, minute, plan, schedule
 
 
@@ -342,3 +344,129 @@ def test_commands_are_refused_for_flows_that_are_not_there() -> None:
     for flow in ("no id", str(UUID(int=0))):
         with pytest.raises(Exception, match="there is no flow"):
             system.schedules.create(BY, WORKSPACE, plan(flow=flow))
+
+
+class TestFlowsThatAreMoreThanOneExecution:
+    """A flow with rows of data, or with needs, is a suite run."""
+
+    @pytest.fixture
+    def rows(self) -> System:
+        system = System()
+        text = FLOW + "data:\n  rows: [{n: 1}, {n: 2}]\n"
+        system.flow = system.flows.push(BY, WORKSPACE, "", [Document("rows.yaml", text)])[0][0].id
+        return system
+
+    def suite_runs(self, system: System) -> list[SuiteRun.Requested]:
+        found = system.executions.log.read(0, 1000, (SuiteRun.Requested.TOPIC,))
+        return [recorded.event for recorded in found]
+
+    def test_each_tick_is_one_suite_run_with_every_row(self, rows: System) -> None:
+        id = rows.create(name="nightly", variables={"who": "eva"}, tags=["night"])
+        rows.clock.now = minute(1)
+        for _ in range(3):
+            rows.scheduler().step()
+        (requested,) = self.suite_runs(rows)
+        assert str(requested.originator_id) == rows.load(id).last
+        assert (requested.name, requested.trigger, requested.total) == ("nightly", "schedule", 2)
+        assert requested.actor == f"schedule:{id}"
+        Coordinator(rows.executions.log, rows.payloads, lambda: (0, [])).step()
+        variables = [event.variables for event in rows.requested()]
+        assert variables == [{"n": n, "row": {"n": n}, "who": "eva"} for n in (1, 2)]
+        assert [event.tags for event in rows.requested()] == [["night"]] * 2
+
+    def test_it_is_busy_until_the_suite_run_has_finished(self, rows: System) -> None:
+        id = rows.create()
+        coordinator = Coordinator(rows.executions.log, rows.payloads, lambda: (0, []))
+        for number in (1, 2):
+            rows.clock.now = minute(number)
+            rows.scheduler().step()
+            coordinator.step()
+        assert [kind for kind, _ in rows.decisions()] == ["started", "skipped_overlap"]
+        for event in rows.requested():
+            rows.end(str(event.originator_id))
+        coordinator.step()
+        rows.clock.now = minute(3)
+        rows.scheduler().step()
+        assert rows.decisions()[-1] == ("started", minute(3))
+        assert len(self.suite_runs(rows)) == 2
+        assert rows.load(id).last == str(self.suite_runs(rows)[-1].originator_id)
+
+    def test_a_newer_tick_cancels_the_suite_run_before(self, rows: System) -> None:
+        rows.create(overlap="cancel_older")
+        coordinator = Coordinator(rows.executions.log, rows.payloads, lambda: (0, []))
+        for number in (1, 2):
+            rows.clock.now = minute(number)
+            rows.scheduler().step()
+            coordinator.step()
+        coordinator.step()
+        first, second = (rows.executions.log.load(SuiteRun, event.originator_id) for event in self.suite_runs(rows))
+        assert (first.verdict, second.verdict) == ("cancelled", None)
+
+    def test_rows_that_cannot_be_read_are_a_tick_that_cannot_start(self, rows: System) -> None:
+        text = FLOW + "data: {file: rows.csv}\n"
+        flow = rows.flows.push(BY, WORKSPACE, "", [Document("file.yaml", text)])[0][0].id
+        rows.schedules.create(BY, WORKSPACE, plan(flow=str(flow)))
+        rows.clock.now = minute(1)
+        rows.scheduler().step()
+        assert [kind for kind, _ in rows.decisions()] == ["started", "not_startable"]
+
+    def test_a_flow_that_needs_another_runs_after_it(self, rows: System) -> None:
+        text = FLOW.replace("Nightly", "After") + "needs: [nightly.yaml]\n"
+        flow = rows.flows.push(BY, WORKSPACE, "", [Document("after.yaml", text)])[0][0].id
+        rows.schedules.create(BY, WORKSPACE, plan(flow=str(flow)))
+        rows.clock.now = minute(1)
+        rows.scheduler().step()
+        (requested,) = self.suite_runs(rows)
+        assert requested.total == 2
+
+
+class TestSelections:
+    """A schedule of a selection starts a suite run of what the selection means at the tick."""
+
+    @pytest.fixture
+    def suite(self) -> System:
+        system = System()
+        for name in ("a", "b"):
+            document = Document(f"{name}.yaml", FLOW.replace("Nightly", name) + "suite: night\n")
+            system.flows.push(BY, WORKSPACE, "", [document])
+        return system
+
+    def create(self, system: System, **selection: Any) -> UUID:
+        wanted = plan(flow="", selection=selection, variables={"who": "eva"}, name="all of it")
+        return system.schedules.create(BY, WORKSPACE, wanted)[0]
+
+    def test_each_tick_is_a_suite_run_of_what_is_there_then(self, suite: System) -> None:
+        id = self.create(suite, suite="night", matrix={"site": ["x", "y"]}, parallel=2, fail_fast=True)
+        suite.clock.now = minute(1)
+        suite.scheduler().step()
+        run = suite.executions.log.load(SuiteRun, UUID(suite.load(id).last))
+        assert [case["key"] for case in run.cases] == [f"{name}.yaml[site={site}]" for site in "xy" for name in "ab"]
+        assert (run.name, run.parallel, run.fail_fast) == ("all of it", 2, True)
+        suite.executions.log.put(_cancelled(run))
+        Coordinator(suite.executions.log, suite.payloads, lambda: (0, [])).step()
+        suite.flows.push(BY, WORKSPACE, "", [Document("c.yaml", FLOW.replace("Nightly", "c") + "suite: night\n")])
+        suite.clock.now = minute(2)
+        suite.scheduler().step()
+        assert len(suite.executions.log.load(SuiteRun, UUID(suite.load(id).last)).cases) == 6
+
+    def test_a_selection_that_means_nothing_is_a_tick_that_cannot_start(self, suite: System) -> None:
+        self.create(suite, suite="day")
+        suite.clock.now = minute(1)
+        suite.scheduler().step()
+        assert suite.decisions() == [("not_startable", minute(1))]
+
+    def test_one_takes_the_place_of_the_other(self, suite: System) -> None:
+        id = self.create(suite, suite="night")
+        suite.schedules.change(BY, WORKSPACE, id, {"flow": str(suite.flow)})
+        assert (suite.load(id).plan["flow"], suite.load(id).plan["selection"]) == (str(suite.flow), {})
+        suite.schedules.change(BY, WORKSPACE, id, {"selection": {"tags": "smoke"}})
+        assert (suite.load(id).plan["flow"], suite.load(id).plan["selection"]) == ("", {"tags": "smoke"})
+        with pytest.raises(Invalid, match="--tags"):
+            suite.schedules.change(BY, WORKSPACE, id, {"selection": {"tags": "and"}})
+        with pytest.raises(Invalid, match="or what a"):
+            suite.schedules.create(BY, WORKSPACE, plan(flow="", selection={}))
+
+
+def _cancelled(run: SuiteRun) -> SuiteRun:
+    run.request_cancel(BY)
+    return run

@@ -65,7 +65,8 @@ class World:
 
     def _new(self, number: int) -> Scheduler:
         system = self.system
-        return Scheduler(system.log, system.flows, self.mortals[number], lambda: [(self.id, self.listed)], system.clock)
+        known = lambda: [(self.id, self.listed)]  # noqa: E731
+        return Scheduler(system.log, system.flows, self.mortals[number], system.suites, known, system.clock)
 
     def move(self, kind: str, number: int) -> None:
         """One thing happens."""

@@ -61,13 +61,13 @@ def test_another_workspace_sees_nothing(pool: Pool):
     assert ExecutionDetails(pool).get("v", str(execution.id)) is None
     assert ExecutionList(pool).page("v").items == []
     assert LiveFeed(pool).after("v", 0) == []
-    assert LiveFeed(pool).after("v", 0, execution=execution.id) == []
+    assert LiveFeed(pool).after("v", 0, executions=[execution.id]) == []
 
 
 def test_what_is_no_id_is_not_found(pool: Pool):
     assert ExecutionList(pool).get("w", "no id") is None
     assert ExecutionDetails(pool).get("w", "\x00") is None
-    assert LiveFeed(pool).after("w", 0, execution="no id") == []
+    assert LiveFeed(pool).after("w", 0, executions=["no id"]) == []
 
 
 def test_waiting_names_queued_attempts_and_owed_teardowns_of_all_workspaces(pool: Pool):
@@ -217,7 +217,7 @@ def test_the_feed_gives_events_in_order_and_resumes_behind_the_last(pool: Pool):
     assert [row["feed_id"] for row in everything] == [happened.position for happened in log.events]
     assert [row["topic"] for row in everything] == [happened.topic for happened in log.events]
     assert feed.after("w", everything[1]["feed_id"], limit=2) == everything[2:4]
-    assert feed.after("w", 0, execution=str(other.id)) == everything[-1:]
+    assert feed.after("w", 0, executions=[str(other.id)]) == everything[-1:]
     told = everything[3]["event"]
     assert (told["topic"], told["version"], told["path"]) == ("execution.step_finished", 4, "pay")
     assert "state" not in told

@@ -30,21 +30,23 @@ from projections.view import Recorded
 from tests.projections.picky import Picky
 from tests.projections.test_following import log, reached, running
 from tests.support.events import WORKSPACE, events_of_attempt, requested
+from tests.support.suites import suite_run
 
 __all__ = ["log"]
 
 pytestmark = pytest.mark.servers
-LIST, DETAILS, FEED = THREE = for_log("executions")
+LIST, DETAILS, *_, FEED = ALL = for_log("executions")
 LEFT = "SELECT count(*) FROM pg_tables WHERE schemaname = ANY(%s)"
 
 
 def filled(database: Database, log: PostgresLog, executions: int = 30) -> None:
     log.put(*(events_of_attempt(requested()) for _ in range(executions)))
+    log.put(suite_run())
     follow(database, log)
 
 
 def follow(database: Database, log: PostgresLog) -> None:
-    Projector(database.pool, database.connect, "executions", THREE, log.read).catch_up()
+    Projector(database.pool, database.connect, "executions", ALL, log.read).catch_up()
 
 
 def tables_in(database: Database, *schemas: str) -> int:
@@ -77,7 +79,7 @@ def together(*works: Callable[[], None]) -> Iterator[None]:
         end.result()
 
 
-@pytest.mark.parametrize("projection", THREE, ids=lambda projection: projection.name)
+@pytest.mark.parametrize("projection", ALL, ids=lambda projection: projection.name)
 def test_no_reader_ever_sees_less_than_before(database: Database, log: PostgresLog, projection: Any) -> None:
     known = requested()
     log.put(events_of_attempt(known))
@@ -93,7 +95,7 @@ def test_no_reader_ever_sees_less_than_before(database: Database, log: PostgresL
         assert row is not None
         assert (row["verdict"], len(row["attempts"][0]["steps"])) == ("passed", 2)
         assert feed.head() >= head
-        assert len(feed.after(WORKSPACE, 0, execution=known.id)) == known.version
+        assert len(feed.after(WORKSPACE, 0, executions=[known.id])) == known.version
         seen, head, looked = count, feed.head(), looked + 1
 
     def write() -> None:
@@ -126,15 +128,15 @@ def test_wrong_rows_are_healed_and_a_rollback_brings_them_back(database: Databas
 
 def test_what_is_rolled_back_to_has_the_events_since_then(database: Database, log: PostgresLog) -> None:
     filled(database, log)
-    for projection in THREE:
+    for projection in ALL:
         rebuild(database.pool, projection, log.read)
     filled(database, log, 5)
-    right = [checksum(database.pool, projection) for projection in THREE]
-    for projection in THREE:
+    right = [checksum(database.pool, projection) for projection in ALL]
+    for projection in ALL:
         assert rollback(database.pool, projection, log.read) > 0
-    assert [checksum(database.pool, projection) for projection in THREE] == right
+    assert [checksum(database.pool, projection) for projection in ALL] == right
     filled(database, log, 5)
-    assert {position(database.pool, "executions", projection.name) for projection in THREE} == {log.head()}
+    assert {position(database.pool, "executions", projection.name) for projection in ALL} == {log.head()}
 
 
 def test_old_rows_are_kept_until_they_are_dropped(database: Database, log: PostgresLog) -> None:

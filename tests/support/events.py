@@ -18,6 +18,7 @@ from domain.events import Actor
 from domain.execution import Execution
 from domain.flow import Flow
 from domain.schedule import Decision, Schedule
+from domain.suite_run import Case, SuiteRun
 from domain.user import User
 from domain.workspace import Workspace
 
@@ -186,6 +187,14 @@ def schedule(id: UUID | None = None, **changes: Any) -> Schedule:
     return Schedule.create(BY, id=id or uuid4(), **values)
 
 
+def a_suite_run(number: int = 0, **changes: Any) -> SuiteRun:
+    """A suite run of six cases, of which some need others."""
+    cases = [Case(f"{n}.yaml", f"Flow {n}", f"{n}.yaml", group=n, needs=[n - 3] if n > 2 else []) for n in range(6)]
+    values: dict[str, Any] = {"name": "night", "selection": {"suite": "night"}, "matrix": {}, "trigger": "api"}
+    values |= {"parallel": 1 + number, "fail_fast": False, "plan": {"id": "p", "size": 1}, "request_digest": "", **changes}
+    return SuiteRun.request(BY, id=uuid5(NAMESPACE_URL, f"r{number}"), workspace=WORKSPACE, cases=cases, **values)
+
+
 def considered(schedule: Schedule, kind: Any = "started", why: str = "") -> Schedule:
     """Decide about the next minute."""
     tick = schedule.considered + timedelta(minutes=1)
@@ -241,17 +250,31 @@ _SCHEDULE: dict[str, Callable[[Schedule, str], object]] = {
     "resume": lambda s, w: s.resume(BY, s.considered + timedelta(minutes=9)),
     "delete": lambda s, w: s.delete(BY),
 }
+_SUITE: dict[str, Callable[[SuiteRun, str], object]] = {
+    "advance": lambda s, w: s.advance(BY),
+    "pass": lambda s, w: s.end_cases(BY, {number: ("passed", "") for number in s.running()[:1]}),
+    "break": lambda s, w: s.end_cases(BY, {number: ("failed", w) for number in s.running()[-1:]}),
+    "lose": lambda s, w: s.end_cases(BY, {number: ("error", "worker_lost") for number in s.running()}),
+    "refuse": lambda s, w: s.advance(BY, lambda number: w if number % 2 else ""),
+    "cancel": lambda s, w: s.request_cancel(BY, "no\x00more"),
+}
 _KEY: dict[str, Callable[[ApiKey, str], object]] = {"revoke": lambda k, w: k.revoke(BY)}
 
 _KINDS: dict[str, tuple[Callable[[int], Any], dict[str, Callable[[Any, str], object]]]] = {
     "execution": (lambda n: requested(uuid5(NAMESPACE_URL, f"e{n}")), _EXECUTION),
     "flow": (lambda n: flow(f"{n}.yaml"), _FLOW),
     "schedule": (lambda n: schedule(uuid5(NAMESPACE_URL, f"s{n}")), _SCHEDULE),
+    "suite": (lambda n: a_suite_run(n), _SUITE),
     "workspace": (lambda n: Workspace.open(BY, f"room {n}"), _WORKSPACE),
     "user": (lambda n: User.register(BY, f"login {n}", WORKSPACE), _USER),
     "key": (lambda n: key(f"{n:012}"), _KEY),
 }
-_LOGS = {"executions": ("execution",), "flows": ("flow",), "schedules": ("schedule",), "identity": ("workspace", "user", "key")}
+_LOGS = {
+    "executions": ("execution", "suite"),
+    "flows": ("flow",),
+    "schedules": ("schedule",),
+    "identity": ("workspace", "user", "key"),
+}
 
 
 Move = tuple[str, int, int, str]

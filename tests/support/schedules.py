@@ -13,10 +13,12 @@ from application.memory_log import MemoryLog
 from application.payloads import MemoryPayloads
 from application.schedules import Schedules
 from application.scheduling import Scheduler
+from application.suites import Suites
 from domain.events import Actor
 from domain.execution import Execution
 from domain.schedule import Schedule
 from tests.support.local import Calls, small_actions
+from tests.support.suites import Directory
 
 BY = Actor("user:1")
 WORKSPACE = "w"
@@ -58,6 +60,7 @@ class System:
         self.payloads = MemoryPayloads()
         self.flows = Flows(MemoryLog("flows"), self.payloads, small_actions(Calls([])))
         self.executions = Executions(MemoryLog("executions"), self.payloads)
+        self.suites = Suites(self.executions.log, self.payloads, self.flows, Directory(self.flows))
         self.log = log or MemoryLog("schedules")
         self.schedules = Schedules(self.log, self.flows, self.clock)
         pushed, _ = self.flows.push(BY, WORKSPACE, "", [Document("nightly.yaml", FLOW)])
@@ -69,7 +72,7 @@ class System:
 
     def scheduler(self, executions: Executions | None = None) -> Scheduler:
         """One that knows every schedule at once."""
-        return Scheduler(self.log, self.flows, executions or self.executions, self._known, self.clock)
+        return Scheduler(self.log, self.flows, executions or self.executions, self.suites, self._known, self.clock)
 
     def _known(self) -> list[tuple[UUID, int]]:
         return list({recorded.event.originator_id: recorded.position for recorded in self.log.read(0, 10**6)}.items())

@@ -18,10 +18,12 @@ import pytest
 
 from application import dead_letters
 from application.actions.registry import ACTIONS
+from application.coordinating import Coordinator
 from application.executions import RunRequest
 from application.flow_documents import read_flow
 from domain.api_key import SCOPES
 from domain.execution import Execution
+from domain.suite_run import SuiteRun
 from domain.user import User, user_uuid
 from domain.workspace import Role, Workspace, workspace_uuid
 from interfaces.bootstrap import Platform, make_key
@@ -99,6 +101,34 @@ class Room:
         assert response.status_code == 201, response.text
         self.server.wait("schedules", int(response.headers["X-Event-Position"].partition(":")[2]))
         return str(response.json()["id"])
+
+    def suite_run(self, *, finish: bool = False, **more: Any) -> str:
+        """Accept a suite run of a flow that was pushed; its id, once it can be read. `finish` lets it fail."""
+        more = more or {"flows": [self.push()]}
+        response = self.http.post(self.path("/suite-runs"), json=more)
+        assert response.status_code == 202, response.text
+        id = UUID(response.json()["id"])
+        if finish:
+            self.coordinate(id, "failed")
+        self.server.settled("executions")
+        return str(id)
+
+    def coordinate(self, id: UUID, verdict: str = "passed") -> SuiteRun:
+        """Do what the coordinator and the workers record, until the suite run has its verdict."""
+        platform = self.server.platform
+        coordinator = Coordinator(platform.logs["executions"], platform.payloads("executions"), lambda: (0, [id]))
+        ended: set[int] = set()
+        while True:
+            while coordinator.step():
+                pass
+            run = platform.logs["executions"].load(SuiteRun, id)
+            if run.verdict is not None:
+                self.server.settled("executions")
+                return run
+            for number in set(run.running()) - ended:
+                execution = events.started(platform.logs["executions"].load(Execution, run.execution_of(number)))
+                platform.logs["executions"].put(events.finished(execution, verdict))
+                ended.add(number)
 
     def drive(self, id: UUID, steps: int = 3, *, finish: bool = True) -> int:
         """Do what a worker records: an attempt with some steps and, if wanted, its end; the position of the last event."""

@@ -74,6 +74,7 @@ class Planner:
         self._strict = strict
         self._layers = _layers(self.project, self.home, options)
         self._known = _names(self.project, self._layers) | set(environ or ()) | self._columns()
+        self._known |= {text.partition("=")[0].strip() for text in options.get("matrix") or ()}
         self._wanted = _wanted(options)
         self.warnings: list[Problem] = []
         self.problems: list[Problem] = []
@@ -188,6 +189,13 @@ class Planner:
         return values, frozenset(self._layers["--var"])
 
 
+def given_variables(paths: Sequence[str], options: Mapping[str, Any]) -> tuple[dict[str, Any], str | None]:
+    """The variables that the command line, the environment and the project give flows that are not here; and the name of the
+    project, if it has one."""
+    project, home = find_project(paths)
+    return dict(resolve(by_precedence(_layers(project, home, options))).values), project.project
+
+
 def known_names(paths: Sequence[str], options: Mapping[str, Any]) -> set[str]:
     """The names of variables that the project of the paths, its environment and this process give."""
     project, home = find_project(paths)
@@ -230,14 +238,16 @@ def _is_text(text: str) -> bool:
 
 def _wanted(options: Mapping[str, Any]) -> Callable[[FlowDefinition], bool]:
     """Whether the options select a flow."""
-    text = (options.get("text") or "").lower()
-    tags = options.get("tags")
+    text, suite, tags = (options.get("text") or "").lower(), options.get("suite"), options.get("tags")
     if tags:
-        from interfaces.cli.planning.tag_expression import parse_tags
+        from application.tag_expression import parse_tags
 
         matches = parse_tags(tags)
-        return lambda flow: matches(flow.tags) and (text in flow.name.lower() or text in flow.file.lower())
-    return lambda flow: text in flow.name.lower() or text in flow.file.lower()
+    return lambda flow: (
+        (text in flow.name.lower() or text in flow.file.lower())
+        and (not suite or flow.suite == suite)
+        and (not tags or matches(flow.tags))
+    )
 
 
 def _layers(project: Project, home: Path, options: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 from interfaces.cli.reports.model import Execution
@@ -15,8 +16,23 @@ _USERINFO = re.compile(r"(?<=://)[^/@\s]+(?=@)")
 def again_command(execution: Execution, options: Sequence[str] = ()) -> str:
     """The command line. `options` are those of the run (see repeated)."""
     file = "-" if execution.file == "<stdin>" else execution.file
-    case = ["--case", execution.case.partition("#")[0]] if execution.case.partition("#")[0] else []
-    return shlex.join(["testmesh", "run", *options, *case, "--seed", execution.seed, file])
+    row, crossed = _row_and_cell(execution.case.partition("#")[0], options)
+    case = ["--case", row] if row else []
+    matrix = [word for assignment in crossed for word in ("--matrix", assignment)]
+    return shlex.join(["testmesh", "run", *_without_matrix(options), *matrix, *case, "--seed", execution.seed, file])
+
+
+def _row_and_cell(label: str, options: Sequence[str]) -> tuple[str, list[str]]:
+    """The key of the row, and the cell of the matrix that the options cross, from what a case is called."""
+    names = sorted(option.partition("=")[0] for word, option in pairwise(options) if word == "--matrix")
+    if not names:
+        return label, []
+    row, _, cell = f" {label}".rpartition(f" {names[0]}=")
+    return row.strip(), re.split(rf",(?=(?:{'|'.join(map(re.escape, names))})=)", f"{names[0]}={cell}")
+
+
+def _without_matrix(options: Sequence[str]) -> list[str]:
+    return [word for before, word in pairwise(["", *options]) if "--matrix" not in (before, word)]
 
 
 def repeated(options: Mapping[str, Any]) -> list[str]:
@@ -35,6 +51,8 @@ def _words(options: Mapping[str, Any]) -> Iterator[str]:
         yield from ("--var-file", str(path))
     if options.get("data"):
         yield from ("--data", str(options["data"]))
+    for assignment in options.get("matrix") or ():
+        yield from ("--matrix", str(assignment))
     secret = tuple(options.get("secrets") or ())
     for name in secret:
         yield from ("--secret", name)

@@ -106,6 +106,8 @@ class LocalRun:
         """The texts of flows that were called, by file."""
         return {file: text for runner in self._runners for file, text in runner.sources.items()}
 
+    verdict = None
+    """The executions say it."""
     masks_all = True
     """Whether `masked` knows all secrets of the run."""
 

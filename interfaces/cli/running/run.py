@@ -15,7 +15,7 @@ from interfaces.cli.running import garbage
 from interfaces.cli.terminal import printable, say
 
 if TYPE_CHECKING:
-    from domain.errors import Refusal
+    from domain.errors import Problem, Refusal
     from interfaces.cli.planning.plan import Planned
     from interfaces.cli.reports.model import Collected
     from interfaces.cli.running.local_run import Options
@@ -33,10 +33,16 @@ _HALTS = {"interrupted": ExitCode.INTERRUPTED, "time_limit": ExitCode.TIME_LIMIT
 @click.option("--data", type=click.Path(dir_okay=False), help="Rows for every flow (CSV, JSON or JSON lines): each is a case.")
 @click.option("--secret", "secrets", multiple=True, metavar="NAME", help="A variable whose value is masked everywhere.")
 @click.option("--tags", help="Only flows with these tags: 'smoke and not slow', or commas for either.")
+@click.option(
+    "--suite", metavar="NAME", help="Only flows of this suite. With --remote and no PATHS: of those pushed to the server."
+)
 @click.option("--case", "cases", multiple=True, metavar="KEY", help="Only this row of data; may be repeated.")
 @click.option("-k", "text", help="Only flows whose name or file contains this.")
 @click.option(
-    "-j", "--jobs", default="1", help="How many flows run at once, in at most one process a core; `auto` for one flow a core."
+    "-j",
+    "--jobs",
+    help="How many flows run at once, in at most one process a core; `auto` for one flow a core. One unless given; with"
+    " --remote as many as the server allows.",
 )
 @click.option("--shard", metavar="I/N", help="Only every N-th flow, beginning with the I-th, for N machines.")
 @click.option("--last-failed", is_flag=True, help="Only what did not pass last time in this project.")
@@ -68,7 +74,9 @@ _HALTS = {"interrupted": ExitCode.INTERRUPTED, "time_limit": ExitCode.TIME_LIMIT
 @click.option("-v", "--verbose", is_flag=True, help="Show every step of every flow.")
 @click.option("--no-color", is_flag=True, help="No colours.")
 @click.option("--remote", is_flag=True, help="Run on the server instead of here.")
-@click.option("--follow/--detach", default=True, help="With --remote: wait for the verdicts, or only print the ids.")
+@click.option("--pushed", is_flag=True, help="With --remote: flows as they were pushed, by --suite, --tags or one folder.")
+@click.option("--matrix", multiple=True, metavar="NAME=A,B", help="With --remote: run all with each value; may be repeated.")
+@click.option("--follow/--detach", default=True, help="With --remote: wait for the verdicts, or only print the id.")
 @click.option("--idempotency-key", help="With --remote: the same key again is the same run.")
 @click.option("--timeout", type=DURATION, help="With --remote: wait at most this long.")
 @click.option("--url", help="The server. Default: TESTMESH_URL, testmesh.yaml, then the credentials of `testmesh up`.")
@@ -90,14 +98,18 @@ def _run(paths: Sequence[str], options: Mapping[str, Any]) -> int:
 
     reports = parse_reports(options)
     environ = {} if options["remote"] else os.environ
-    flows, warnings = plan(paths, options, strict=True, environ=environ)
-    flows = _ordered(flows, paths, options)
+    if _chosen_there(paths, options):
+        flows: list[Planned] = []
+        warnings: list[Problem] = []
+    else:
+        flows, warnings = plan(paths, options, strict=True, environ=environ)
+        flows = _ordered(flows, paths, options)
     options = {**options, "secret_names": secret_names(paths, options["secrets"])}
     refuse_secrets(flows, options["secret_names"], environ, remote=options["remote"])
     local = _local_options(options)
     if not options["quiet"]:
         _warn([*unread_names(run), *warnings, *doubtful_secrets(flows, options["secrets"], environ)])
-    if not flows:
+    if not flows and not _chosen_there(paths, options):
         print("nothing failed last time" if options["last_failed"] else "no flow was selected", file=sys.stderr)
         return ExitCode.NOTHING
     garbage.settle()
@@ -109,7 +121,7 @@ def _run(paths: Sequence[str], options: Mapping[str, Any]) -> int:
     sources = {**runner.sources, **{flow.file: flow.text for flow in flows}}
     executions = collector.finish()
     executions.skipped = runner.skipped
-    codes: list[ExitCode] = [_exit_code(executions, runner.halted, options)]
+    codes: list[ExitCode] = [_exit_code(executions, runner.halted, runner.verdict, options)]
     codes += leave_results(executions, sources, options, runner, reports)
     if refusal is not None:
         codes.append(ExitCode(fail(refusal)))
@@ -160,13 +172,16 @@ def _driven(runner: Any, collector: Any, view: Any) -> Refusal | None:
     return None
 
 
-def _exit_code(executions: Collected, halted: str | None, options: Mapping[str, Any]) -> ExitCode:
+def _exit_code(executions: Collected, halted: str | None, suite: str | None, options: Mapping[str, Any]) -> ExitCode:
+    """By the verdicts of executions, and of the suite run where there is one."""
     verdicts = [verdict or "error" for _, verdict, _, _ in executions.ends()]
     if options["fail_on_flaky"]:
         verdicts = ["failed" if verdict == "passed_on_retry" else verdict for verdict in verdicts]
     if halted == "fail_fast":
         verdicts = [verdict for verdict in verdicts if verdict != "cancelled"]  # by us: that is no error
-    codes = [of_verdicts(verdicts)]
+    codes = [of_verdicts(verdicts)] if verdicts or suite is None else []
+    if suite is not None:
+        codes.append(of_verdicts([suite]))
     if halted in _HALTS:
         codes.append(_HALTS[halted])
     return worst(codes)
@@ -206,31 +221,76 @@ def _mock_bind(text: str) -> str:
     return bind_address(text)
 
 
-def _remote(flows: Sequence[Planned], paths: Sequence[str], options: Mapping[str, Any], local: Options, collector: Any) -> Any:
+def _chosen_there(paths: Sequence[str], options: Mapping[str, Any]) -> bool:
+    """Whether flows are chosen among those that were pushed, not among files here."""
     from domain.errors import Invalid
+
+    if not options["remote"]:
+        for name in ("pushed", "matrix"):
+            if options[name]:
+                raise Invalid(f"--{name} works with --remote alone")
+    if options["pushed"] and options["cases"]:
+        raise Invalid("--case chooses among files here", remedy="leave out --pushed")
+    return bool(options["remote"] and (options["pushed"] or (options["suite"] and not paths)))
+
+
+def _remote(flows: Sequence[Planned], paths: Sequence[str], options: Mapping[str, Any], local: Options, collector: Any) -> Any:
+    """One execution where one flow is run, a suite run where there is more to it."""
+    from domain.errors import Invalid
+    from interfaces.cli.running.jobs import jobs_of
+    from interfaces.cli.running.remote_flows import RemoteFlows
     from interfaces.cli.running.remote_run import RemoteRun
+    from interfaces.cli.running.suite_run import SuiteRun
 
     if options["secrets"]:
         raise Invalid("--secret works in local runs alone: variables of a remote run are recorded as they are")
-    for flow in flows:
-        if flow.needs:
-            raise Invalid(f"{flow.file}: needs work in local runs alone", remedy="run it without --remote")
+    for name, usual in (("repeat", 1), ("retries", 0), ("shard", None), ("max_failures", 0)):
+        if options[name] != usual:
+            raise Invalid(f"--{name.replace('_', '-')} works in local runs alone")
     view = _view(options)
-    runner = RemoteRun(
-        flows,
-        _sink(collector, view, options),
-        url=options["url"],
-        follow=options["follow"],
-        seed=options["seed"],
-        idempotency_key=options["idempotency_key"],
-        max_seconds=options["timeout"] or options["max_duration"],
-        tick=view.tick,
-        note=view.note,
-    )
+    jobs = [job for flow in flows for job, _ in zip(jobs_of(flow), range(2), strict=False)]
+    remote = RemoteFlows(flows) if flows else None
+    more: dict[str, Any] = {
+        "remote": remote,
+        "url": options["url"],
+        "follow": options["follow"],
+        "idempotency_key": options["idempotency_key"],
+        "max_seconds": options["timeout"] or options["max_duration"],
+        "tick": view.tick,
+        "note": view.note,
+    }
+    sink = _sink(collector, view, options)
+    runner: RemoteRun | SuiteRun
+    if len(jobs) == 1 and not options["matrix"] and not flows[0].definition.needs:
+        runner = RemoteRun(jobs[0], sink, seed=options["seed"], **more)
+        view.total = runner.total
+    else:
+
+        def counted(total: int) -> None:
+            view.total = total
+
+        runner = SuiteRun(_asked(flows, paths, options, remote), sink, counted=counted, **more)
     if not options["quiet"]:
         _warn(runner.warnings)
-    view.total = runner.total
     return runner, view
+
+
+def _asked(flows: Sequence[Planned], paths: Sequence[str], options: Mapping[str, Any], remote: Any) -> Any:
+    """Gives the body of the request for a suite run."""
+    from interfaces.cli.running.suite_request import LocalSuite, common, selection
+
+    _jobs(options["jobs"])
+    asked = common(options)
+    if remote is not None:
+        suite = LocalSuite(flows, remote, own_rows=not options["data"])
+        return lambda client: {**asked, "name": options["suite"] or "", **suite.body(client)}
+    from interfaces.cli.planning.plan import given_variables
+    from interfaces.cli.running.secret_variables import refuse_secret_names
+
+    variables, project = given_variables(paths, options)
+    refuse_secret_names(variables, options["secret_names"])
+    chosen = selection(paths, options, variables, project)
+    return lambda client: {**asked, **chosen}
 
 
 def _warn(warnings: Iterable[Any]) -> None:
@@ -286,9 +346,11 @@ def _sink(collector: Any, view: Any, options: Mapping[str, Any]) -> Any:
     return take
 
 
-def _jobs(text: str) -> int:
+def _jobs(text: str | None) -> int:
     from domain.errors import Invalid
 
+    if text is None:
+        return 1
     if text == "auto":
         return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if not text.isdigit() or not 1 <= int(text) <= 256:

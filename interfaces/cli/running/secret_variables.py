@@ -29,6 +29,12 @@ def refuse_secrets(
                 _check(name, given.get(name), remote)
 
 
+def refuse_secret_names(variables: Mapping[str, Any], names: Collection[str]) -> None:
+    """Invalid for a value of a secret variable among those that a server is given: it records variables as they are."""
+    for name in names:
+        _check(name, variables.get(name), True)
+
+
 def refuse_secret_files(flows: Sequence[Planned], names: Collection[str]) -> None:
     """Invalid for a value in a file of variables that would be pushed with its flow: workers do not know what is secret."""
     for flow in flows if names else ():

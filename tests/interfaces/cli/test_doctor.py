@@ -8,12 +8,13 @@ from datetime import timedelta
 import pytest
 
 from interfaces.bootstrap import Platform
-from interfaces.cli.doctor import _schedules
+from interfaces.cli.doctor import _schedules, _suite_runs
 from interfaces.settings import Settings
 from projections.projector import Projector
 from projections.registry import for_log
 from projections.schedule_list import ScheduleList
 from tests.support.events import considered, schedule
+from tests.support.suites import suite_run
 
 pytestmark = pytest.mark.servers
 
@@ -26,10 +27,10 @@ def platform(fresh_database: Callable[[], str]) -> Iterator[Platform]:
     made.close()
 
 
-def project(platform: Platform) -> None:
+def project(platform: Platform, log: str = "schedules") -> None:
     """Bring the read models up to date."""
-    database, read = platform.readers("schedules"), platform.logs["schedules"].read
-    Projector(database.pool, database.connect, "schedules", for_log("schedules"), read).catch_up()
+    database, read = platform.readers(log), platform.logs[log].read
+    Projector(database.pool, database.connect, log, for_log(log), read).catch_up()
 
 
 def test_without_schedules_there_is_nothing_to_be_late(platform: Platform) -> None:
@@ -45,3 +46,14 @@ def test_a_tick_that_nobody_considers_is_a_warning_with_a_remedy(platform: Platf
     assert level == "warning"
     assert f"1 tick, last tick {(since + timedelta(minutes=1)).isoformat()}" in told
     assert told.endswith("s late: is a `testmesh scheduler` running?")
+
+
+def test_a_suite_run_that_nobody_begins_is_a_warning_with_a_remedy(platform: Platform) -> None:
+    assert _suite_runs(platform) == ("ok", "suite runs", "0 under way, 0 s without a start")
+    platform.logs["executions"].put(suite_run())
+    project(platform, "executions")
+    assert _suite_runs(platform) == ("ok", "suite runs", "1 under way, 0 s without a start")
+    with platform.readers("executions").pool.connection() as connection:
+        connection.execute("UPDATE executions.suite_run_list SET requested_at = requested_at - interval '1 hour'")
+    level, _, told = _suite_runs(platform)
+    assert (level, told.endswith("s without a start: is a `testmesh scheduler` running?")) == ("warning", True)

@@ -70,6 +70,20 @@ def test_the_command_repeats_the_options_without_secrets() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("case", "words"),
+    [
+        ("oslo browser=b c,site=de", "--matrix 'browser=b c' --matrix site=de --case oslo"),
+        ("browser=a,site=x=y", "--matrix browser=a --matrix site=x=y"),
+        ("a b browser=a,b,site=de", "--matrix browser=a,b --matrix site=de --case 'a b'"),
+    ],
+)
+def test_the_command_has_the_cell_of_the_matrix_and_no_other(case: str, words: str) -> None:
+    options = {"remote": True, "matrix": ("site=de,fr", "browser=a,b"), "variables": ("n=1",)}
+    execution = Execution("1", name="f", file="f.yaml", seed="7", case=case)
+    assert again_command(execution, repeated(options)) == f"testmesh run --remote --var n=1 {words} --seed 7 f.yaml"
+
+
 def test_differences_stand_below_one_another() -> None:
     lines = text({"expected": {"a": 1, "long": [1, 2]}, "actual": {"a": 2, "long": [1]}}).splitlines()
     begin = lines.index("    - $.a        1")

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from application.tag_expression import parse_tags
 from domain.errors import Invalid
-from interfaces.cli.planning.tag_expression import parse_tags
 from tests.interfaces.cli.conftest import Ran
 
 Testmesh = Callable[..., Ran]

@@ -49,7 +49,14 @@ executions_events          401        403         403       200        403   200
 executions_cancel          401        403         403       403        202   202      403    403      404    404
 executions_feed            401        403         403       200        403   200      403    200      404      -
 queue_groups               401        403         403       200        403   200      403    200      404      -
-queue_workers              401        403         403       403        403   200      200    403      200      -
+queue_workers              401        403         403       403        403   403      403    403      403      -
+suite_runs_page            401        403         403       200        403   200      403    200      404      -
+suite_runs_request         401        403         403       403        202   202      403    403      404      -
+suite_runs_one             401        403         403       200        403   200      403    200      404    404
+suite_runs_cases           401        403         403       200        403   200      403    200      404    404
+suite_runs_events          401        403         403       200        403   200      403    200      404    404
+suite_runs_rerun           401        403         403       403        202   202      403    403      404    404
+suite_runs_cancel          401        403         403       403        202   202      403    403      404    404
 schedules_page             401        403         403       200        403   200      403    200      404      -
 schedules_create           401        403         403       403        201   201      403    403      404      -
 schedules_one              401        403         403       200        403   200      403    200      404    404
@@ -75,6 +82,9 @@ BODIES: dict[str, Any] = {
     "flows_tag": {"tags": ["smoke"]},
     "executions_request": {"document": FLOW},
     "executions_cancel": {"reason": "not needed"},
+    "suite_runs_request": {"members": [{"document": "greet.yaml"}], "documents": [{"path": "greet.yaml", "text": FLOW}]},
+    "suite_runs_rerun": {},
+    "suite_runs_cancel": {"reason": "not needed"},
     "schedules_change": {"name": "renamed"},
     "schedules_pause": {"reason": "a release"},
 }
@@ -159,6 +169,8 @@ def things_of(room: Room, route: Route) -> dict[str, str]:
             assert room.http.post(room.path(f"/flows/{made['flow']}/archive")).status_code == 200
     if "<execution>" in route.path:
         made["execution"] = str(room.request())
+    if "<suite_run>" in route.path:
+        made["suite_run"] = room.suite_run(finish="rerun" in route.path)
     if "<schedule>" in route.path:
         made["schedule"] = room.schedule()
         if route.name == "schedules_resume":

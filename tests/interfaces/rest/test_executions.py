@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx
 import psycopg
@@ -175,3 +175,20 @@ def test_an_accepted_request_is_answered_the_same_after_its_flow_was_archived(ro
     assert (again.status_code, again.json()) == (202, first.json())
     assert again.headers["X-Event-Position"] == first.headers["X-Event-Position"]
     assert room.http.post(room.path("/executions"), json={"flow": flow}).status_code == 409
+
+
+STEPS = "steps: [{action: log, config: {message: x}}]\n"
+ROWS = f"name: rows\ndata:\n  key: city\n  rows: [{{city: rome, n: 1}}, {{city: oslo, n: 2}}]\n{STEPS}"
+
+
+def test_a_flow_with_rows_runs_for_the_row_that_is_named(room: Room) -> None:
+    for what in ({"flow": room.push(ROWS, "rows.yaml")}, {"document": ROWS}):
+        answer = room.http.post(room.path("/executions"), json={**what, "case": "oslo", "variables": {"who": "eva"}})
+        assert answer.status_code == 202, answer.text
+        request = room.server.platform.executions.get(room.id, UUID(answer.json()["id"])).request
+        assert request.variables == {"city": "oslo", "n": 2, "row": {"city": "oslo", "n": 2}, "who": "eva"}
+        nowhere = room.http.post(room.path("/executions"), json={**what, "case": "bonn"})
+        assert (nowhere.status_code, nowhere.json()["code"]) == (404, "no_such_row")
+        none = room.http.post(room.path("/executions"), json=what)
+        assert (none.status_code, none.json()["code"]) == (422, "has_rows")
+        assert "/suite-runs" in none.json()["remedy"]

@@ -46,6 +46,7 @@ def test_it_names_every_status_and_content_that_a_route_answers_with(description
     path = route.path.replace("<workspace>", room.id)
     known = {"flow": room.push(), "execution": str(room.request()), "user": str(uuid4()), "key": "x", "letter": room.park()}
     known["schedule"] = room.schedule(flow=known["flow"])
+    known["suite_run"] = room.suite_run(flows=[known["flow"]])
     paths = [re.sub(r"<(\w+)>", lambda found: known[found[1]], path), re.sub(r"<\w+>", str(uuid4()), path)]
     weak = room.client(room.issue("runs:read" if route.scope != "runs:read" else "flows:read"))
     for client in (room.http, room.client(None), weak):

@@ -180,3 +180,30 @@ def test_a_workspace_has_so_many_schedules_and_no_more(room: Room) -> None:
         assert room.http.post(room.path("/schedules"), json=body, headers=key).status_code == 201
     finally:
         replace_limits({"schedules": before})
+
+
+def test_a_schedule_of_a_selection_says_which_and_may_change_to_a_flow(room: Room) -> None:
+    selection = {"suite": "night", "tags": "smoke and not slow", "matrix": {"site": ["x"]}, "parallel": 3}
+    answer = room.http.post(room.path("/schedules"), json={"name": "all", "cron": "@daily", "selection": selection})
+    assert answer.status_code == 201, answer.text
+    id = answer.json()["id"]
+    found = row(room, id)
+    assert (found["flow"], found["selection"]) == ("", selection)
+    assert room.http.patch(room.path(f"/schedules/{id}"), json={"flow": room.push()}).status_code == 200
+    assert row(room, id)["selection"] == {}
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code"),
+    [
+        ({}, 400, "invalid_body"),
+        ({"selection": {}}, 422, "nothing_selected"),
+        ({"selection": {"parallel": 3}}, 422, "nothing_selected"),
+        ({"selection": {"suite": "a", "more": 1}}, 422, "unknown_field"),
+        ({"selection": {"suite": "a", "matrix": {"x": 1}}}, 422, "invalid_matrix"),
+        ({"selection": {"tags": "and"}}, 422, "invalid"),
+    ],
+)
+def test_a_schedule_of_nothing_is_refused(room: Room, body: dict[str, Any], status: int, code: str) -> None:
+    answer = room.http.post(room.path("/schedules"), json={"name": "x", "cron": "@daily", **body})
+    assert (answer.status_code, answer.json()["code"]) == (status, code), answer.text

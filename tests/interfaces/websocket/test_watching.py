@@ -227,3 +227,27 @@ async def test_a_plain_request_is_told_what_this_address_speaks(room: Room) -> N
     async with httpx.AsyncClient(base_url=room.server.url, trust_env=False) as client:
         answers = [await client.get("/ws"), await client.post("/ws", content=b"x" * 100)]
     assert [answer.status_code for answer in answers] == [426, 426]
+
+
+async def test_a_suite_run_is_watched_with_all_its_executions_to_its_end_from_any_position(room: Room) -> None:
+    id = await aside(room.suite_run)
+    other = await aside(room.request)
+    async with watching(room) as socket:
+        await subscribe(socket, f"suite_run:{id}", begin="start")
+        await aside(room.drive, other)
+        run = await aside(room.coordinate, UUID(id))
+        messages = await heard(socket, "end")
+        topics = [message["topic"] for message in messages[:-1]]
+        assert (topics[0], topics[-1]) == ("suite_run.requested", "suite_run.finished")
+        assert "execution.finished" in topics
+        assert {message["execution"] for message in messages[:-1]} == {id, str(run.execution_of(0))}
+        await subscribe(socket, f"suite_run:{id}", begin=messages[-3]["position"])
+        assert [message.get("topic") for message in await heard(socket, "end")] == [*topics[-1:], None]
+
+
+async def test_a_suite_run_of_another_workspace_is_not_there(room: Room, foreign: Room) -> None:
+    id = await aside(foreign.suite_run)
+    async with watching(room) as socket:
+        for topic in (f"suite_run:{id}", f"suite_run:{uuid4()}", "suite_run:x", f"execution:{id}"):
+            answer = await subscribe(socket, topic)
+            assert (answer["type"], answer["problem"]["code"]) == ("error", "not_found"), topic

@@ -1,0 +1,83 @@
+"""Following what a server runs: its events to the last verdict, an interrupt or a time limit that cancels it first."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+from interfaces.cli.client import Client
+
+TICK_SECONDS = 0.1
+
+
+class Following:
+    """One pass over the event stream. The first interrupt cancels what runs and waits for its teardown, the second leaves it
+    to the server."""
+
+    def __init__(
+        self,
+        client: Client,
+        cancel: Callable[[str], None],
+        left: Callable[[], str],
+        *,
+        max_seconds: float | None = None,
+        tick: Callable[[], None] = lambda: None,
+        note: Callable[[str], None] = lambda text: None,
+    ) -> None:
+        """`cancel` asks the server to stop, with a reason; `left` says what is still under way, and how to look at it."""
+        self._client = client
+        self._cancel = cancel
+        self._left = left
+        self._max_seconds = max_seconds
+        self._tick = tick
+        self._note = note
+        self._cancelling: asyncio.Task[None] | None = None
+        self.halted: str | None = None
+        """`interrupted` or `time_limit` when it was ended early."""
+
+    def run(
+        self, topics: Sequence[str], on_event: Callable[[dict[str, Any]], None], ready: Callable[[str], Awaitable[None]]
+    ) -> None:
+        """Follow the topics to the end of each; `ready` is awaited before each is subscribed to."""
+        asyncio.run(self._follow(topics, on_event, ready))
+
+    async def _follow(
+        self, topics: Sequence[str], on_event: Callable[[dict[str, Any]], None], ready: Callable[[str], Awaitable[None]]
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        following = asyncio.create_task(self._take(topics, on_event, ready))
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self._halt, "interrupted", following)
+        limit = loop.call_later(self._max_seconds, self._halt, "time_limit", following) if self._max_seconds else None
+        ticking = asyncio.create_task(self._ticks())
+        try:
+            await following
+        except asyncio.CancelledError:
+            if self.halted is None:
+                raise
+            self._note(f"left to the server: {self._left()}")
+        finally:
+            ticking.cancel()
+            if limit is not None:
+                limit.cancel()
+
+    async def _take(
+        self, topics: Sequence[str], on_event: Callable[[dict[str, Any]], None], ready: Callable[[str], Awaitable[None]]
+    ) -> None:
+        async for event in self._client.stream(topics, note=self._note, ready=ready).events():
+            on_event(event)
+
+    def _halt(self, why: str, following: asyncio.Task[None]) -> None:
+        if self.halted is not None:
+            following.cancel()
+            return
+        self.halted = why
+        self._note(f"{why.replace('_', ' ')}: cancelling, teardown still runs; Ctrl-C now leaves it alone")
+        self._cancelling = asyncio.create_task(asyncio.to_thread(self._cancel, why))
+
+    async def _ticks(self) -> None:
+        while True:
+            self._tick()
+            await asyncio.sleep(TICK_SECONDS)

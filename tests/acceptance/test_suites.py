@@ -1,0 +1,177 @@
+"""Suite runs as CI meets them: one command, rows and needs and once on workers, one verdict, reports, and reruns."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree as Xml
+
+import pytest
+
+from tests.support.program import Program
+
+pytestmark = pytest.mark.system
+LOGIN = """flow:
+  name: login
+  suite: shop
+  tags: [smoke]
+  outputs: {token: token}
+  steps:
+    - {id: make, action: log, config: {message: "t-42"}, output: {token: message}}
+"""
+PAY = """flow:
+  name: pay
+  suite: shop
+  needs: [login.yaml]
+  data:
+    key: city
+    rows: [{city: rome, n: 1}, {city: oslo, n: 2}]
+  steps:
+    - {action: assert, config: {assertions: ["city in ['rome', 'oslo']", "row.n == n", "needs.login.token == 't-42'"]}}
+"""
+FAILS = "flow:\n  name: fails\n  suite: broken\n  steps:\n    - {action: assert, config: {assertions: ['1 == 2']}}\n"
+AFTER = "flow:\n  name: after\n  suite: broken\n  needs: [fails.yaml]\n  steps:\n    - {action: log, config: {message: x}}\n"
+CROSSED = """flow:
+  name: crossed
+  steps:
+    - {action: assert, config: {assertions: ["browser in ['a', 'b']"]}}
+"""
+SLOW = """flow:
+  name: slow
+  suite: slow
+  data: {rows: [{n: 1}, {n: 2}, {n: 3}]}
+  steps:
+    - {action: delay, config: {duration: 30s}}
+  teardown:
+    - {action: log, config: {message: clean}}
+"""
+
+
+@pytest.fixture(scope="module")
+def project(program: Program, tmp_path_factory: pytest.TempPathFactory) -> tuple[Program, Path]:
+    """A system, and a project folder whose flows are pushed to it."""
+    folder = tmp_path_factory.mktemp("suites")
+    (folder / "testmesh.yaml").write_text("project: suites\n")
+    flows = {"login": LOGIN, "pay": PAY, "fails": FAILS, "after": AFTER, "slow": SLOW}
+    for name, text in flows.items():
+        (folder / f"{name}.yaml").write_text(text)
+    assert program.run("flows", "push", cwd=folder).returncode == 0
+    return program, folder
+
+
+def until(holds: Callable[[], Any], seconds: float = 20.0) -> Any:
+    """What `holds` gives once it gives something; AssertionError when it never does."""
+    end = time.monotonic() + seconds
+    while not (found := holds()):
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.1)
+    return found
+
+
+def newest(program: Program) -> dict[str, Any]:
+    found: dict[str, Any] = program.json("suites", "ls", "--limit", "1")[0]
+    return found
+
+
+def test_a_pushed_suite_is_run_with_its_rows_in_the_order_of_needs(project: tuple[Program, Path]) -> None:
+    program, folder = project
+    done = program.run("run", "--remote", "--suite", "shop", "--report", "junit=r.xml", cwd=folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "3 flows: 3 passed" in done.stdout
+    suites = Xml.parse(folder / "r.xml").getroot()
+    assert sorted(str(suite.get("name")) for suite in suites) == ["login", "pay [oslo]", "pay [rome]"]
+    row = newest(program)
+    assert (row["verdict"], row["name"], row["trigger"]) == ("passed", "shop", "cli")
+    shown = program.run("suites", "get", row["id"])
+    assert re.search(r"suites:pay\.yaml\[rome\] +passed", shown.stdout)
+
+
+def test_local_files_run_there_as_one_suite_run_whether_pushed_or_not(project: tuple[Program, Path]) -> None:
+    program, folder = project
+    (folder / "crossed.yaml").write_text(CROSSED)
+    done = program.run("run", "--remote", "crossed.yaml", "pay.yaml", "--matrix", "browser=a,b", cwd=folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "8 flows: 8 passed" in done.stdout
+    keys = {case["key"] for case in program.json("suites", "get", newest(program)["id"])["cases"]}
+    assert {f"suites:{key}" for key in ("crossed.yaml[browser=a]", "pay.yaml[oslo browser=b]", "login.yaml[browser=b]")} <= keys
+
+
+def test_what_fails_is_told_what_needs_it_is_skipped_and_a_rerun_is_merged(project: tuple[Program, Path]) -> None:
+    program, folder = project
+    done = program.run("run", "--remote", "--suite", "broken", cwd=folder)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "after: it needs fails, which did not pass" in done.stdout
+    assert "1 == 2" in done.stdout
+    assert "fails.yaml:5:" in done.stdout
+    first = newest(program)["id"]
+    assert program.run("suites", "rerun", first, cwd=folder).returncode == 1
+    assert newest(program)["origin"] == first
+    shown = program.run("suites", "get", first, "--merged")
+    assert (shown.returncode, "together with reruns: failed, 1 failed, 1 skipped" in shown.stdout) == (0, True), shown.stdout
+    assert program.run("suites", "follow", first).returncode == 1
+
+
+def test_a_detached_run_prints_its_id_and_the_same_key_is_the_same_run(project: tuple[Program, Path]) -> None:
+    program, folder = project
+    command = ("run", "--remote", "--suite", "shop", "--detach", "--idempotency-key", "build-7")
+    ids = {program.run(*command, cwd=folder).stdout.strip() for _ in range(2)}
+    assert len(ids) == 1
+    assert program.run("suites", "follow", ids.pop()).returncode == 0
+
+
+def test_an_interrupt_cancels_the_suite_run_and_teardown_still_runs(project: tuple[Program, Path]) -> None:
+    program, folder = project
+    argv = [sys.executable, "-m", "interfaces.cli.main", "run", "--remote", "--suite", "slow", "-j", "2"]
+    pipe = subprocess.PIPE
+    running = subprocess.Popen(argv, cwd=folder, env={**os.environ, **program.environ}, stdout=pipe, stderr=pipe, text=True)
+    until(lambda: (row := newest(program))["name"] == "slow" and row["counts"].get("running") == 2)
+    running.send_signal(signal.SIGINT)
+    out, err = running.communicate(timeout=60)
+    assert running.returncode == 130, out + err
+    row = newest(program)
+    assert (row["verdict"], row["counts"]) == ("cancelled", {"cancelled": 2, "skipped": 1})
+
+
+def test_nothing_selected_is_an_error_with_a_remedy(project: tuple[Program, Path]) -> None:
+    program, folder = project
+    done = program.run("run", "--remote", "--suite", "nonesuch", cwd=folder)
+    assert (done.returncode, "and suite 'nonesuch'" in done.stderr) == (2, True), done.stderr
+    local = program.run("run", "--matrix", "a=b", "login.yaml", cwd=folder)
+    assert (local.returncode, "--matrix works with --remote alone" in local.stderr) == (2, True)
+    assert program.run("run", "--suite", "shop", cwd=folder).returncode == 0
+
+
+def test_the_scheduler_may_be_killed_while_fifty_cases_run(project: tuple[Program, Path]) -> None:
+    program, folder = project
+    rows = ", ".join(f"{{n: {number}}}" for number in range(50))
+    text = f"flow:\n  name: many\n  data: {{rows: [{rows}]}}\n  steps:\n    - {{action: delay, config: {{duration: 100ms}}}}\n"
+    (folder / "many.yaml").write_text(text)
+    id = program.run("run", "--remote", "many.yaml", "--detach", "-j", "5", cwd=folder).stdout.strip()
+    for pause in (0.3, 0.9, 0.5):
+        pid = until(lambda: scheduler_of(program))
+        os.kill(pid, signal.SIGKILL)
+        until(lambda gone=pid: scheduler_of(program) not in (None, gone))  # type: ignore[misc]
+        time.sleep(pause)
+    row = until(lambda: (found := program.json("suites", "get", id))["verdict"] and found, 60)
+    assert (row["verdict"], row["counts"]) == ("passed", {"passed": 50})
+    runs = [run for run in program.json("runs", "ls", "--limit", "500") if run["flow_name"] == "many"]
+    assert sorted(run["id"] for run in runs) == sorted(case["execution"] for case in row["cases"])
+
+
+def scheduler_of(program: Program) -> int | None:
+    """The process id of this system's scheduler."""
+    for folder in Path("/proc").iterdir():
+        try:
+            words = (folder / "cmdline").read_bytes().split(b"\0") if folder.name.isdigit() else []
+            if words[-2:-1] == [b"scheduler"] and str(program.folder).encode() in (folder / "environ").read_bytes():
+                return int(folder.name)
+        except OSError:
+            continue
+    return None
