@@ -50,7 +50,8 @@ def test_an_execution_whose_labels_no_worker_has_says_so(room: Room) -> None:
         worker_list.beat(connection, "me", "host", ["gpu"], 4, 1)
     try:
         row = room.http.get(room.path(f"/executions/{id}")).json()
-        workers = room.http.get("/api/v1/operations/workers").json()["items"]
+        with room.server.home() as home:
+            workers = home.http.get("/api/v1/operations/workers").json()["items"]
     finally:
         with room.server.platform.database("executions").pool.connection() as connection:
             worker_list.leave(connection, "me")
