@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
+from domain.errors import Invalid
+
 ONLY_NAMED = (
     "workers have only the files that a flow names without templates, as they were when it was sent: push it again, write the"
     " name out, or run it with `testmesh run`"
@@ -59,3 +61,12 @@ class BodyFailed(Exception):
         self.verdict: Literal["failed", "error"] = verdict
         self.message = message
         self.result = result
+
+
+class ActionUnusable(Invalid):
+    """An action of an installed package that cannot be used; the message names the package."""
+
+    code = "action_unusable"
+
+    def __init__(self, message: str, remedy: str) -> None:
+        super().__init__(message, remedy=remedy)

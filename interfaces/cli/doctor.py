@@ -63,6 +63,19 @@ def _packages() -> Iterator[Finding]:
     yield "ok", "testmesh", version("testmesh")
     supported = sys.version_info >= (3, 11)
     yield ("ok" if supported else "problem"), "python", sys.version.split()[0]
+    yield from _plugins()
+
+
+def _plugins() -> Iterator[Finding]:
+    """The actions that other packages bring."""
+    from application.actions.registry import ACTIONS
+
+    actions, wrong = ACTIONS.usable()
+    for name in ACTIONS.plugins.names():
+        if name in actions:
+            yield "ok", f"action {name}", ACTIONS.plugins.source(name)
+    for fault in wrong:
+        yield "problem", "actions", f"{fault.message} ({fault.remedy})"
 
 
 def _database(settings: Any) -> Iterator[Finding]:

@@ -28,6 +28,7 @@ VERBS: Mapping[str, tuple[str, str]] = {
     "import": ("importing:import_", "Make flows of curl commands, HAR, OpenAPI and Postman files."),
     "export": ("exporting:export", "Print flows as curl commands or a Postman collection."),
     "env": ("env:env", "Show the variables of flows, and where each value comes from."),
+    "docs": ("docs:docs", "Print the reference of actions."),
     "schema": ("schema:schema", "Print the JSON Schema of flow files, for editors."),
     "demo": ("demo:demo", "Serve the small shop that the flows of a new project talk to."),
     "up": ("up:up", "Start everything: servers, API, projector, scheduler, workers."),
