@@ -15,7 +15,7 @@ from interfaces.cli.running import garbage
 from interfaces.cli.terminal import printable, say
 
 if TYPE_CHECKING:
-    from domain.errors import Refusal
+    from domain.errors import InvalidFlow, Refusal
     from interfaces.cli.planning.plan import Planned
     from interfaces.cli.reports.model import Collected
     from interfaces.cli.running.local_run import Options
@@ -82,6 +82,7 @@ def run(paths: tuple[str, ...], **options: Any) -> int:
 
 
 def _run(paths: Sequence[str], options: Mapping[str, Any]) -> int:
+    from domain.errors import InvalidFlow
     from interfaces.cli.planning.plan import plan
     from interfaces.cli.project import secret_names
     from interfaces.cli.reports.model import Collector
@@ -90,7 +91,10 @@ def _run(paths: Sequence[str], options: Mapping[str, Any]) -> int:
 
     reports = parse_reports(options)
     environ = {} if options["remote"] else os.environ
-    flows, warnings = plan(paths, options, strict=True, environ=environ)
+    try:
+        flows, warnings = plan(paths, options, strict=True, environ=environ)
+    except InvalidFlow as invalid:
+        return _refused(invalid, options, reports)
     flows = _ordered(flows, paths, options)
     options = {**options, "secret_names": secret_names(paths, options["secrets"])}
     refuse_secrets(flows, options["secret_names"], environ, remote=options["remote"])
@@ -116,6 +120,14 @@ def _run(paths: Sequence[str], options: Mapping[str, Any]) -> int:
     if not options["remote"]:
         _remember(executions, paths)
     return worst(codes)
+
+
+def _refused(invalid: InvalidFlow, options: Mapping[str, Any], reports: Any) -> int:
+    """Nothing is run; what is invalid is told, and stands in every report."""
+    from interfaces.cli.running.refused_run import leave_refused
+
+    code = ExitCode(fail(invalid))
+    return worst([code, *leave_refused(invalid, options, reports)])
 
 
 def _ordered(flows: list[Planned], paths: Sequence[str], options: Mapping[str, Any]) -> list[Planned]:
