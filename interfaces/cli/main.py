@@ -70,10 +70,10 @@ class Verbs(click.Group):
     def resolve_command(self, context: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
         """As usual, with the nearest verb when there is none of that name."""
         if args and args[0] not in VERBS and not args[0].startswith("-"):
-            import difflib
+            from domain.near_words import nearest
 
-            near = difflib.get_close_matches(args[0], VERBS, 1)
-            hint = f"; did you mean `testmesh {near[0]}`?" if near else ""
+            near = nearest(args[0], VERBS)
+            hint = f"; did you mean `testmesh {near}`?" if near else ""
             context.fail(f"there is no command {args[0]!r}{hint}")
         return super().resolve_command(context, args)
 

@@ -42,6 +42,8 @@ class Planned:
     needs: tuple[str, ...] = ()
     only: frozenset[str] | None = None
     """Keys of the rows that are wanted; None for all."""
+    partial: bool = False
+    """Whether it is only a part of what its text says: the step at a line, and what that needs."""
 
     @property
     def file(self) -> str:
@@ -102,6 +104,7 @@ class Planner:
             return None
         if selected and not self._wanted(definition):
             return None
+        whole = definition
         if file.line is not None:
             from interfaces.cli.planning.narrowing import narrowed
 
@@ -115,7 +118,7 @@ class Planner:
         except NotFound as missing:
             self._problem(definition, ("env_file",), missing.message, missing.remedy)
             return None
-        return Planned(definition, text, variables, given, cases)
+        return Planned(definition, text, variables, given, cases, partial=definition is not whole)
 
     def _definition(self, file: FlowFile) -> tuple[FlowDefinition, str]:
         if not _is_text(file.file):

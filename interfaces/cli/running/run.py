@@ -225,6 +225,11 @@ def _remote(flows: Sequence[Planned], paths: Sequence[str], options: Mapping[str
     if options["secrets"]:
         raise Invalid("--secret works in local runs alone: variables of a remote run are recorded as they are")
     for flow in flows:
+        if flow.partial:
+            raise Invalid(
+                f"{flow.file}: the step at a line runs in local runs alone, a server runs whole flows",
+                remedy="leave the line out, or run it without --remote",
+            )
         if flow.needs or flow.definition.lock:
             raise Invalid(f"{flow.file}: needs and lock work in local runs alone", remedy="run it without --remote")
     view = _view(options)

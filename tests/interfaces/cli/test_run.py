@@ -398,3 +398,10 @@ def test_a_secret_in_a_wrong_url_is_shown_neither_in_the_message_nor_in_the_hint
     assert "url must begin with http:// or https://: '[secret:" in ran.out
     assert "= write http://[secret:" in ran.out
     assert "hunter2" not in ran.out + ran.err
+
+
+def test_a_step_at_a_line_is_not_run_on_a_server_as_the_whole_flow(testmesh: Testmesh) -> None:
+    ran = testmesh("run", "--remote", "good.yaml:6", "--url", "http://127.0.0.1:9")
+
+    assert ran.code == 2
+    assert "a server runs whole flows" in ran.err
