@@ -8,6 +8,7 @@ from typing import Literal
 
 from application.actions.registry import ACTIONS
 from application.documents.named import named_by_steps
+from application.documents.scope import walk
 from application.documents.source import Source
 from application.flow_documents import FlowFile
 from domain.definition import FlowDefinition
@@ -31,10 +32,20 @@ def file_faults(definition: FlowDefinition, file: FlowFile, home: Path) -> Itera
             rows_of(definition.data, file, home)
         except Refusal as refusal:
             yield _problem(definition, ("data",), refusal.message, refusal.remedy)
+    written = set(_written(definition))
     for name in named_by_steps(definition, ACTIONS):
-        if name.kind in ("file", "proto") and name.known and not _is_there(home, name.text):
+        if name.kind in ("file", "proto") and name.known and name.text not in written and not _is_there(home, name.text):
             said = f'There is no file "{name.text[:200]}" in the project'
             yield _problem(definition, name.path, said, f"paths count from {home}", "warning")
+
+
+def _written(definition: FlowDefinition) -> Iterator[str]:
+    """The files that steps of the flow write."""
+    for steps in definition.lists():
+        for step in walk(steps):
+            for name, key in ACTIONS[step.action].keys.items():
+                if key.writes and isinstance(step.config.get(name), str):
+                    yield step.config[name]
 
 
 def _is_there(home: Path, text: str) -> bool:

@@ -198,7 +198,10 @@ def as_curl(request: Mapping[str, Any]) -> str:
     for name, value in (headers if isinstance(headers, Mapping) else {}).items():
         if name.lower() not in _QUIET_HEADERS and not name.lower().startswith("x-testmesh-"):
             words += ["-H", f"{name}: {value}"]
-    if body not in (None, ""):
+    if request.get("body_file"):
+        words += ["-X", method] if method in _METHODS else []
+        words += ["--data-binary", f"@{request['body_file']}"]
+    elif body not in (None, ""):
         words += ["-X", method] if method in _METHODS else []
         words += ["--data-binary", body if isinstance(body, str) else json.dumps(body, ensure_ascii=False)]
     return shlex.join([*words, str(request["url"])])
