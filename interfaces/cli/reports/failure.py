@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal, NamedTuple
 
+from domain.columns import blank
 from interfaces.cli.reports.difference import difference_lines
 from interfaces.cli.reports.model import Execution, Step
 
@@ -153,7 +154,7 @@ def _excerpt(source: str, line: int, column: int) -> Iterator[Line]:
         text, left = lines[line - 1][begin : begin + SOURCE_SHOWN], "..." if begin else ""
         right = "..." if begin + SOURCE_SHOWN < len(lines[line - 1]) else ""
         yield Line(f"  {line:>5} | {left}{text}{right}")
-        yield Line(f"        | {' ' * (len(left) + column - 1 - begin)}^", "caret")
+        yield Line(f"        | {blank(left + text[: column - 1 - begin]).ljust(len(left) + column - 1 - begin)}^", "caret")
 
 
 def exchange_lines(exchange: Mapping[str, Any] | None, *, curl: bool = True, whole: bool = False) -> Iterator[Line]:

@@ -26,6 +26,7 @@ class _Nothing:
     total = 0
     skipped: Sequence[tuple[str, str]] = ()
     masks_all = True
+    halted = None
 
     def masked(self, value: Any) -> Any:
         """As it is."""

@@ -14,6 +14,8 @@ from interfaces.cli.reports.model import Collected
 from interfaces.cli.reports.writers import STDOUT, parse_report, write_report
 from interfaces.cli.terminal import patient
 
+WHY = {"interrupted": "the run was interrupted", "time_limit": "the time was up", "fail_fast": "a flow had failed"}
+"""What ended a run early, for people."""
 Reports = Sequence[tuple[str, Path]]
 
 
@@ -122,4 +124,5 @@ def _show(executions: Collected, sources: Mapping[str, str], options: Mapping[st
         colour=False if options["no_color"] else None,
         responses=options["responses"],
         curl=options["curl"],
+        ended_by=WHY.get(runner.halted or ""),
     )

@@ -102,8 +102,7 @@ def _run(paths: Sequence[str], options: Mapping[str, Any]) -> int:
     if not options["quiet"]:
         _warn([*unread_names(run), *warnings, *doubtful_secrets(flows, options["secrets"], environ)])
     if not flows:
-        print("nothing failed last time" if options["last_failed"] else "no flow was selected", file=sys.stderr)
-        return ExitCode.NOTHING
+        return _nothing(paths, options)
     garbage.settle()
     collector = Collector()
     runner, view = (_remote if options["remote"] else _local)(flows, paths, options, local, collector)
@@ -120,6 +119,17 @@ def _run(paths: Sequence[str], options: Mapping[str, Any]) -> int:
     if not options["remote"]:
         _remember(executions, paths)
     return worst(codes)
+
+
+def _nothing(paths: Sequence[str], options: Mapping[str, Any]) -> int:
+    """There is nothing to run: why, and what to do."""
+    if options["last_failed"]:
+        print("nothing failed last time", file=sys.stderr)
+    elif any(options[name] for name in ("tags", "text", "cases")):
+        print("no flow was selected", file=sys.stderr)
+    else:
+        print("no flow was found: `testmesh init` begins a project", file=sys.stderr)
+    return ExitCode.NOTHING
 
 
 def _refused(invalid: InvalidFlow, options: Mapping[str, Any], reports: Any) -> int:

@@ -9,6 +9,7 @@ from xml.etree import ElementTree as Xml
 
 import pytest
 
+from domain.columns import columns
 from tests.interfaces.cli.conftest import Ran
 
 Testmesh = Callable[..., Ran]
@@ -405,3 +406,28 @@ def test_a_step_at_a_line_is_not_run_on_a_server_as_the_whole_flow(testmesh: Tes
 
     assert ran.code == 2
     assert "a server runs whole flows" in ran.err
+
+
+def test_the_caret_stands_beneath_what_is_meant_behind_wide_characters(testmesh: Testmesh, folder: Path) -> None:
+    step = '    - {name: "日本 🚀", action: log, config: {message: a}, assert: [message == "b"]}\n'
+    (folder / "wide.yaml").write_text(f"flow:\n  name: wide\n  steps:\n{step}")
+
+    lines = testmesh("run", "wide.yaml").out.splitlines()
+
+    (shown,) = [number for number, line in enumerate(lines) if line.startswith("      4 | ")]
+    assert columns(lines[shown].partition("message ==")[0]) == columns(lines[shown + 1].partition("^")[0])
+
+
+def test_a_run_that_ends_early_says_why(testmesh: Testmesh, folder: Path) -> None:
+    (folder / "slow.yaml").write_text("flow:\n  name: slow\n  steps:\n    - {action: delay, config: {duration: 9s}}\n")
+
+    assert testmesh("run", "slow.yaml", "--max-duration", "100ms").out.rstrip().endswith("; ended early: the time was up")
+    assert testmesh("run", "bad.yaml", "good.yaml", "--fail-fast").out.rstrip().endswith("; ended early: a flow had failed")
+
+
+def test_an_empty_folder_says_how_to_begin(testmesh: Testmesh, folder: Path) -> None:
+    (folder / "empty").mkdir()
+
+    ran = testmesh("run", "empty")
+
+    assert (ran.code, ran.err.strip()) == (4, "no flow was found: `testmesh init` begins a project")
