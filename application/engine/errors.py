@@ -45,12 +45,16 @@ class ActionError(Exception):
 
 
 class ActionFailed(Exception):
-    """The action worked and what it checks does not hold (wait_for not met, assert action): verdict `failed`."""
+    """The action worked and what it checks does not hold (wait_for not met, assert action): verdict `failed`. `place` is where
+    it is written, below the config."""
 
-    def __init__(self, message: str, *, result: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self, message: str, *, result: Mapping[str, Any] | None = None, place: tuple[str | int, ...] | None = None
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.result = result
+        self.place = place
 
 
 class BodyFailed(Exception):

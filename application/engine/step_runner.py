@@ -211,7 +211,8 @@ class StepRunner:
             error = self._failed("failed", waited.message, place=("until", "condition"))
         except ActionFailed as failed:
             verdict, result = "failed", failed.result or {}
-            error = self._failed("failed", failed.message)
+            place = () if failed.place is None else ("config", *failed.place)
+            error = self._failed("failed", failed.message, place=place)
         except ActionError as failure:
             error = self._failed(failure.kind, failure.message, failure.hint, _place_of(failure, self._step))
         except _CannotWait as unclear:
