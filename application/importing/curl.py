@@ -12,7 +12,7 @@ from application.importing.curl_options import HANDLED, QUIET, SHORT, VALUED
 from application.importing.curl_words import commands
 from application.importing.model import Body, Call, Draft, Imported
 from application.importing.secrets import Vault
-from application.importing.text import url_parts
+from application.importing.text import in_project, url_parts
 from domain.errors import Invalid, LimitExceeded
 from domain.limits import LIMITS
 from domain.values import dataclass
@@ -194,7 +194,7 @@ class _Reader:
         if len(given) != 1 or options.has("get") or name not in ("data-binary", "json", "upload-file"):
             return None
         file = text if name == "upload-file" else text[1:] if text.startswith("@") else ""
-        if not _in_project(file):
+        if not in_project(file):
             return None
         if name == "json":
             self._json_headers(call)
@@ -226,7 +226,7 @@ class _Reader:
             return {"name": name, "value": value}
         value, settings = _settings_of(value)
         part = {"name": name}
-        if value.startswith("@") and _in_project(value[1:]):
+        if value.startswith("@") and in_project(value[1:]):
             part["file"] = value[1:]
         elif value.startswith(("@", "<")):
             self._warn(f"the file {value[1:]} is not read; put its content into the part {name} by hand")
@@ -268,7 +268,7 @@ class _Reader:
             call.options["proxy"] = self._proxy(proxy)
         if options.has("http2", "http2-prior-knowledge"):
             call.options["http2"] = True
-        if (file := options.last("output")) and _in_project(file):
+        if (file := options.last("output")) and in_project(file):
             call.options["save_to"] = file
         if options.has("compressed"):
             call.without_header("accept-encoding")
@@ -288,11 +288,6 @@ class _Reader:
     def _warn(self, text: str) -> None:
         self._found.warn(text)
         self._comments.append(text[0].upper() + text[1:] + ".")
-
-
-def _in_project(file: str) -> bool:
-    """Whether a path may name a file below the project's folder."""
-    return bool(file) and not file.startswith(("/", "~", "-")) and "\\" not in file and ".." not in file.split("/")
 
 
 def _encoded(text: str) -> str:
