@@ -5,10 +5,13 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
 
-from application.actions.plugins import Plugins
 from application.engine.action import Action
 from application.engine.errors import ActionUnusable
+
+if TYPE_CHECKING:
+    from application.actions.plugins import Plugins
 
 TABLE: Mapping[str, str] = {
     "http_request": "http_request:HTTP_REQUEST http",
@@ -59,7 +62,16 @@ class Actions(Mapping[str, Action]):
             place, *aliases = line.split()
             self._places |= dict.fromkeys((name, *aliases), place)
         self._found: dict[str, Action] = {}
-        self.plugins = Plugins(self._is_built_in)
+        self._plugins: Plugins | None = None
+
+    @property
+    def plugins(self) -> Plugins:
+        """The actions of installed packages."""
+        if self._plugins is None:
+            from application.actions.plugins import Plugins  # only for a name that is not built in
+
+            self._plugins = Plugins(self._is_built_in)
+        return self._plugins
 
     def __getitem__(self, name: str) -> Action:
         found = self._found.get(name)
