@@ -64,6 +64,8 @@ def _show_steps(execution: Execution, paint: Paint, *, all: bool, exchange: bool
             continue
         depth = "  " * (1 + step.path.count("/"))
         took = "" if step.verdict == "running" else f"  {step.duration_ms:.0f} ms"
+        if step.verdict == "skipped":
+            took = f"  {one_line(str(step.outcome.get('reason') or ''))}".rstrip()
         said = f"{step.phase}: {one_line(step.name)}  [{step.action}]{took}"
         print(f"{depth}{paint.verdict(step.verdict)}  {said}")
         for line in step.logs if all else ():

@@ -431,3 +431,15 @@ def test_an_empty_folder_says_how_to_begin(testmesh: Testmesh, folder: Path) -> 
     ran = testmesh("run", "empty")
 
     assert (ran.code, ran.err.strip()) == (4, "no flow was found: `testmesh init` begins a project")
+
+
+def test_a_skipped_step_says_why(testmesh: Testmesh, folder: Path) -> None:
+    steps = (
+        "    - {when: 1 == 2, action: log, config: {message: a}}\n    - {disabled: true, action: log, config: {message: b}}\n"
+    )
+    (folder / "skips.yaml").write_text(f"flow:\n  name: skips\n  steps:\n{steps}")
+
+    out = testmesh("run", "skips.yaml", "-v").out
+
+    assert "skipped  steps: step_1  [log]  when: 1 == 2\n" in out
+    assert "skipped  steps: step_2  [log]  disabled\n" in out
