@@ -13,6 +13,13 @@ ONLY_NAMED = (
 )
 """What to do about a file or a flow that is missing on a worker."""
 
+CONNECTING = {
+    "connection_refused": "is the server running there?",
+    "auth": "check the user and the password",
+    "tls": "check the certificate, or whether the server speaks TLS at all",
+}
+"""What to do about a connection that did not come about, by kind."""
+
 
 class ActionError(Exception):
     """An action could not do its work (it is an `error`, not a failed assertion).

@@ -80,7 +80,8 @@ def _show_steps(execution: Execution, paint: Paint, *, all: bool, exchange: bool
 def _show_failure(
     execution: Execution, sources: Mapping[str, str], paint: Paint, again: Sequence[str], *, exchange: bool
 ) -> None:
-    heading = one_line(f"━━ {execution.verdict or 'unfinished'}: {execution.title}  {execution.file}")
+    verdict = (execution.verdict or "unfinished").replace("_", " ")
+    heading = one_line(f"━━ {verdict}: {execution.title}  {execution.file}")
     print(paint(heading, "1;31"))
     shown = False
     for step in execution.failures:
