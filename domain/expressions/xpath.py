@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from domain.expressions.errors import Fault, did_you_mean
+from domain.expressions.errors import Fault
 from domain.expressions.frame import Frame, kind_of
 from domain.expressions.markup import Node, parse
 from domain.expressions.xpath_syntax import Binary, Call, Expression, Literal, Negative, Route, Step, parse_xpath
@@ -196,14 +196,7 @@ class _Query:
         return kept
 
     def _call(self, call: Call, at: _At) -> Value:
-        if call.name not in _FUNCTIONS:
-            raise Fault("syntax", f"XPath has no function {call.name[:40]}()", did_you_mean(call.name, _FUNCTIONS))
-        least, most, function = _FUNCTIONS[call.name]
-        if not least <= len(call.arguments) <= most:
-            raise Fault(
-                "syntax", f"{call.name}() of an XPath takes {least if least == most else f'{least} to {most}'} arguments"
-            )
-        return function(self, at, [self.value(argument, at) for argument in call.arguments])
+        return _FUNCTIONS[call.name](self, at, [self.value(argument, at) for argument in call.arguments])
 
 
 def _computed(name: str, left: float, right: float) -> float:
@@ -340,30 +333,30 @@ def _sum(query: _Query, at: _At, given: list[Any]) -> Value:
     return float(sum(query._number(query._text_of(node)) for node in query._nodes(given[0], "sum()")))
 
 
-_FUNCTIONS: Mapping[str, tuple[int, int, Function]] = {
-    "last": (0, 0, lambda query, at, given: float(at.size)),
-    "position": (0, 0, lambda query, at, given: float(at.place)),
-    "count": (1, 1, lambda query, at, given: float(len(query._nodes(given[0], "count()")))),
-    "name": (0, 1, _name("name")),
-    "local-name": (0, 1, _name("local")),
-    "string": (0, 1, _of_text(lambda text: text)),
-    "concat": (2, 50, _of_text(lambda *texts: "".join(texts))),
-    "starts-with": (2, 2, _of_text(lambda text, part: text.startswith(part))),
-    "contains": (2, 2, _of_text(lambda text, part: part in text)),
-    "substring-before": (2, 2, _of_text(lambda text, part: text.partition(part)[0] if part and part in text else "")),
-    "substring-after": (2, 2, _of_text(lambda text, part: text.partition(part)[2] if part else text)),
-    "substring": (2, 3, _substring),
-    "string-length": (0, 1, _of_text(lambda text: float(len(text)))),
-    "normalize-space": (0, 1, _of_text(lambda text: " ".join(re.split(r"[ \t\r\n]+", text.strip(" \t\r\n"))))),
-    "translate": (3, 3, _of_text(_translate)),
-    "boolean": (1, 1, lambda query, at, given: query._truth(given[0])),
-    "not": (1, 1, lambda query, at, given: not query._truth(given[0])),
-    "true": (0, 0, lambda query, at, given: True),
-    "false": (0, 0, lambda query, at, given: False),
-    "number": (0, 1, lambda query, at, given: query._number(given[0] if given else [at.node])),
-    "sum": (1, 1, _sum),
-    "floor": (1, 1, _of_number(math.floor)),
-    "ceiling": (1, 1, _of_number(math.ceil)),
-    "round": (1, 1, _of_number(_rounded)),
+_FUNCTIONS: Mapping[str, Function] = {
+    "last": lambda query, at, given: float(at.size),
+    "position": lambda query, at, given: float(at.place),
+    "count": lambda query, at, given: float(len(query._nodes(given[0], "count()"))),
+    "name": _name("name"),
+    "local-name": _name("local"),
+    "string": _of_text(lambda text: text),
+    "concat": _of_text(lambda *texts: "".join(texts)),
+    "starts-with": _of_text(lambda text, part: text.startswith(part)),
+    "contains": _of_text(lambda text, part: part in text),
+    "substring-before": _of_text(lambda text, part: text.partition(part)[0] if part and part in text else ""),
+    "substring-after": _of_text(lambda text, part: text.partition(part)[2] if part else text),
+    "substring": _substring,
+    "string-length": _of_text(lambda text: float(len(text))),
+    "normalize-space": _of_text(lambda text: " ".join(re.split(r"[ \t\r\n]+", text.strip(" \t\r\n")))),
+    "translate": _of_text(_translate),
+    "boolean": lambda query, at, given: query._truth(given[0]),
+    "not": lambda query, at, given: not query._truth(given[0]),
+    "true": lambda query, at, given: True,
+    "false": lambda query, at, given: False,
+    "number": lambda query, at, given: query._number(given[0] if given else [at.node]),
+    "sum": _sum,
+    "floor": _of_number(math.floor),
+    "ceiling": _of_number(math.ceil),
+    "round": _of_number(_rounded),
 }
-"""Each function with the least and the most arguments that it takes."""
+"""The functions by name; how many arguments each takes is known to the parser."""

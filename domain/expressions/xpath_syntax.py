@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
-from domain.expressions.errors import Fault
+from domain.expressions.errors import Fault, did_you_mean
 
 LONGEST = 1_000
 DEEPEST = 30
@@ -16,6 +16,33 @@ AXES = frozenset(
         *("following-sibling", "parent", "preceding", "preceding-sibling", "self"),
     )
 )
+FUNCTIONS = {
+    "last": (0, 0),
+    "position": (0, 0),
+    "count": (1, 1),
+    "name": (0, 1),
+    "local-name": (0, 1),
+    "string": (0, 1),
+    "concat": (2, 50),
+    "starts-with": (2, 2),
+    "contains": (2, 2),
+    "substring-before": (2, 2),
+    "substring-after": (2, 2),
+    "substring": (2, 3),
+    "string-length": (0, 1),
+    "normalize-space": (0, 1),
+    "translate": (3, 3),
+    "boolean": (1, 1),
+    "not": (1, 1),
+    "true": (0, 0),
+    "false": (0, 0),
+    "number": (0, 1),
+    "sum": (1, 1),
+    "floor": (1, 1),
+    "ceiling": (1, 1),
+    "round": (1, 1),
+}
+"""The least and the most arguments of each function."""
 NODE_TYPES = ("node", "text", "comment", "processing-instruction")
 _TOKEN = re.compile(
     r"\s*(?:(?P<number>\d+(?:\.\d*)?|\.\d+)|(?P<text>\"[^\"]*\"|'[^']*')|(?P<sign>//|::|\.\.|!=|<=|>=|[()\[\].@,/|+\-=<>*])"
@@ -116,6 +143,15 @@ def _tokens(text: str) -> list[tuple[str, str]]:
     return found
 
 
+def _call(name: str, arguments: tuple[Expression, ...]) -> Call:
+    if name not in FUNCTIONS:
+        raise Fault("syntax", f"XPath has no function {name[:40]}()", did_you_mean(name, FUNCTIONS))
+    least, most = FUNCTIONS[name]
+    if not least <= len(arguments) <= most:
+        raise Fault("syntax", f"{name}() of an XPath takes {least if least == most else f'{least} to {most}'} arguments")
+    return Call(name, arguments)
+
+
 class _Parser:
     def __init__(self, text: str, tokens: list[tuple[str, str]]) -> None:
         self._text = text
@@ -183,7 +219,7 @@ class _Parser:
             return inner
         if kind == "name":
             self._need("(")
-            return Call(value, self._arguments())
+            return _call(value, self._arguments())
         self._at -= 1
         raise self._wrong()
 

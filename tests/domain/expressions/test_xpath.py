@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.expressions import ExpressionError, Scope, evaluate
+from domain.expressions import parse as parse_expression
 from domain.expressions.markup import MOST_NODES, parse
 
 XML = (
@@ -200,3 +201,10 @@ def test_any_text_is_some_document(text: str) -> None:
 @given(st.text(alphabet="/.@*[]()|=!<>+-:,'\"ab1 ", max_size=40))
 def test_any_query_has_an_answer_or_an_error(query: str) -> None:
     assert kind_of_answer(XML, query) in ("answer", "syntax", "type", "limit")
+
+
+@pytest.mark.parametrize(("text", "offset"), [("xpath(text, '//a[')", 12), ('1 == 1 && xpath(text, "cont(//a)") > 1', 22)])
+def test_a_query_that_is_written_out_is_wrong_before_anything_runs(text: str, offset: int) -> None:
+    with pytest.raises(ExpressionError, match="XPath") as raised:
+        parse_expression(text)
+    assert raised.value.offset == offset
