@@ -1,4 +1,4 @@
-"""What a run leaves when flows are invalid and nothing was run: every report says so, so that no CI shows only what is left."""
+"""What a run leaves for which nothing was run, as flows are invalid or none was selected: every report says so."""
 
 from __future__ import annotations
 
@@ -40,8 +40,17 @@ def leave_refused(invalid: InvalidFlow, options: Mapping[str, Any], reports: Rep
         for execution in collected:
             for event in execution.events:
                 say(as_line(event).decode(), sys.stdout)
+    return _left(collected, _sources(invalid.problems), options, reports)
+
+
+def leave_nothing(options: Mapping[str, Any], reports: Reports) -> list[ExitCode]:
+    """Write every report of a run for which no flow was selected: a CI that collects them finds them."""
+    return _left(Collector().finish(), {}, options, reports)
+
+
+def _left(collected: Collected, sources: Mapping[str, str], options: Mapping[str, Any], reports: Reports) -> list[ExitCode]:
     shown = options["form"] != "text"  # stderr has told people already
-    return leave_results(collected, _sources(invalid.problems), {**options, "save": None}, _Nothing(), reports, shown=shown)
+    return leave_results(collected, sources, {**options, "save": None}, _Nothing(), reports, shown=shown)
 
 
 def _collected(invalid: InvalidFlow) -> Collected:

@@ -102,7 +102,7 @@ def _run(paths: Sequence[str], options: Mapping[str, Any]) -> int:
     if not options["quiet"]:
         _warn([*unread_names(run), *warnings, *doubtful_secrets(flows, options["secrets"], environ)])
     if not flows:
-        return _nothing(paths, options)
+        return _nothing(options, reports)
     garbage.settle()
     collector = Collector()
     runner, view = (_remote if options["remote"] else _local)(flows, paths, options, local, collector)
@@ -121,15 +121,17 @@ def _run(paths: Sequence[str], options: Mapping[str, Any]) -> int:
     return worst(codes)
 
 
-def _nothing(paths: Sequence[str], options: Mapping[str, Any]) -> int:
-    """There is nothing to run: why, and what to do."""
+def _nothing(options: Mapping[str, Any], reports: Any) -> int:
+    """There is nothing to run: why, and what to do; reports say so too."""
+    from interfaces.cli.running.refused_run import leave_nothing
+
     if options["last_failed"]:
         print("nothing failed last time", file=sys.stderr)
     elif any(options[name] for name in ("tags", "text", "cases")):
         print("no flow was selected", file=sys.stderr)
     else:
         print("no flow was found: `testmesh init` begins a project", file=sys.stderr)
-    return ExitCode.NOTHING
+    return worst([ExitCode.NOTHING, *leave_nothing(options, reports)])
 
 
 def _refused(invalid: InvalidFlow, options: Mapping[str, Any], reports: Any) -> int:

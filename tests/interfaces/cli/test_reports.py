@@ -260,3 +260,25 @@ def test_an_invalid_flow_is_on_stdout_where_programs_read_it(form: str, testmesh
     found = [json.loads(line) for line in ran.out.splitlines()] if form == "jsonl" else json.loads(ran.out)["executions"]
     assert ran.code == 2
     assert (found[-1].get("verdict") or found[-1]["event"]["verdict"]) == "error"
+
+
+@pytest.mark.parametrize(
+    ("kind", "wanted"),
+    [
+        ("junit", 'tests="0"'),
+        ("json", '"executions":['),
+        ("jsonl", ""),
+        ("html", "<h1>TestMesh: nothing was run</h1>"),
+        ("markdown", "## TestMesh: nothing was run"),
+        ("tap", "1..0"),
+        ("github", ""),
+        ("gitlab", "["),
+    ],
+)
+def test_where_nothing_was_selected_every_report_says_so(kind: str, wanted: str, testmesh: Testmesh, folder: Path) -> None:
+    (folder / "good.yaml").write_text("flow:\n  name: Good\n  steps:\n    - {action: log, config: {message: hi}}\n")
+
+    ran = testmesh("run", ".", "--tags", "none", f"--report={kind}=report.out")
+
+    assert (ran.code, ran.err.strip(), ran.out) == (4, "no flow was selected", "")
+    assert wanted in (folder / "report.out").read_text()
