@@ -16,7 +16,7 @@ from application.documents.lint import credentials, lint
 from application.documents.reader import Document, read
 from application.documents.reads import names_read, teardown_reads
 from application.documents.report import Report
-from application.documents.schema import action_schema, json_schema
+from application.documents.schema import action_named, action_schema, json_schema
 from application.documents.scope import Scope
 from application.documents.shapes import describe, texts
 from application.documents.source import Source, did_you_mean
@@ -28,6 +28,7 @@ from domain.masking import MASKED
 
 __all__ = [
     "FlowFile",
+    "action_named",
     "action_schema",
     "digest",
     "flow_files",

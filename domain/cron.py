@@ -8,7 +8,6 @@ times ticks in the first of the two passes alone; one whose second, minute or ho
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -17,6 +16,7 @@ from itertools import islice, pairwise, takewhile
 from typing import TYPE_CHECKING
 
 from domain.errors import Invalid
+from domain.near_words import nearest
 from domain.values import dataclass
 
 if TYPE_CHECKING:
@@ -171,6 +171,6 @@ def find_zone(name: str) -> ZoneInfo:
             return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         pass
-    near = difflib.get_close_matches(name[:64], available_timezones(), 1)
-    remedy = f"did you mean {near[0]}?" if near else "write a name such as Europe/Berlin or UTC"
+    near = nearest(name[:64], available_timezones())
+    remedy = f"did you mean {near}?" if near else "write a name such as Europe/Berlin or UTC"
     raise Invalid(f"there is no time zone {name[:64]!r}", code="invalid_time_zone", remedy=remedy)

@@ -10,6 +10,7 @@ from typing import Any
 from domain.duration import parse_duration
 from domain.errors import Invalid
 from domain.limits import KIB, MIB, Limits
+from domain.near_words import nearest
 
 PREFIX = "TESTMESH_LIMIT_"
 DEEPER = 4
@@ -39,10 +40,8 @@ def as_environment(limits: Mapping[str, float]) -> dict[str, str]:
 
 def _limit(name: str, place: str, value: Any) -> float:
     if name not in _DEFAULTS:
-        import difflib
-
-        near = difflib.get_close_matches(name, _DEFAULTS, 1)
-        remedy = f"did you mean {PREFIX}{near[0].upper()}?" if near else "docs/limits.md lists them"
+        near = nearest(name, _DEFAULTS)
+        remedy = f"did you mean {PREFIX}{near.upper()}?" if near else "docs/limits.md lists them"
         raise Invalid(f"{place} is not a limit", code="invalid_settings", remedy=remedy)
     default = _DEFAULTS[name]
     least, most = _LEAST.get(name, 1), default * (DEEPER if name.endswith("_depth") else LARGER)

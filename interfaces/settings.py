@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import ipaddress
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -12,6 +11,7 @@ from typing import Any
 
 from domain.duration import parse_duration
 from domain.errors import Invalid
+from domain.near_words import nearest
 from domain.queueing import checked_labels
 from domain.values import dataclass
 from interfaces.limit_settings import PREFIX as LIMIT_PREFIX
@@ -126,8 +126,8 @@ def unknown_names(environ: Mapping[str, str]) -> list[str]:
     warnings = []
     for name in sorted(environ):
         if name.startswith(PREFIX) and name not in known and not name.startswith(_FREE):
-            near = difflib.get_close_matches(name, known, 1)
-            warnings.append(f"{name} is not a setting" + (f"; did you mean {near[0]}?" if near else ""))
+            near = nearest(name.removeprefix(PREFIX), [one.removeprefix(PREFIX) for one in known])
+            warnings.append(f"{name} is not a setting" + (f"; did you mean {PREFIX}{near}?" if near else ""))
     return warnings
 
 

@@ -18,16 +18,21 @@ async def run(config: Mapping[str, Any], context: ActionContext) -> Mapping[str,
     if not isinstance(data, Mapping):
         raise ActionError("config", "data must be an object of names and values")
     checks = list(_checks(config["assertions"]))
-    failures = [told for check in checks if (told := _Checking(check, data, context).failure()) is not None]
+    told = {number: _Checking(check, data, context).failure() for number, check in enumerate(checks)}
+    failures = {number: why for number, why in told.items() if why is not None}
     if failures:
         title = f"{len(failures)} of {len(checks)} assertions do not hold"
-        raise ActionFailed("\n".join((title, *failures)), result={"passed": False, "checked": len(checks)})
+        result = {"passed": False, "checked": len(checks)}
+        first = checks[min(failures)].place
+        raise ActionFailed("\n".join((title, *failures.values())), result=result, place=("assertions", *first))
     return {"passed": True, "checked": len(checks)}
 
 
 @dataclass(frozen=True, slots=True)
 class _Check:
     expression: str
+    place: tuple[str | int, ...]
+    """Where it stands below `assertions`."""
     message: str | None = None
 
 
@@ -39,15 +44,15 @@ def _checks(given: Any) -> Iterator[_Check]:
         if isinstance(item, Mapping):
             yield _from_object(item, number)
         else:
-            yield _Check(_expression(item, number))
+            yield _Check(_expression(item, number), (number - 1,))
 
 
 def _from_object(item: Mapping[str, Any], number: int) -> _Check:
     if unknown := sorted(map(str, item.keys() - {"expression", "that", "message"})):
         raise ActionError("config", f"assertion {number} has no key {unknown[0]!r}: it has expression and message")
     message = item.get("message")
-    expression = _expression(item.get("expression", item.get("that")), number)
-    return _Check(expression, None if message is None else str(message))
+    key = "expression" if "expression" in item else "that"
+    return _Check(_expression(item.get(key), number), (number - 1, key), None if message is None else str(message))
 
 
 def _expression(value: Any, number: int) -> str:

@@ -133,6 +133,7 @@ CONTRACT_GENERATE = Action(
         "version": Key(("integer", "string"), description="Of the Pact specification: 3 (default) or 4."),
         "output_file": Key(
             ("string",),
+            writes=True,
             description="Where to write it: a .json file below the project's folder; on workers it is gone when the flow ends.",
         ),
     },

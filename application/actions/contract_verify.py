@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from application.actions.http_request import exchange, read_seconds, within
@@ -10,7 +10,7 @@ from application.engine.action import Action, ActionContext, ActionError, Action
 
 if TYPE_CHECKING:
     from application.actions.pact_body import Mismatch
-    from application.actions.pact_contract import Contract, Interaction, State
+    from application.actions.pact_contract import Contract, Interaction, Request, State
 
 _SECONDS = 30.0
 _FAILURES = 200
@@ -65,33 +65,73 @@ class _Verifying:
 
         from application.actions.pact_answers import answer_mismatches
 
+        begun: list[State] = []
         try:
-            for state in interaction.states:
-                await self._set_up(state)
-            if interaction.generators:
-                self._context.log("warning", f"{interaction.title}: generators are not applied, its examples are sent")
-            result = await self._asked(self._request(interaction))
+            answered = await self._set_up(interaction.states, begun)
+            result = await self._asked(self._request(interaction, answered))
         except ActionError as error:
             raise ActionError(error.kind, f"{interaction.title}: {error.message}", hint=error.hint) from None
+        finally:
+            await self._tear_down(begun, interaction)
         # A large body and many rules take their time: heartbeats and other steps go on meanwhile.
         return await asyncio.to_thread(answer_mismatches, interaction.response, result)
 
-    async def _set_up(self, state: State) -> None:
-        if not self._states:
-            self._context.log("info", f"the state {state.name!r} is taken as given: there is no provider_states_url")
-            return
-        asked = {"consumer": self._contract.consumer, "state": state.name, "params": dict(state.params), "action": "setup"}
-        result = await self._asked({"method": "POST", "url": self._states, "json": asked, "headers": dict(self._headers)})
-        if not 200 <= result["status"] < 300:
-            message = f"the provider could not set up the state {state.name!r}: status {result['status']}"
-            raise ActionError("provider_state", message, hint="provider_states_url must know every state of the contract")
+    async def _set_up(self, states: Sequence[State], begun: list[State]) -> dict[str, Any]:
+        """Bring the provider into the states; the values that it answers, by name."""
+        answered: dict[str, Any] = {}
+        for state in states:
+            if not self._states:
+                self._context.log("info", f"the state {state.name!r} is taken as given: there is no provider_states_url")
+                continue
+            begun.append(state)
+            result = await self._told(state, "setup")
+            if not 200 <= result["status"] < 300:
+                message = f"the provider could not set up the state {state.name!r}: status {result['status']}"
+                raise ActionError("provider_state", message, hint="provider_states_url must know every state of the contract")
+            answered |= {**state.params, **(result["body"] if isinstance(result["body"], Mapping) else {})}
+        return answered
 
-    def _request(self, interaction: Interaction) -> dict[str, Any]:
+    async def _tear_down(self, begun: Sequence[State], interaction: Interaction) -> None:
+        """Let the provider clear the states away, the last first; one that it does not is a warning."""
+        if self._config.get("provider_states_teardown") not in (True, "true"):
+            return
+        for state in reversed(begun):
+            try:
+                status = (await self._told(state, "teardown"))["status"]
+                why = "" if 200 <= status < 300 else f"status {status}"
+            except ActionError as error:
+                why = error.message
+            if why:
+                said = f"{interaction.title}: the provider did not tear down the state {state.name!r}: {why}"
+                self._context.log("warning", said)
+
+    async def _told(self, state: State, action: str) -> Mapping[str, Any]:
+        asked = {"consumer": self._contract.consumer, "state": state.name, "params": dict(state.params), "action": action}
+        return await self._asked({"method": "POST", "url": self._states, "json": asked, "headers": dict(self._headers)})
+
+    def _made(self, interaction: Interaction, answered: Mapping[str, Any]) -> Request:
+        """The request with what its generators make, from the seed and the clock of the execution."""
+        if not interaction.generators:
+            return interaction.request
+        from random import Random
+
+        from application.actions.pact_generators import Sources, applied
+        from domain.expressions.times import parse_time
+
+        now, seed = parse_time(str(self._context.evaluate("ISO_TIMESTAMP", {}))), self._context.evaluate("UUID", {})
+        assert now is not None
+
+        def kept(why: str) -> None:
+            self._context.log("warning", f"{interaction.title}: {why}")
+
+        return applied(interaction.request, interaction.generators, Sources(Random(str(seed)), now, answered, kept))
+
+    def _request(self, interaction: Interaction, answered: Mapping[str, Any]) -> dict[str, Any]:
         from urllib.parse import quote
 
         from application.actions.pact_contract import values_of
 
-        request = interaction.request
+        request = self._made(interaction, answered)
         given = {str(name).lower() for name in self._headers}
         headers: dict[str, Any] = {
             name: ", ".join(values)
@@ -102,7 +142,7 @@ class _Verifying:
             headers["Content-Type"] = request.body.content_type
         url = self._base + quote(request.path, safe="/%:@!$&'()*+,;=-._~")
         asked = {"method": request.method, "url": url, "params": dict(request.query), "headers": {**headers, **self._headers}}
-        return {**asked, **_sent(interaction), "follow_redirects": False}
+        return {**asked, **_sent(request), "follow_redirects": False}
 
     async def _asked(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
         from application.actions.http_answer import result_of
@@ -112,11 +152,11 @@ class _Verifying:
         return result_of(answer, self._context)
 
 
-def _sent(interaction: Interaction) -> dict[str, Any]:
+def _sent(request: Request) -> dict[str, Any]:
     """The body of the request, as http_request takes it."""
     import json
 
-    body = interaction.request.body
+    body = request.body
     if body.kind == "binary":
         raise ActionError("config", "requests with bodies that are not text are not supported")
     if body.kind == "json":
@@ -217,7 +257,8 @@ def _lines(failures: list[dict[str, Any]]) -> list[str]:
 CONTRACT_VERIFY = Action(
     name="contract_verify",
     description="Sends the requests of a Pact contract (version 2, 3 or 4) to a provider and compares its answers by the"
-    " contract's matching rules. A difference fails the step. Patterns are RE2. Messages and plugins are refused.",
+    " contract's matching rules. A difference fails the step. Patterns are RE2. Messages and plugins are refused."
+    " Generators of requests are applied, but for Regex.",
     keys={
         "contract": Key(("object", "string"), one_of="contract", description="The contract, or its JSON text."),
         "contract_file": Key(
@@ -227,7 +268,11 @@ CONTRACT_VERIFY = Action(
         "provider_states_url": Key(
             ("string",),
             description="Gets a POST of {consumer, state, params, action: setup} for each provider state, before the request;"
-            " an answer that is not 2xx is an error. Without it states are taken as given.",
+            " an answer that is not 2xx is an error. Without it states are taken as given. Values of a JSON answer are known to"
+            " generators of the type ProviderState.",
+        ),
+        "provider_states_teardown": Key(
+            ("boolean",), description="Whether action: teardown is sent for each state after its request; false by default."
         ),
         "headers": Key(("object",), description="Sent with every request; they replace those of the contract."),
         "auth": Key(("object",), description="As in http_request."),

@@ -7,6 +7,7 @@ import binascii
 import json
 import secrets
 from collections.abc import Iterator, Mapping
+from mimetypes import MimeTypes
 from typing import Any
 from urllib.parse import quote_plus, urlencode
 
@@ -37,6 +38,8 @@ def read_body(config: Mapping[str, Any], context: ActionContext) -> RequestBody:
         raise ActionError("config", two_bodies(given), key=given[1])
     if not given:
         return RequestBody(b"null", _JSON) if "json" in config else RequestBody()
+    if given[0] == "body_file":
+        return _file(config["body_file"], context)
     if given[0] == "multipart":
         return _multipart(config["multipart"], context)
     return _READERS[given[0]](config[given[0]])
@@ -52,6 +55,21 @@ def _json(value: Any) -> RequestBody:
     except (TypeError, ValueError) as error:
         raise ActionError("config", f"the body is not JSON: {error}") from None
     return RequestBody(text.encode("utf-8", "replace"), _JSON)
+
+
+def _file(value: Any, context: ActionContext) -> RequestBody:
+    """The bytes of a file as they are; what its name ends with tells their type."""
+    path = file_below("body_file", value, context, "data/order.json")
+    try:
+        return RequestBody(path.read_bytes(), kind_of(path.name))
+    except OSError as error:
+        raise ActionError("config", f"body_file: {str(value)[:200]!r} cannot be read: {error.strerror}") from None
+
+
+def kind_of(name: str) -> str:
+    """The content type of a file by its name, by Python's own table alone: that of a machine would send other headers there."""
+    kind, encoding = MimeTypes().guess_type(name)
+    return kind if kind is not None and encoding is None else "application/octet-stream"
 
 
 def _form(value: Any) -> RequestBody:

@@ -30,7 +30,7 @@ _TRUTHS = {True: True, False: False, "true": True, "false": False}
 async def asked(config: Mapping[str, Any], context: ActionContext, read: ReadBody = read_answer) -> Answer:
     """Ask as the config says; the request is shown in the context's exchange before it is sent. `read` reads the bodies."""
     ask = await prepared(config, context)
-    return await client_of(context).ask(ask, shows_request(context), read)
+    return await client_of(context).ask(ask, shows_request(context, config.get("body_file")), read)
 
 
 async def prepared(config: Mapping[str, Any], context: ActionContext) -> Ask:
@@ -47,12 +47,14 @@ async def prepared(config: Mapping[str, Any], context: ActionContext) -> Ask:
     return ask
 
 
-def shows_request(context: ActionContext) -> Callable[[Request], None]:
-    """Shows the first request in the context's exchange, which begins anew."""
+def shows_request(context: ActionContext, file: Any = None) -> Callable[[Request], None]:
+    """Shows the first request in the context's exchange, which begins anew, and the file that its body comes from."""
 
     def sent(request: Request) -> None:
         if "request" not in context.exchange:
             show_request(request, context)
+            if file is not None:
+                context.exchange["request"]["body_file"] = file
 
     context.exchange.clear()
     return sent

@@ -9,7 +9,7 @@ from typing import Any
 from domain.definition import Path as Place
 from domain.masking import MASKED
 
-BODIES = ("body", "json", "form", "multipart", "graphql")
+BODIES = ("body", "body_file", "json", "form", "multipart", "graphql")
 SCHEMES = ("http", "https")
 _TEMPLATE = ("${", "{{")
 _USER = re.compile(r"^([a-z]*://)?(?!/).*@", re.IGNORECASE)

@@ -20,6 +20,10 @@ async def run(config: Mapping[str, Any], context: ActionContext) -> Mapping[str,
     from application.actions.http_exchange import asked, result_of  # with aiohttp: only when a step runs
 
     seconds = read_seconds(config.get("timeout"), _SECONDS)
+    if config.get("save_to") is not None:
+        from application.actions.http_saving import saved
+
+        return await saved(config, seconds, context)
     return result_of(await within(seconds, asked(config, context), context), context)
 
 
@@ -84,6 +88,12 @@ HTTP_REQUEST = Action(
             description="Added to the query of the URL; a list repeats a name, null is left out.",
         ),
         "body": Key(description="Text goes as it is; any other value as JSON."),
+        "body_file": Key(
+            ("string",),
+            names="file",
+            aliases=("body_from_file",),
+            description="A file below the project's folder, sent as it is; Content-Type by its suffix, unless headers has one.",
+        ),
         "json": Key(description="Any value, as JSON."),
         "form": Key(("object", "string"), description="Names and values, as application/x-www-form-urlencoded."),
         "multipart": Key(
@@ -122,6 +132,13 @@ HTTP_REQUEST = Action(
             description="Its key, in the same ways; not needed where client_cert holds both.",
         ),
         "proxy": Key(("string",), description="http://user:password@host:port; proxies of the environment are not used."),
+        "save_to": Key(
+            ("string",),
+            writes=True,
+            aliases=("output_file",),
+            description="A file below the project's folder for the whole body of the answer, whatever its status; on workers it"
+            " is gone when the flow ends.",
+        ),
         "http2": Key(("boolean",), description="Offers HTTP/2; on http:// it is spoken at once. Needs the extra http2."),
     },
     run=run,
@@ -138,6 +155,7 @@ HTTP_REQUEST = Action(
         " of the last request; total.",
         "http_version": "HTTP/1.1 or HTTP/2.",
         "truncated": "Whether the body was longer than what is kept (1 MiB); it is not parsed then.",
+        "saved": "With save_to: the file, below the project's folder.",
         "sha256": "The SHA-256 of the whole body, in hex.",
     },
     faults=http_faults,

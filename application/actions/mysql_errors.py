@@ -11,6 +11,7 @@ from pymysql.err import Error
 from application.actions.database_target import Target
 from application.actions.sql_placeholders import Sql, place_of
 from application.engine.action import ActionError
+from application.engine.errors import CONNECTING
 
 _AUTH = (1044, 1045, 1130, 1251, 1396, 1698, 1862, 2049, 2054, 2059, 2061, 3118)
 _TLS = (2026, 3159)
@@ -45,7 +46,7 @@ def connecting_failed(error: Exception, target: Target) -> ActionError:
         kind = "auth"
     elif isinstance(cause, ConnectionRefusedError):
         kind = "connection_refused"
-    return ActionError(kind, f"no connection to {target.label}: {text}")
+    return ActionError(kind, f"no connection to {target.label}: {text}", hint=CONNECTING.get(kind))
 
 
 def query_failed(error: Exception, sql: Sql) -> ActionError:

@@ -69,7 +69,8 @@ class Interaction:
     request: Request
     response: Response
     pending: bool = False
-    generators: bool = False
+    generators: Any = None
+    """What of the request is made anew when it is sent, as it is written."""
 
     @property
     def title(self) -> str:
@@ -125,7 +126,7 @@ def read_interaction(item: Mapping[str, Any]) -> Interaction:
         _request(request, "type" in item),
         Response(_status(response), *_head(response, "type" in item), read_rules(response.get("matchingRules"))),
         pending=item.get("pending") is True,
-        generators=bool(request.get("generators")),
+        generators=request.get("generators"),
     )
 
 

@@ -7,6 +7,7 @@ from psycopg import Error, OperationalError
 from application.actions.database_target import Target
 from application.actions.sql_placeholders import Sql, place_at
 from application.engine.action import ActionError
+from application.engine.errors import CONNECTING
 
 _CONNECTING = (
     ("timeout", ("timeout expired", "timed out")),
@@ -23,7 +24,7 @@ def connecting_failed(error: Error, target: Target) -> ActionError:
     """The error of a connection that did not come about."""
     text = " ".join(str(error).split())
     kind = next((kind for kind, marks in _CONNECTING if any(mark in text.lower() for mark in marks)), "connection_error")
-    return ActionError(kind, f"no connection to {target.label}: {text}")
+    return ActionError(kind, f"no connection to {target.label}: {text}", hint=CONNECTING.get(kind))
 
 
 def query_failed(error: Error, sql: Sql, *, alive: bool) -> ActionError:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from application.actions.json_values import depth_of, no_constant
 from application.engine.action import ActionContext, ActionError
@@ -87,23 +89,78 @@ def read_data(key: str, value: Any, context: ActionContext) -> Any:
 
 def write_json(key: str, value: Any, content: Any, context: ActionContext) -> str:
     """Write a JSON file into the folder, whole or not at all; its path there. Missing folders are made."""
-    root = project_folder(key, context)
-    text = path_below(key, value, "pacts/shop-users.json")
-    if not text.endswith(".json"):
+    if isinstance(value, str) and not value.endswith(".json"):
         raise ActionError("config", f"{key} must end with .json")
-    path = root / text
-    try:
-        if not lies_below(root, path.parent):
-            raise ActionError("config", f"{key} must lie in the project's folder: {text[:200]!r} leads out of it")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if path.is_symlink() or path.is_dir():
-            raise ActionError("config", f"{key}: {text[:200]!r} is a link or a folder and is left alone")
-        written = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
-        _count(len(written.encode()), context)
-        _replace(path, written)
-    except OSError as error:
-        raise ActionError("config", f"{key}: {text[:200]!r} cannot be written: {error.strerror}") from None
-    return path.relative_to(root).as_posix()
+    with NewFile(key, value, context, "pacts/shop-users.json") as file:
+        file.write((json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
+        return file.keep()
+
+
+class NewFile:
+    """A file that is written into the folder, whole or not at all: `keep` puts it in its place, leaving the block without it
+    leaves nothing behind. Missing folders are made; links and folders are left alone. ActionError `config` or `limit`."""
+
+    def __init__(self, key: str, value: Any, context: ActionContext, example: str) -> None:
+        self._key = key
+        self._context = context
+        self._root = project_folder(key, context)
+        self._text = path_below(key, value, example)
+        self._path = self._root / self._text
+        self._partial: Path | None = None
+        self._file: IO[bytes] | None = None
+
+    def __enter__(self) -> NewFile:
+        with self._told():
+            if not lies_below(self._root, self._path.parent):
+                said = f"{self._key} must lie in the project's folder: {self._text[:200]!r} leads out of it"
+                raise ActionError("config", said)
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            if self._path.is_symlink() or self._path.is_dir():
+                said = f"{self._key}: {self._text[:200]!r} is a link or a folder and is left alone"
+                raise ActionError("config", said)
+            handle, name = tempfile.mkstemp(prefix=".testmesh-", dir=self._path.parent)
+            self._partial, self._file = Path(name), os.fdopen(handle, "wb")
+            os.fchmod(handle, 0o644)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._file is not None:
+            with suppress(OSError):  # what was not kept need not be complete
+                self._file.close()
+        if self._partial is not None:
+            self._partial.unlink(missing_ok=True)
+
+    def begin(self) -> None:
+        """Forget what was written so far."""
+        assert self._file is not None
+        with self._told():
+            self._file.seek(0)
+            self._file.truncate()
+
+    def write(self, part: bytes) -> None:
+        """Add to it."""
+        assert self._file is not None
+        with self._told():
+            self._file.write(part)
+
+    def keep(self) -> str:
+        """Put it in its place; its path in the folder."""
+        assert self._file is not None
+        assert self._partial is not None
+        with self._told():
+            self._file.flush()
+            _count(self._file.tell(), self._context)
+            self._file.close()
+            os.replace(self._partial, self._path)
+        return self._path.relative_to(self._root).as_posix()
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            said = f"{self._key}: {self._text[:200]!r} cannot be written: {error.strerror}"
+            raise ActionError("config", said) from None
 
 
 def _count(size: int, context: ActionContext) -> None:
@@ -157,15 +214,3 @@ def _rows(path: Path, limits: Limits) -> list[Any]:
             raise ActionError("limit", f"{path.name} has more than {limits.rows:,} rows")
         rows.append(dict(row) if isinstance(row, dict) else row)
     return rows
-
-
-def _replace(path: Path, text: str) -> None:
-    handle, name = tempfile.mkstemp(prefix=".testmesh-", dir=path.parent)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            os.fchmod(file.fileno(), 0o644)
-            file.write(text)
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise

@@ -14,6 +14,7 @@ from redis.asyncio.connection import Connection, SSLConnection
 from application.actions.redis_target import RedisTarget
 from application.engine.action import ActionContext, ActionError
 from application.engine.egress import checked_addresses
+from application.engine.errors import CONNECTING
 
 _CONNECT_SECONDS = 10.0
 _MALFORMED = (exceptions.InvalidResponse, ValueError, RecursionError)
@@ -158,12 +159,13 @@ class _Bounded(_AsyncRESP2Parser):
 def _refused(error: exceptions.ResponseError) -> ActionError:
     text = str(error)
     denied = isinstance(error, exceptions.NoPermissionError) or text.startswith(_NOT_ALLOWED)
-    return ActionError("auth" if denied else "command", text)
+    kind = "auth" if denied else "command"
+    return ActionError(kind, text, hint=CONNECTING.get(kind))
 
 
 def _broken(error: BaseException, target: RedisTarget) -> ActionError:
     if isinstance(error, exceptions.AuthenticationError):
-        return ActionError("auth", str(error))
+        return ActionError("auth", str(error), hint=CONNECTING["auth"])
     if isinstance(error, _LOST):
         return ActionError("connection_error", f"the connection to {target.label} was lost before the reply: {error}")
     return ActionError("protocol", f"{target.label} does not answer as Redis does: {error}")
@@ -182,4 +184,4 @@ def _not_connected(error: Exception, target: RedisTarget) -> ActionError:
         kind = "tls"
     elif isinstance(cause, ConnectionRefusedError):
         kind = "connection_refused"
-    return ActionError(kind, f"no connection to {target.label}: {error}")
+    return ActionError(kind, f"no connection to {target.label}: {error}", hint=CONNECTING.get(kind))

@@ -5,8 +5,13 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
 
 from application.engine.action import Action
+from application.engine.errors import ActionUnusable
+
+if TYPE_CHECKING:
+    from application.actions.plugins import Plugins
 
 TABLE: Mapping[str, str] = {
     "http_request": "http_request:HTTP_REQUEST http",
@@ -48,7 +53,8 @@ TABLE: Mapping[str, str] = {
 
 
 class Actions(Mapping[str, Action]):
-    """Actions by name and alias. Asking for names imports nothing."""
+    """Actions by name and alias: the built-in ones, then those of installed packages, which are looked for only when a name is
+    not built in. Asking for built-in names imports nothing; a family such as `mysql.*` belongs to its owner."""
 
     def __init__(self, table: Mapping[str, str]) -> None:
         self._places: dict[str, str] = {}
@@ -56,27 +62,61 @@ class Actions(Mapping[str, Action]):
             place, *aliases = line.split()
             self._places |= dict.fromkeys((name, *aliases), place)
         self._found: dict[str, Action] = {}
+        self._plugins: Plugins | None = None
+
+    @property
+    def plugins(self) -> Plugins:
+        """The actions of installed packages."""
+        if self._plugins is None:
+            from application.actions.plugins import Plugins  # only for a name that is not built in
+
+            self._plugins = Plugins(self._is_built_in)
+        return self._plugins
 
     def __getitem__(self, name: str) -> Action:
         found = self._found.get(name)
         if found is None:
-            module, attribute = self._places[name].split(":")
-            found = self._found[name] = getattr(importlib.import_module(f"application.actions.{module}"), attribute)
+            found = self._found[name] = self._built_in(name) if name in self._places else self._plugged_in(name)
         return found
 
     def __contains__(self, name: object) -> bool:
-        return name in self._places
+        return name in self._places or (isinstance(name, str) and not self._is_built_in(name) and name in self.plugins.names())
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._places)
+        yield from self._places
+        yield from self.plugins.names()
 
     def __len__(self) -> int:
-        return len(self._places)
+        return len(list(iter(self)))
+
+    def usable(self) -> tuple[Mapping[str, Action], list[ActionUnusable]]:
+        """Every action by name and alias, those of packages included; and what is wrong with such as are not usable."""
+        found, wrong = {name: self[name] for name in self._places}, list(self.plugins.taken())
+        for name in self.plugins.names():
+            try:
+                found[name] = self[name]
+            except ActionUnusable as fault:
+                wrong.append(fault)
+        return found, wrong
+
+    def _built_in(self, name: str) -> Action:
+        module, attribute = self._places[name].split(":")
+        found: Action = getattr(importlib.import_module(f"application.actions.{module}"), attribute)
+        return found
+
+    def _plugged_in(self, name: str) -> Action:
+        found = None if self._is_built_in(name) else self.plugins.find(name)
+        if found is None:
+            raise KeyError(name)
+        return found
+
+    def _is_built_in(self, name: str) -> bool:
+        return name in self._places or f"{name.split('.', 1)[0]}.*" in self._places
 
 
-ACTIONS: Mapping[str, Action] = Actions(TABLE)
+ACTIONS = Actions(TABLE)
 
 
 def all_actions() -> tuple[Action, ...]:
-    """Every action once; this imports them all."""
+    """Every built-in action once; this imports them all."""
     return tuple(ACTIONS[name] for name in TABLE)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _SECONDS = 30.0
 _SHOWN = 10
-_SHARED = tuple(key for key in HTTP_REQUEST.keys if key not in ("method", "url", "timeout", "http2"))
+_SHARED = tuple(key for key in HTTP_REQUEST.keys if key not in ("method", "url", "timeout", "http2", "save_to"))
 
 
 async def run(config: Mapping[str, Any], context: ActionContext) -> Mapping[str, Any]:

@@ -14,6 +14,7 @@ from application.documents.report import Report
 from application.documents.shapes import IDENTIFIER
 from application.documents.source import did_you_mean
 from application.engine.action import Action
+from application.engine.errors import ActionUnusable
 from domain.definition import Path
 from domain.limits import LIMITS, Limits
 from domain.values import dataclass
@@ -100,11 +101,15 @@ class Check:
         name = step.get("action")
         if not isinstance(name, str) or not name.strip():
             return
-        action = find_action(name, self.actions)
+        try:
+            action = find_action(name, self.actions)
+        except ActionUnusable as unusable:
+            self.error((*path, "action"), unusable.message, unusable.remedy)
+            return
         if action is None:
-            remedy = did_you_mean(name, self.actions, OTHER_ACTIONS) or "testmesh schema lists the actions"
+            remedy = did_you_mean(name, self.actions, OTHER_ACTIONS) or "`testmesh docs` lists the actions"
             if name.lower() in NO_PROGRAMS:
-                remedy = "flows run no programs; the actions are in testmesh schema"
+                remedy = "flows run no programs; `testmesh docs` lists the actions"
             self.error((*path, "action"), f'There is no action "{name}"', remedy)
             return
         config = step.get("config", {})

@@ -15,6 +15,7 @@ from application.documents.records import Either, ListOf, MapOf, Record, Steps
 from application.documents.shapes import Shape
 from application.documents.source import LINE_BREAK
 from application.engine.action import Action
+from application.engine.errors import ActionUnusable
 from domain.definition import Path
 
 _MERGE = "<<"
@@ -57,7 +58,7 @@ def _inside(
     for name, item in value.items():
         if (known := record.find(name)) is not None:
             yield from _walk(known.shape, item, (*path, name), actions)
-    action = find_action(value["action"], actions) if record is STEP and isinstance(value.get("action"), str) else None
+    action = _action(value["action"], actions) if record is STEP and isinstance(value.get("action"), str) else None
     config = value.get("config")
     if action is not None and isinstance(config, dict):
         for name, item in config.items():
@@ -150,3 +151,11 @@ def _last_line(node: Any) -> int:
         return max(node.start_mark.line, _last_line(last[1] if isinstance(last, tuple) else last))
     end = node.end_mark
     return int(max(node.start_mark.line, end.line - (end.column == 0 and end.line > node.start_mark.line)))
+
+
+def _action(name: str, actions: Mapping[str, Action]) -> Action | None:
+    """The action of a step; a plugin that is broken is no reason not to order the rest."""
+    try:
+        return find_action(name, actions)
+    except ActionUnusable:
+        return None

@@ -32,12 +32,18 @@ def json_schema(actions: Mapping[str, Action]) -> dict[str, Any]:
 
 def action_schema(name: str, actions: Mapping[str, Action]) -> dict[str, Any]:
     """The schema of the config of one action, by name or alias; with that of steps where it holds some. Raises NotFound."""
-    action = find_action(name, actions)
-    if action is None:
-        raise NotFound(f"There is no action {name!r}", remedy=did_you_mean(name, actions) or "testmesh schema names them all")
+    action = action_named(name, actions)
     config = _config(action)
     nested = {"$defs": json_schema(actions)["$defs"]} if "#/$defs/" in str(config) else {}
     return {"$schema": DIALECT, "title": action.name, **config, **nested}
+
+
+def action_named(name: str, actions: Mapping[str, Action]) -> Action:
+    """The action of that name or alias. Raises NotFound, and ActionUnusable."""
+    action = find_action(name, actions)
+    if action is None:
+        raise NotFound(f"There is no action {name!r}", remedy=did_you_mean(name, actions) or "testmesh docs names them all")
+    return action
 
 
 def _config(action: Action) -> dict[str, Any]:

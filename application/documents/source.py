@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import Literal
 
+from domain.columns import blank
 from domain.definition import Position
 from domain.errors import Problem
 from domain.near_words import nearest
@@ -48,7 +49,7 @@ class Source:
             return None
         start = max(0, at.column - 1 - WIDTH // 2) if len(line) > WIDTH else 0
         part = _CONTROL.sub("\ufffd", line[start : start + WIDTH])
-        pad = "".join("\t" if character == "\t" else " " for character in part[: at.column - 1 - start])
+        pad = blank(part[: at.column - 1 - start])
         number = str(at.line)
         return f"{number:>4} | {part.rstrip()}\n{'':>{max(4, len(number))}} | {pad}^"
 

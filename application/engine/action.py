@@ -62,6 +62,8 @@ class Key:
     names: FileKind | None = None
     """What of the project the key names: a file to read, a pattern of files, a flow, a .proto file with what it imports, or the
     file of a database, which need not be there. What is named goes to workers together with the flow."""
+    writes: bool = False
+    """Whether the key names a file of the project that the step writes."""
     named: Callable[[Any], Iterable[str]] = _its_texts
     """The names in a value of the key: itself, or the items of a list, unless the action knows better."""
 

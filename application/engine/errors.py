@@ -5,11 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
+from domain.errors import Invalid
+
 ONLY_NAMED = (
     "workers have only the files that a flow names without templates, as they were when it was sent: push it again, write the"
     " name out, or run it with `testmesh run`"
 )
 """What to do about a file or a flow that is missing on a worker."""
+
+CONNECTING = {
+    "connection_refused": "is the server running there?",
+    "auth": "check the user and the password",
+    "tls": "check the certificate, or whether the server speaks TLS at all",
+}
+"""What to do about a connection that did not come about, by kind."""
 
 
 class ActionError(Exception):
@@ -43,12 +52,16 @@ class ActionError(Exception):
 
 
 class ActionFailed(Exception):
-    """The action worked and what it checks does not hold (wait_for not met, assert action): verdict `failed`."""
+    """The action worked and what it checks does not hold (wait_for not met, assert action): verdict `failed`. `place` is where
+    it is written, below the config."""
 
-    def __init__(self, message: str, *, result: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self, message: str, *, result: Mapping[str, Any] | None = None, place: tuple[str | int, ...] | None = None
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.result = result
+        self.place = place
 
 
 class BodyFailed(Exception):
@@ -59,3 +72,12 @@ class BodyFailed(Exception):
         self.verdict: Literal["failed", "error"] = verdict
         self.message = message
         self.result = result
+
+
+class ActionUnusable(Invalid):
+    """An action of an installed package that cannot be used; the message names the package."""
+
+    code = "action_unusable"
+
+    def __init__(self, message: str, remedy: str) -> None:
+        super().__init__(message, remedy=remedy)

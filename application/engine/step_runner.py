@@ -38,6 +38,15 @@ class _NotMet(ActionFailed):
     """What `until` waits for did not come."""
 
 
+class _CannotWait(Exception):
+    """What `until` waits for cannot be evaluated."""
+
+    def __init__(self, error: ExpressionError, place: Place) -> None:
+        super().__init__(error.message)
+        self.error = error
+        self.place = place
+
+
 @dataclass(slots=True, eq=False, repr=False)
 class _Made:
     """One try with what it left behind."""
@@ -187,7 +196,7 @@ class StepRunner:
         outputs: dict[str, Any] = {}
         try:
             result = await self._in_time(self._act(context, number))
-            scope = self._names.scope(self._path, number, result, Own(self._step.id, self.inside, self._request))
+            scope = self._names.scope(self._path, number, result, self._own())
             outputs, missing = self._extract(scope)
             checks = check(self._step, self._around.definition, replace_names(scope, outputs), self._mask)
             verdict, error = self._judged(checks, missing)
@@ -201,9 +210,12 @@ class StepRunner:
             error = self._failed("failed", waited.message, place=("until", "condition"))
         except ActionFailed as failed:
             verdict, result = "failed", failed.result or {}
-            error = self._failed("failed", failed.message)
+            place = () if failed.place is None else ("config", *failed.place)
+            error = self._failed("failed", failed.message, place=place)
         except ActionError as failure:
             error = self._failed(failure.kind, failure.message, failure.hint, _place_of(failure, self._step))
+        except _CannotWait as unclear:
+            error = self._explained(unclear.error, (*self._step.path, *unclear.place))
         except ExpressionError as wrong:
             error = self._explained(wrong, (*self._step.path, "config"))
         except Exception as bug:
@@ -232,12 +244,28 @@ class StepRunner:
         while True:
             result = await self._call(action, number, context)
             self._waits += 1
-            scope = self._names.scope(self._path, number, result)
-            if evaluate(bare_condition(until.condition), scope) is True:
+            scope = self._names.scope(self._path, number, result, self._own())
+            outputs, missing = self._extract(scope)
+            scope = replace_names(scope, outputs)
+            if self._holds(until.condition, scope, missing):
                 return result
             if time.monotonic() + until.interval > end:
                 raise _NotMet(self._waited(f"within {until.timeout:g} s", scope), result=result)
             await asyncio.sleep(until.interval)
+
+    def _own(self) -> Own:
+        return Own(self._step.id, self.inside, self._request)
+
+    def _holds(self, condition: str, scope: Scope, missing: Mapping[str, ExpressionError]) -> bool:
+        """Whether `until` holds. An output that it reads and that is not there stands for no value of an earlier step."""
+        from application.documents.language import expression_names
+
+        for name in missing.keys() & expression_names(condition) if missing else ():
+            raise _CannotWait(missing[name], ("output", name))
+        try:
+            return evaluate(bare_condition(condition), scope) is True
+        except ExpressionError as error:
+            raise _CannotWait(error, self._until_place()) from error
 
     def _waited(self, how_long: str, scope: Scope | None) -> str:
         """What was waited for in vain, how often it was looked at, and what was seen last."""
@@ -338,7 +366,9 @@ class StepRunner:
                 continue
             if name in self._step.secret_outputs and value is not None and not self._around.masker.add(str(value)):
                 least = LIMITS.secret_min_chars
-                self._log("warning", f"the secret output {name} has fewer than {least} characters and cannot be masked")
+                said = f"the secret output {name} has fewer than {least} characters and cannot be masked"
+                if all(line["message"] != said for line in self._logs):  # `until` may look a hundred times
+                    self._log("warning", said)
             outputs[name] = value
         return outputs, missing
 
@@ -347,9 +377,9 @@ class StepRunner:
             return False
 
         def holds(text: str) -> bool:
-            scope = self._names.scope(self._path, made.record.number, made.result)
+            scope = self._names.scope(self._path, made.record.number, made.result, self._own())
             try:
-                return evaluate(bare_condition(text), scope) is True
+                return evaluate(bare_condition(text), replace_names(scope, made.outputs)) is True
             except ExpressionError:
                 return False
 
@@ -387,6 +417,11 @@ class StepRunner:
         message = self._text(f"{error.message} in `{error.text}`" if error.text else error.message)
         hint = self._text(error.hint) if error.hint else None
         return StepError("expression", message, hint, place.line, place.column)
+
+    def _until_place(self) -> Place:
+        places: tuple[Place, ...] = (("until", "condition"), ("until", "expression"))
+        known = self._around.definition.positions
+        return next((place for place in places if (*self._step.path, *place) in known), ("until",))
 
     def _failed(self, kind: str, message: str, hint: str | None = None, place: Place = ()) -> StepError:
         """An error of the action, shown where the step stands, or at a place in it."""

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import quote
 
+from application.actions.http_bodies import kind_of
 from application.actions.http_url import query_pairs, value_text
 from application.exporting.requests import Request, json_text, part_text, parts
 from application.exporting.templates import Resolver
@@ -109,6 +110,10 @@ def _body(request: Request) -> Iterator[list[str]]:
         if not typed:
             yield ["-H", "Content-Type: application/json"]
         yield ["--data-raw", json]
+    elif config.get("body_file") is not None:
+        if not typed:
+            yield ["-H", f"Content-Type: {kind_of(str(config['body_file']))}"]
+        yield ["--data-binary", f"@{config['body_file']}"]
     elif isinstance(config.get("form"), str):
         yield ["--data-raw", config["form"]]
     elif config.get("form") is not None:
@@ -150,6 +155,8 @@ def _settings(config: Mapping[str, Any]) -> Iterator[list[str]]:
         yield ["-x", str(config["proxy"])]
     if config.get("http2") in (True, "true"):
         yield ["--http2"]
+    if config.get("save_to") is not None:
+        yield ["-o", str(config["save_to"])]
     if (timeout := config.get("timeout")) is not None:
         try:
             yield ["--max-time", f"{parse_duration(timeout):g}"]

@@ -157,6 +157,8 @@ def _body(request: Request) -> dict[str, Any] | None:
         }
     if config.get("multipart") is not None:
         return {"mode": "formdata", "formdata": [_part(part) for part in parts(config["multipart"])]}
+    if config.get("body_file") is not None:
+        return {"mode": "file", "file": {"src": str(config["body_file"])}}
     json = json_text(request)
     if json is not None:
         return {"mode": "raw", "raw": json, "options": {"raw": {"language": "json"}}}

@@ -12,7 +12,7 @@ from application.importing.curl_options import HANDLED, QUIET, SHORT, VALUED
 from application.importing.curl_words import commands
 from application.importing.model import Body, Call, Draft, Imported
 from application.importing.secrets import Vault
-from application.importing.text import url_parts
+from application.importing.text import in_project, url_parts
 from domain.errors import Invalid, LimitExceeded
 from domain.limits import LIMITS
 from domain.values import dataclass
@@ -164,6 +164,9 @@ class _Reader:
             if (call.header("content-type") or "").lower().startswith("multipart/form-data"):
                 call.without_header("content-type")
             return
+        if (file := self._whole_file(call)) is not None:
+            call.body = Body("body_file", file)
+            return
         data = [
             self._data(name, text)
             for name, text in self._options.all("data", "data-raw", "data-binary", "data-ascii", "data-urlencode")
@@ -182,6 +185,23 @@ class _Reader:
             call.url += ("&" if "?" in call.url else "?") + (text[1:] if text.startswith("+") else _encoded(text))
         if options.has("upload-file"):
             self._warn(f"the file {options.last('upload-file')} is not read; give the body by hand")
+
+    def _whole_file(self, call: Call) -> str | None:
+        """The file that is sent as it is, if it is the whole body and lies where flows may read."""
+        options = self._options
+        given = options.all("data", "data-raw", "data-binary", "data-ascii", "data-urlencode", "json", "upload-file")
+        name, text = next(iter(given), ("", ""))
+        if len(given) != 1 or options.has("get") or name not in ("data-binary", "json", "upload-file"):
+            return None
+        file = text if name == "upload-file" else text[1:] if text.startswith("@") else ""
+        if not in_project(file):
+            return None
+        if name == "json":
+            self._json_headers(call)
+        if name != "upload-file" and call.header("content-type") is None:
+            kind = "application/json" if name == "json" else "application/x-www-form-urlencoded"
+            call.headers.append(("Content-Type", kind))
+        return file
 
     def _json_headers(self, call: Call) -> None:
         if call.header("accept") is None:
@@ -206,7 +226,9 @@ class _Reader:
             return {"name": name, "value": value}
         value, settings = _settings_of(value)
         part = {"name": name}
-        if value.startswith(("@", "<")):
+        if value.startswith("@") and in_project(value[1:]):
+            part["file"] = value[1:]
+        elif value.startswith(("@", "<")):
             self._warn(f"the file {value[1:]} is not read; put its content into the part {name} by hand")
             part |= {"content": f"content of {value[1:]}"}
             if value.startswith("@"):
@@ -246,6 +268,8 @@ class _Reader:
             call.options["proxy"] = self._proxy(proxy)
         if options.has("http2", "http2-prior-knowledge"):
             call.options["http2"] = True
+        if (file := options.last("output")) and in_project(file):
+            call.options["save_to"] = file
         if options.has("compressed"):
             call.without_header("accept-encoding")
 

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from domain.limits import LIMITS
 from domain.values import dataclass
 
-BodyKind = Literal["body", "json", "form", "multipart", "graphql"]
+BodyKind = Literal["body", "body_file", "json", "form", "multipart", "graphql"]
 
 
 @dataclass(frozen=True, slots=True)

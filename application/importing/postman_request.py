@@ -8,7 +8,7 @@ from typing import Any
 from application.importing.model import Body, Call, Imported
 from application.importing.postman_values import Names
 from application.importing.reading import json_body
-from application.importing.text import compose, refer
+from application.importing.text import compose, in_project, refer
 
 _OURS = ("content-length", "transfer-encoding", "host", "connection", "upgrade", "proxy-authorization")
 _LANGUAGES = {
@@ -124,6 +124,8 @@ class PostmanRequest:
         elif mode == "graphql" and isinstance(content, dict):
             call.body = Body("graphql", self._graphql(content))
             self._implied(call, "application/json")
+        elif mode == "file" and isinstance(content, dict) and in_project(str(content.get("src") or "")):
+            call.body = Body("body_file", str(content["src"]))
         elif mode == "file":
             self._found.left_out["bodies that are files"] += 1
             call.comments.append("Left out: the body is a file; put its content into body.")

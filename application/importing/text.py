@@ -141,3 +141,8 @@ def value_literal(value: Any) -> str:
     if isinstance(value, dict):
         return "{" + ", ".join(f"{quoted(str(key))}: {value_literal(item)}" for key, item in value.items()) + "}"
     return quoted(str(value))
+
+
+def in_project(file: str) -> bool:
+    """Whether a path may name a file below the project's folder."""
+    return bool(file) and not file.startswith(("/", "~", "-")) and "\\" not in file and ".." not in file.split("/")

@@ -35,6 +35,7 @@ _TEXT = {
     "hmacSha512": (2, 2),
     "urlEncode": (1, 1),
     "urlDecode": (1, 1),
+    "xpath": (2, 2),
 }
 _LISTS = {
     "len": (1, 1),

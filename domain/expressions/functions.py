@@ -51,6 +51,12 @@ def whole(value: Any, function: str) -> int:
     return int(value)
 
 
+def _xpath(frame: Frame, text: Any, query: Any) -> Any:
+    from domain.expressions.xpath import xpath  # only those who ask need it
+
+    return xpath(frame, text, query)
+
+
 def length(frame: Frame, value: Any) -> int:
     """Characters of a text, elements of a list, keys of an object."""
     if isinstance(value, str | list | tuple | dict):
@@ -363,6 +369,7 @@ FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "date": date,
     "duration": duration,
     "json_schema": json_schema,
+    "xpath": _xpath,
     **TEXT_FUNCTIONS,
 }
 """By the canonical name; each takes the frame first."""

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from domain.expressions import syntax as s
 from domain.expressions.calls import FUNCTIONS, METHODS_ONLY, OTHER_WORDS, PREDICATES, canonical
-from domain.expressions.errors import ExpressionError, did_you_mean
+from domain.expressions.errors import ExpressionError, Fault, did_you_mean
 from domain.expressions.lexer import Token, default_of, lex, template_end
 from domain.expressions.strings import unescape, unquote
 from domain.limits import LIMITS
@@ -408,7 +408,19 @@ class Parser:
         if not least <= len(arguments) <= most:
             wanted = str(least) if least == most else f"{least} to {most}" if most < 50 else f"at least {least}"
             raise self._error(f"{token.value} takes {wanted} arguments, got {len(arguments)}", token.start)
+        if name == "xpath":
+            self._xpath(arguments[1])
         return self._made(s.Call(start, end, name, tuple(arguments)))
+
+    def _xpath(self, node: s.Node) -> None:
+        """A query that is written out is wrong before anything runs."""
+        if isinstance(node, s.Constant) and isinstance(node.value, str):
+            from domain.expressions.xpath_syntax import parse_xpath
+
+            try:
+                parse_xpath(node.value)
+            except Fault as fault:
+                raise fault.at(node.start, self.text) from None
 
     def _predicate(self) -> s.Node:
         self.comprehensions += 1

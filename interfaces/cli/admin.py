@@ -223,16 +223,15 @@ def rollback(names: tuple[str, ...], drop: bool, config: str | None) -> int:
 
 def _projections(names: tuple[str, ...]) -> list[Projection]:
     """The projections of these names; NotFound, with all names, when there is none."""
-    import difflib
-
     from domain.errors import NotFound
+    from domain.near_words import nearest
     from projections.registry import PROJECTIONS
 
     known = {projection.name: projection for projection in PROJECTIONS}
     for name in () if names == ("all",) else names:
         if name not in known:
-            near = difflib.get_close_matches(name, known, 1)
-            hint = f"; did you mean {near[0]}?" if near else ""
+            near = nearest(name, known)
+            hint = f"; did you mean {near}?" if near else ""
             raise NotFound(f"there is no projection {name!r}{hint}", remedy=f"choose from: all, {', '.join(known)}")
     return list(PROJECTIONS) if names == ("all",) else [known[name] for name in names]
 

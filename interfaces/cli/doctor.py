@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from interfaces.cli.errors import ExitCode
+from interfaces.cli.terminal import printable
 from interfaces.cli.up import config_option
 
 LATE_SECONDS = 30.0
@@ -23,7 +24,7 @@ def doctor(config: str | None, url: str | None) -> int:
     """Check versions, settings, database, roles, queue, projections, leases and the server."""
     worst = "ok"
     for level, name, text in _findings(config, url):
-        click.echo(f"{level:<8} {name}: {text}")
+        click.echo(printable(f"{level:<8} {name}: {text}"))
         worst = level if level == "problem" or worst == "ok" else worst
     return ExitCode.ERROR if worst == "problem" else ExitCode.PASSED
 
@@ -63,6 +64,19 @@ def _packages() -> Iterator[Finding]:
     yield "ok", "testmesh", version("testmesh")
     supported = sys.version_info >= (3, 11)
     yield ("ok" if supported else "problem"), "python", sys.version.split()[0]
+    yield from _plugins()
+
+
+def _plugins() -> Iterator[Finding]:
+    """The actions that other packages bring."""
+    from application.actions.registry import ACTIONS
+
+    actions, wrong = ACTIONS.usable()
+    for name in ACTIONS.plugins.names():
+        if name in actions:
+            yield "ok", f"action {name}", ACTIONS.plugins.source(name)
+    for fault in wrong:
+        yield "problem", "actions", f"{fault.message} ({fault.remedy})"
 
 
 def _database(settings: Any) -> Iterator[Finding]:

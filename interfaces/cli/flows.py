@@ -10,6 +10,7 @@ import click
 
 from interfaces.cli.errors import ExitCode
 from interfaces.cli.tables import show_json, show_table
+from interfaces.cli.terminal import one_line, printable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,7 +44,7 @@ def push(paths: tuple[str, ...], project: str | None, prune: bool, url: str | No
     described, home = find_project(paths)
     planned, warnings = plan(paths, {})
     for warning in warnings:
-        print(warning, file=sys.stderr)
+        print(printable(str(warning)), file=sys.stderr)
     if not planned:
         print("no flow was selected", file=sys.stderr)
         return ExitCode.NOTHING
@@ -65,7 +66,6 @@ def _with_files(planned: Sequence[Planned], home: Path) -> dict[str, Any]:
     """The documents of a push, and the files that they name: each of these once, and none that is a document itself."""
     from interfaces.cli.planning.bundling import Bundler
     from interfaces.cli.sending import sent_files
-    from interfaces.cli.terminal import printable
 
     bundler = Bundler(home)
     documents: list[dict[str, Any]] = []
@@ -123,7 +123,8 @@ def get(called: str, revision: int | None, source: bool, url: str | None, form: 
         return ExitCode.PASSED
     for name in ("name", "id", "project", "path", "description", "suite", "tags", "steps", "archived"):
         if row[name] not in ("", [], None):
-            click.echo(f"{name:<12} {', '.join(row[name]) if isinstance(row[name], list) else row[name]}")
+            said = ", ".join(row[name]) if isinstance(row[name], list) else str(row[name])
+            click.echo(f"{name:<12} {one_line(said)}")
     show_table(revisions, {"revision": "REV", "at": "AT", "actor": "BY", "digest": "DIGEST"})
     return ExitCode.PASSED
 

@@ -42,8 +42,7 @@ def _texts(home: Path, ci: str | None) -> Mapping[str, str]:
     import json
     from importlib.resources import files
 
-    from application.actions.registry import ACTIONS
-    from application.flow_documents import json_schema
+    from interfaces.cli.schema import schema_of_all
 
     made = files("interfaces.cli") / "project_files"
     texts = {name: (made / name).read_text(encoding="utf-8") for name in FILES}
@@ -51,7 +50,7 @@ def _texts(home: Path, ci: str | None) -> Mapping[str, str]:
     if ci is not None:
         source, target = _CI[ci]
         texts[target] = (made / source).read_text(encoding="utf-8")
-    return {**texts, SCHEMA: json.dumps(json_schema(ACTIONS), ensure_ascii=False) + "\n"}
+    return {**texts, SCHEMA: json.dumps(schema_of_all(), ensure_ascii=False) + "\n"}
 
 
 def _project_name(home: Path) -> str:

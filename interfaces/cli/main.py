@@ -28,6 +28,7 @@ VERBS: Mapping[str, tuple[str, str]] = {
     "import": ("importing:import_", "Make flows of curl commands, HAR, OpenAPI and Postman files."),
     "export": ("exporting:export", "Print flows as curl commands or a Postman collection."),
     "env": ("env:env", "Show the variables of flows, and where each value comes from."),
+    "docs": ("docs:docs", "Print the reference of actions."),
     "schema": ("schema:schema", "Print the JSON Schema of flow files, for editors."),
     "demo": ("demo:demo", "Serve the small shop that the flows of a new project talk to."),
     "up": ("up:up", "Start everything: servers, API, projector, scheduler, workers."),
@@ -71,10 +72,10 @@ class Verbs(click.Group):
     def resolve_command(self, context: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
         """As usual, with the nearest verb when there is none of that name."""
         if args and args[0] not in VERBS and not args[0].startswith("-"):
-            import difflib
+            from domain.near_words import nearest
 
-            near = difflib.get_close_matches(args[0], VERBS, 1)
-            hint = f"; did you mean `testmesh {near[0]}`?" if near else ""
+            near = nearest(args[0], VERBS)
+            hint = f"; did you mean `testmesh {near}`?" if near else ""
             context.fail(f"there is no command {args[0]!r}{hint}")
         return super().resolve_command(context, args)
 

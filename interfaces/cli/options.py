@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+_OPTION = "TESTMESH_OPT_"
+
 
 class Duration(click.ParamType[float]):
     """`500ms`, `2s`, `1m30s`, or a number of seconds; gives seconds."""
@@ -52,15 +54,14 @@ VARIABLE_OPTIONS = ("variables", "env_files", "environment", "var_files")
 
 def unread_names(command: click.Command) -> list[str]:
     """Warnings about TESTMESH_* names of this process that nothing reads, the command's options included."""
+    from domain.near_words import nearest
     from interfaces.settings import unknown_names
 
     known = [str(option.envvar) for option in command.params if option.envvar]
     warnings = [f"warning: {text}" for text in unknown_names(os.environ)]
     for name in sorted(os.environ):
-        if name.startswith("TESTMESH_OPT_") and name not in known:
-            import difflib
-
-            near = difflib.get_close_matches(name, known, 1)
-            hint = f"; did you mean {near[0]}?" if near else ""
+        if name.startswith(_OPTION) and name not in known:
+            near = nearest(name.removeprefix(_OPTION), [one.removeprefix(_OPTION) for one in known])
+            hint = f"; did you mean {_OPTION}{near}?" if near else ""
             warnings.append(f"warning: {name} is not an option of `testmesh {command.name}`{hint}")
     return warnings

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+from interfaces.cli.terminal import printable
+
+if TYPE_CHECKING:
+    from application.engine.action import Action
 
 
 @click.command()
@@ -17,13 +25,30 @@ def schema(action: str | None, output: str | None) -> None:
     `# yaml-language-server: $schema=PATH`.
     """
     from application.actions.registry import ACTIONS
-    from application.flow_documents import action_schema, json_schema
+    from application.flow_documents import action_schema
 
-    text = as_text(json_schema(ACTIONS) if action is None else action_schema(action, ACTIONS))
+    text = as_text(schema_of_all() if action is None else action_schema(action, ACTIONS))
     if output is None:
         click.echo(text, nl=False)
     else:
         write(Path(output), text)
+
+
+def schema_of_all() -> object:
+    """The schema of flows with every action that is installed."""
+    from application.flow_documents import json_schema
+
+    return json_schema(every_action())
+
+
+def every_action() -> Mapping[str, Action]:
+    """The built-in actions and those of installed packages; of such as cannot be used, what is wrong goes to stderr."""
+    from application.actions.registry import ACTIONS
+
+    actions, wrong = ACTIONS.usable()
+    for fault in wrong:
+        print(printable(f"warning: {fault.message}; {fault.remedy}"), file=sys.stderr)
+    return actions
 
 
 def as_text(found: object) -> str:

@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from domain.columns import columns as width_of
+
 WIDEST = 60
 
 
@@ -21,9 +23,10 @@ def show_table(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) ->
     """Rows in aligned columns: key of a row to heading. Ids are never cut."""
     lines = [list(columns.values())]
     lines += [[_cell(row.get(key), cut=key != "id") for key in columns] for row in rows]
-    widths = [max(len(line[index]) for line in lines) for index in range(len(columns))]
+    widths = [max(width_of(line[index]) for line in lines) for index in range(len(columns))]
     for line in lines:
-        click.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+        cells = (cell + " " * (width - width_of(cell)) for cell, width in zip(line, widths, strict=True))
+        click.echo("  ".join(cells).rstrip())
 
 
 def _cell(value: Any, *, cut: bool) -> str:

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TextIO
 
+from domain.columns import columns
+
 _SYMBOLS = {
     "passed": ("✓", "32"),
     "passed_on_retry": ("✓", "33"),
@@ -70,7 +72,7 @@ def counted(number: int, noun: str) -> str:
 def cut(line: str, width: int) -> str:
     """The line within `width` columns; colours take none, wide characters take two."""
     parts = _COLOUR.split(line)
-    if sum(_columns(part) for part in parts[::2]) < width:
+    if sum(columns(part) for part in parts[::2]) < width:
         return line
     kept, left = [], width - 2
     for place, part in enumerate(parts):
@@ -78,23 +80,11 @@ def cut(line: str, width: int) -> str:
             kept.append(part)
             continue
         for character in part:
-            left -= _columns(character)
+            left -= columns(character)
             if left < 0:
                 return "".join(kept) + "…" + ("\x1b[0m" if len(parts) > 1 else "")
             kept.append(character)
     return "".join(kept)
-
-
-def _columns(text: str) -> int:
-    return len(text) if text.isascii() else sum(_column(character) for character in text)
-
-
-def _column(character: str) -> int:
-    import unicodedata
-
-    if unicodedata.category(character) in ("Mn", "Me", "Cf"):
-        return 0
-    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
 
 
 def size_of(stream: TextIO) -> tuple[int, int]:

@@ -27,6 +27,7 @@ def validate(paths: tuple[str, ...], form: str, strict: bool, environment: str |
     from application.actions.registry import ACTIONS
     from application.flow_documents import read_flow
     from domain.errors import InvalidFlow, Problem
+    from interfaces.cli.planning.files import file_faults
     from interfaces.cli.planning.plan import known_names, names_of_env_file
     from interfaces.cli.planning.references import ProjectFlows
     from interfaces.cli.project import find_project, meant_files
@@ -34,7 +35,8 @@ def validate(paths: tuple[str, ...], form: str, strict: bool, environment: str |
     problems: list[Problem] = []
     known = known_names(paths, {"environment": environment})
     files = meant_files(paths)
-    project = ProjectFlows(find_project(paths)[1], files)
+    home = find_project(paths)[1]
+    project = ProjectFlows(home, files)
     for file in files:
         try:
             definition, doubts = read_flow(
@@ -45,7 +47,8 @@ def validate(paths: tuple[str, ...], form: str, strict: bool, environment: str |
                 strict=False,
                 env_names=partial(names_of_env_file, file=file),
             )
-            problems.extend(sorted((*doubts, *project.faults(definition)), key=lambda problem: problem.line))
+            found = (*doubts, *project.faults(definition), *file_faults(definition, file, home))
+            problems.extend(sorted(found, key=lambda problem: problem.line))
         except InvalidFlow as invalid:
             problems.extend(invalid.problems)
         except OSError as error:

@@ -47,6 +47,14 @@ FLOW = """flow:
     - id: received
       action: mock_server_verify
       config: {name: shop, path: /up, count: 1}
+    - id: raw
+      action: http_request
+      config: {method: POST, url: "${mock_url}/up", body_file: data/dot.png, save_to: "answers/${who}.json"}
+      assert: [status == 201, 'saved == "answers/${who}.json"', 'request.body_file == "data/dot.png"']
+    - id: saved
+      action: transform
+      config: {input_file: "answers/${who}.json", operations: [{extract: $.ok}]}
+      assert: [result == true]
     - id: known
       action: sqlite.query
       config: {connection: data/known.db, query: "SELECT name FROM people WHERE name = $1", params: ["${who}"]}

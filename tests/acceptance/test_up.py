@@ -49,6 +49,11 @@ def test_a_flow_is_pushed_run_listed_and_shown(program: Program) -> None:
     assert "steps: two" in shown.stdout
     assert program.run("runs", "follow", row["id"]).returncode == 0
     assert program.run("flows", "get", "naps", "--source").stdout == FLOW
+    (program.folder / "odd.yaml").write_text(
+        FLOW.replace("flow:", 'flow:\n  description: "red \\e[31m, two\\nlines"', 1).replace("naps", "odd")
+    )
+    program.run("flows", "push", "odd.yaml")
+    assert "red \\x1b[31m, two\\nlines" in program.run("flows", "get", "odd").stdout
 
 
 def test_doctor_finds_nothing_wrong(program: Program) -> None:

@@ -20,7 +20,7 @@ from domain.errors import InvalidFlow
 from tests.docs.conftest import TARGETS
 from tests.support.documentation import DOCS, Block, all_blocks, as_flow, variables_of
 
-BLOCKS = all_blocks("yaml")
+BLOCKS = [block for block in all_blocks("yaml") if "needs" not in block.options]
 EXAMPLES = sorted((DOCS / "examples").glob("*.yaml"))
 RUN = [block for block in BLOCKS if block.runs and "actions" not in block.page.parts]
 RUN_SECONDS = 180.0

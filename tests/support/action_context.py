@@ -30,6 +30,7 @@ class Bench:
     limits: Limits = LIMITS
     seconds: float = float("inf")
     folder: Path | None = None
+    bundled: bool = False
     resources: dict[str, Any] = field(default_factory=dict)
     shared: dict[str, Any] = field(default_factory=dict)
     lines: list[tuple[str, str]] = field(default_factory=list)
@@ -57,6 +58,7 @@ class Bench:
             limits=self.limits,
             secrets=self.secrets.append,
             folder=self.folder,
+            bundled=self.bundled,
             keep=lambda behind: names.kept("step", behind),
             exchanges=self.exchanges,
         )

@@ -86,6 +86,7 @@ def _line_of(flow: str) -> list[str]:
 
 def _runner(flows: list[Planned], collector: Collector, breakpoints: set[str], options: dict[str, Any]) -> LocalRun:
     """The run, which has ended."""
+    from interfaces.cli.debugging.breakpoints import at_steps
     from interfaces.cli.debugging.commands import Commands
     from interfaces.cli.debugging.debugger import Debugger
     from interfaces.cli.project import find_project, secret_names
@@ -99,7 +100,7 @@ def _runner(flows: list[Planned], collector: Collector, breakpoints: set[str], o
         collector.add(event)
 
     commands = Commands()
-    debugger = Debugger(commands, _at_steps(flows[-1], breakpoints))
+    debugger = Debugger(commands, at_steps(flows[-1].definition, breakpoints))
     debugger.run = runner = LocalRun(
         flows,
         take,
@@ -115,28 +116,6 @@ def _runner(flows: list[Planned], collector: Collector, breakpoints: set[str], o
     finally:
         commands.close()
     return runner
-
-
-def _at_steps(flow: Planned, breakpoints: set[str]) -> set[str]:
-    """The breakpoints, lines moved to where their steps begin. Raises NotFound for a step that cannot be there."""
-    from application.documents.source import did_you_mean
-    from domain.errors import NotFound
-    from interfaces.cli.listing import steps_of
-    from interfaces.cli.planning.references import calls
-
-    steps = list(steps_of(flow.definition))
-    names = {name for step in steps for name in (step["id"], step["id"].rpartition("/")[2])}
-    elsewhere = any(True for _ in calls(flow.definition))
-    found = set()
-    for wanted in breakpoints:
-        if wanted.isdecimal():
-            lines = [step["line"] for step in steps if step["line"] <= int(wanted)]
-            found.add(str(max(lines, default=min(step["line"] for step in steps))))
-        elif wanted in names or elsewhere:
-            found.add(wanted)
-        else:
-            raise NotFound(f"{flow.file} has no step {wanted!r} to stop at", remedy=did_you_mean(wanted, names))
-    return found
 
 
 def _show(executions: Any, runner: LocalRun, flows: list[Planned], options: dict[str, Any]) -> None:

@@ -12,8 +12,10 @@ import orjson
 
 from application.documents.source import Source
 from application.engine.observer import Halt
+from domain.errors import NotFound
 from domain.expressions import ExpressionError
 from domain.outcome import StepOutcome, as_record
+from interfaces.cli.debugging.breakpoints import at_steps, lines_of
 from interfaces.cli.debugging.commands import Commands
 from interfaces.cli.reports.failure import failure_text
 from interfaces.cli.reports.model import Execution, Step
@@ -28,6 +30,7 @@ p, e EXPR     the value of an expression: p body.items[0].id
 vars          variables, and what steps have left behind
 out           the last step's result and outputs
 bt            where this is: flows and steps from the outside in
+l, list       the step as it is written
 b STEP|LINE   stop there too
 q, quit       stop; teardown runs
 h, help       this"""
@@ -125,8 +128,9 @@ class Debugger:
         elif word in ("bt", "where"):
             self._show_stack(halt)
         elif word in ("b", "break"):
-            self._breakpoints |= {rest} if rest else set()
-            self._say(f"stops at: {', '.join(sorted(self._breakpoints)) or 'every step (n), or failures alone (c)'}")
+            self._break(rest, halt)
+        elif word in ("l", "list"):
+            self._show_source(halt)
         elif word in ("h", "help", "?"):
             self._say(HELP)
         elif word in ("r", "retry"):
@@ -135,6 +139,23 @@ class Debugger:
             self._say("it has run; n goes on, r runs it again")
         else:
             self._say(f"there is no command {word!r}; h shows all")
+
+    def _break(self, wanted: str, halt: Halt) -> None:
+        try:
+            found = at_steps(halt.definition, {wanted} if wanted else ())
+            file = f"{halt.definition.file}:" if halt.depth else ""  # a bare line is one of the flow that was begun
+            self._breakpoints |= {f"{file}{one}" if one.isdecimal() else one for one in found}
+        except NotFound as missing:
+            self._say(f"{missing.message}{f' ({missing.remedy})' if missing.remedy else ''}")
+        self._say(f"stops at: {', '.join(sorted(self._breakpoints)) or 'every step (n), or failures alone (c)'}")
+
+    def _show_source(self, halt: Halt) -> None:
+        """The lines of the step, as they are written."""
+        first, last = lines_of(halt.definition, halt.definition.position(halt.step.path).line)
+        lines = halt.definition.source.splitlines()[first - 1 : min(last, first - 1 + _VALUE_LINES)]
+        width, _ = size_of(sys.stdout)
+        for number, line in enumerate(lines, first):
+            self._say(cut(f"{number:>5} | {line}", max(width, 40)))
 
     def _evaluate(self, halt: Halt, text: str) -> None:
         if not text:

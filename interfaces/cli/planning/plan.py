@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from application.actions.registry import ACTIONS
+from application.documents.source import Source
 from application.flow_documents import FlowFile, read_flow
 from application.variables import (
     Project,
@@ -19,6 +20,7 @@ from application.variables import (
     resolve,
 )
 from domain.definition import Data, FlowDefinition
+from domain.definition import Path as Place
 from domain.errors import Invalid, InvalidFlow, NotFound, Problem, Refusal
 from domain.values import dataclass
 from interfaces.cli.project import PROJECT_FILE, find_project, meant_files
@@ -40,6 +42,8 @@ class Planned:
     needs: tuple[str, ...] = ()
     only: frozenset[str] | None = None
     """Keys of the rows that are wanted; None for all."""
+    partial: bool = False
+    """Whether it is only a part of what its text says: the step at a line, and what that needs."""
 
     @property
     def file(self) -> str:
@@ -101,16 +105,21 @@ class Planner:
             return None
         if selected and not self._wanted(definition):
             return None
+        whole = definition
         if file.line is not None:
             from interfaces.cli.planning.narrowing import narrowed
 
             definition = narrowed(definition, file.line)
+        cases = self._cases(definition, file)
         try:
             variables, given = self._variables(definition, file)
-        except NotFound as missing:
-            self._problem(definition, "env_file", missing.message, "env_file is taken from the folder of the flow")
+        except InvalidFlow as invalid:
+            self.problems.extend(invalid.problems)
             return None
-        return Planned(definition, text, variables, given, self._cases(definition, file))
+        except NotFound as missing:
+            self._problem(definition, ("env_file",), missing.message, missing.remedy)
+            return None
+        return Planned(definition, text, variables, given, cases, partial=definition is not whole)
 
     def _definition(self, file: FlowFile) -> tuple[FlowDefinition, str]:
         if not _is_text(file.file):
@@ -139,18 +148,13 @@ class Planner:
             folder = Path.cwd()
         if data is None:
             return None
-        from application.data_rows import Cases
-
         try:
             if data is definition.data:
-                self._stay_inside(data, folder)
-            cases = Cases(data, folder)
-            if cases.count() == 0:
-                self._problem(definition, "data", "There is no row of data", "add a row, or remove data")
+                return rows_of(data, file, self.home)
+            return _some_rows(data, folder)
         except Refusal as refusal:
-            self._problem(definition, "data", refusal.message, refusal.remedy)
+            self._problem(definition, ("data",), refusal.message, refusal.remedy)
             return None
-        return cases
 
     def _columns(self) -> set[str]:
         """The names that the rows of --data bring to every flow."""
@@ -158,18 +162,9 @@ class Planner:
             return set()
         return {"row", *(columns_of(Data(file=str(self._options["data"])), Path.cwd()) or ())}
 
-    def _stay_inside(self, data: Data, folder: Path) -> None:
-        if data.file is None:
-            return
-        place = (folder / data.file).resolve()
-        if not any(place.is_relative_to(root.resolve()) for root in (self.home, folder)):
-            raise Invalid(
-                f"the data file {data.file} lies outside of the project", remedy="copy it there, or give it with --data"
-            )
-
-    def _problem(self, definition: FlowDefinition, key: str, message: str, remedy: str | None) -> None:
-        at = definition.position((key,))
-        self.problems.append(Problem(message, definition.file, at.line, at.column, remedy=remedy))
+    def _problem(self, definition: FlowDefinition, place: Place, message: str, remedy: str | None) -> None:
+        source = Source(definition.source, definition.file)
+        self.problems.append(source.problem(definition.position(place), message, remedy))
 
     def sources(self, definition: FlowDefinition | None = None, file: FlowFile | None = None) -> dict[str, Mapping[str, Any]]:
         """The sources of variables, by their names in PRECEDENCE; those of a flow's `env_file` where it is given."""
@@ -177,7 +172,7 @@ class Planner:
             return self._layers
         own: dict[str, Any] = {}
         for path in definition.env_file:
-            own.update(_env_file(folder_of(file) / path))
+            own.update(env_file_values(path, file))
         return {**self._layers, "env_file": own}
 
     def _variables(self, definition: FlowDefinition, file: FlowFile) -> tuple[dict[str, Any], frozenset[str]]:
@@ -223,10 +218,39 @@ def columns_of(data: Data, folder: Path) -> tuple[str, ...] | None:
     return tuple(first.values) if first is not None else None
 
 
+def env_file_values(path: str, file: FlowFile) -> dict[str, str]:
+    """The variables of a file that a flow names in `env_file`. NotFound where it is not there, Invalid where it is none."""
+    try:
+        return _env_file(folder_of(file) / path)
+    except NotFound as missing:
+        raise NotFound(missing.message, remedy="env_file is taken from the folder of the flow") from missing
+
+
+def rows_of(data: Data, file: FlowFile, home: Path) -> Cases:
+    """The rows of a flow, all looked at once. A Refusal says what is wrong with them."""
+    folder = folder_of(file)
+    if data.file is not None:
+        place = (folder / data.file).resolve()
+        if not any(place.is_relative_to(root.resolve()) for root in (home, folder)):
+            raise Invalid(
+                f"the data file {data.file} lies outside of the project", remedy="copy it there, or give it with --data"
+            )
+    return _some_rows(data, folder)
+
+
+def _some_rows(data: Data, folder: Path) -> Cases:
+    from application.data_rows import Cases
+
+    cases = Cases(data, folder)
+    if cases.count() == 0:
+        raise Invalid("There is no row of data", remedy="add a row, or remove data")
+    return cases
+
+
 def names_of_env_file(path: str, file: FlowFile) -> tuple[str, ...] | None:
     """The names in a file of variables of a flow; None when it cannot be read, which is told elsewhere."""
     try:
-        return tuple(_env_file(folder_of(file) / path))
+        return tuple(env_file_values(path, file))
     except Refusal:
         return None
 

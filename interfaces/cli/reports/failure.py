@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal, NamedTuple
 
+from domain.columns import blank
 from interfaces.cli.reports.difference import difference_lines
 from interfaces.cli.reports.model import Execution, Step
 
@@ -153,7 +154,7 @@ def _excerpt(source: str, line: int, column: int) -> Iterator[Line]:
         text, left = lines[line - 1][begin : begin + SOURCE_SHOWN], "..." if begin else ""
         right = "..." if begin + SOURCE_SHOWN < len(lines[line - 1]) else ""
         yield Line(f"  {line:>5} | {left}{text}{right}")
-        yield Line(f"        | {' ' * (len(left) + column - 1 - begin)}^", "caret")
+        yield Line(f"        | {blank(left + text[: column - 1 - begin]).ljust(len(left) + column - 1 - begin)}^", "caret")
 
 
 def exchange_lines(exchange: Mapping[str, Any] | None, *, curl: bool = True, whole: bool = False) -> Iterator[Line]:
@@ -198,7 +199,10 @@ def as_curl(request: Mapping[str, Any]) -> str:
     for name, value in (headers if isinstance(headers, Mapping) else {}).items():
         if name.lower() not in _QUIET_HEADERS and not name.lower().startswith("x-testmesh-"):
             words += ["-H", f"{name}: {value}"]
-    if body not in (None, ""):
+    if request.get("body_file"):
+        words += ["-X", method] if method in _METHODS else []
+        words += ["--data-binary", f"@{request['body_file']}"]
+    elif body not in (None, ""):
         words += ["-X", method] if method in _METHODS else []
         words += ["--data-binary", body if isinstance(body, str) else json.dumps(body, ensure_ascii=False)]
     return shlex.join([*words, str(request["url"])])

@@ -73,13 +73,11 @@ def _head(executions: Collected, style: str, script: str) -> dict[str, str]:
     seed = next((one.seed for one in executions), "")
     return {
         "CSP": markup.escape(_policy(style, script)),
-        "TITLE": f"TestMesh: {'failed' if bad else 'passed'}",
+        "TITLE": f"TestMesh: {'failed' if bad else 'passed' if counts else 'nothing was run'}",
         "CSS": style,
         "COUNTS": ", ".join(said) or "nothing was run",
         "ABOUT": markup.escape(", ".join([*about, f"seed of the first {seed}" if seed else ""]).strip(", ")),
-        "NOTES": "".join(
-            f"<p>{markup.escape(one_line(f'skipped: {name}: {why}'))}</p>\n" for name, why in executions.skipped[:NOTES]
-        ),
+        "NOTES": "".join(f"<p>{markup.escape(note)}</p>\n" for note in _notes(executions)),
     }
 
 

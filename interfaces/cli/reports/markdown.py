@@ -42,7 +42,7 @@ def _head(executions: Collected) -> Iterator[bytes]:
     said = ", ".join(f"{number} {verdict.replace('_', ' ')}" for verdict, number in counts.items()) or "nothing was run"
     seconds = (executions.ended - executions.begun).total_seconds() if executions.begun and executions.ended else 0.0
     total = len(executions)
-    title = "TestMesh: failed" if bad else "TestMesh: passed"
+    title = "TestMesh: failed" if bad else "TestMesh: passed" if counts else "TestMesh: nothing was run"
     yield f"## {title}\n\n{total} flow{'' if total == 1 else 's'}: {said} in {seconds:.2f} s\n".encode()
     if executions.repeated:
         yield f"\n{len(executions.repeated)} executions were repeated and do not count.\n".encode()

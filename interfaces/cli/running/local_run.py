@@ -18,12 +18,11 @@ from interfaces import loops
 from interfaces.cli.planning.plan import Planned
 from interfaces.cli.running.flow_runner import POLL_SECONDS, Ended, FlowRunner, Order, Runner, Setting
 from interfaces.cli.running.jobs import Job, Jobs, number_of_processes
+from interfaces.cli.running.results import WHY
 from interfaces.cli.running.secret_variables import written_secrets
 
 if TYPE_CHECKING:
     from interfaces.cli.running.processes import ChildRunner
-
-_WHY = {"interrupted": "the run was interrupted", "time_limit": "the time was up", "fail_fast": "a flow had failed"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +226,7 @@ class LocalRun:
 
     def _halt(self, why: str) -> None:
         self._halted = why
-        self.jobs.stop(_WHY[why])
+        self.jobs.stop(WHY[why])
         for runner in self._runners:
             runner.stop()
 

@@ -14,6 +14,8 @@ from interfaces.cli.reports.model import Collected
 from interfaces.cli.reports.writers import STDOUT, parse_report, write_report
 from interfaces.cli.terminal import patient
 
+WHY = {"interrupted": "the run was interrupted", "time_limit": "the time was up", "fail_fast": "a flow had failed"}
+"""What ended a run early, for people."""
 Reports = Sequence[tuple[str, Path]]
 
 
@@ -29,9 +31,16 @@ def parse_reports(options: Mapping[str, Any]) -> Reports:
 
 
 def leave_results(
-    executions: Collected, sources: Mapping[str, str], options: Mapping[str, Any], runner: Any, reports: Reports
+    executions: Collected,
+    sources: Mapping[str, str],
+    options: Mapping[str, Any],
+    runner: Any,
+    reports: Reports,
+    *,
+    shown: bool = True,
 ) -> list[ExitCode]:
-    """Write every report, also after one that cannot be written, and show the results. Exit codes of what went wrong."""
+    """Write every report, also after one that cannot be written, and show the results, unless that was done. Exit codes of
+    what went wrong."""
     from application.flow_documents import without_credentials
 
     told = _Shown(sources, lambda text: str(runner.masked(without_credentials(text))))
@@ -40,7 +49,8 @@ def leave_results(
     codes += _written([(kind, path) for kind, path in reports if path != STDOUT], executions, told)
     with_github = ("github", STDOUT) in reports
     with patient(sys.stdout), without_commands(in_actions() and options["form"] == "text"):
-        _show(executions, sources, options, runner)
+        if shown:
+            _show(executions, sources, options, runner)
         codes += _written([(kind, path) for kind, path in reports if path == STDOUT and kind != "github"], executions, told)
     if with_github:
         stream = sys.stdout if options["form"] == "text" else sys.stderr
@@ -114,4 +124,5 @@ def _show(executions: Collected, sources: Mapping[str, str], options: Mapping[st
         colour=False if options["no_color"] else None,
         responses=options["responses"],
         curl=options["curl"],
+        ended_by=WHY.get(runner.halted or ""),
     )

@@ -15,7 +15,7 @@ from interfaces.cli.running import garbage
 from interfaces.cli.terminal import printable, say
 
 if TYPE_CHECKING:
-    from domain.errors import Problem, Refusal
+    from domain.errors import InvalidFlow, Problem, Refusal
     from interfaces.cli.planning.plan import Planned
     from interfaces.cli.reports.model import Collected
     from interfaces.cli.running.local_run import Options
@@ -90,6 +90,7 @@ def run(paths: tuple[str, ...], **options: Any) -> int:
 
 
 def _run(paths: Sequence[str], options: Mapping[str, Any]) -> int:
+    from domain.errors import InvalidFlow
     from interfaces.cli.planning.plan import plan
     from interfaces.cli.project import secret_names
     from interfaces.cli.reports.model import Collector
@@ -102,7 +103,10 @@ def _run(paths: Sequence[str], options: Mapping[str, Any]) -> int:
         flows: list[Planned] = []
         warnings: list[Problem] = []
     else:
-        flows, warnings = plan(paths, options, strict=True, environ=environ)
+        try:
+            flows, warnings = plan(paths, options, strict=True, environ=environ)
+        except InvalidFlow as invalid:
+            return _refused(invalid, options, reports)
         flows = _ordered(flows, paths, options)
     options = {**options, "secret_names": secret_names(paths, options["secrets"])}
     refuse_secrets(flows, options["secret_names"], environ, remote=options["remote"])
@@ -110,8 +114,7 @@ def _run(paths: Sequence[str], options: Mapping[str, Any]) -> int:
     if not options["quiet"]:
         _warn([*unread_names(run), *warnings, *doubtful_secrets(flows, options["secrets"], environ)])
     if not flows and not _chosen_there(paths, options):
-        print("nothing failed last time" if options["last_failed"] else "no flow was selected", file=sys.stderr)
-        return ExitCode.NOTHING
+        return _nothing(options, reports)
     garbage.settle()
     collector = Collector()
     runner, view = (_remote if options["remote"] else _local)(flows, paths, options, local, collector)
@@ -128,6 +131,27 @@ def _run(paths: Sequence[str], options: Mapping[str, Any]) -> int:
     if not options["remote"]:
         _remember(executions, paths)
     return worst(codes)
+
+
+def _nothing(options: Mapping[str, Any], reports: Any) -> int:
+    """There is nothing to run: why, and what to do; reports say so too."""
+    from interfaces.cli.running.refused_run import leave_nothing
+
+    if options["last_failed"]:
+        print("nothing failed last time", file=sys.stderr)
+    elif any(options[name] for name in ("tags", "text", "cases")):
+        print("no flow was selected", file=sys.stderr)
+    else:
+        print("no flow was found: `testmesh init` begins a project", file=sys.stderr)
+    return worst([ExitCode.NOTHING, *leave_nothing(options, reports)])
+
+
+def _refused(invalid: InvalidFlow, options: Mapping[str, Any], reports: Any) -> int:
+    """Nothing is run; what is invalid is told, and stands in every report."""
+    from interfaces.cli.running.refused_run import leave_refused
+
+    code = ExitCode(fail(invalid))
+    return worst([code, *leave_refused(invalid, options, reports)])
 
 
 def _ordered(flows: list[Planned], paths: Sequence[str], options: Mapping[str, Any]) -> list[Planned]:
@@ -247,6 +271,12 @@ def _remote(flows: Sequence[Planned], paths: Sequence[str], options: Mapping[str
     for name, usual in (("repeat", 1), ("retries", 0), ("shard", None), ("max_failures", 0)):
         if options[name] != usual:
             raise Invalid(f"--{name.replace('_', '-')} works in local runs alone")
+    for flow in flows:
+        if flow.partial:
+            raise Invalid(
+                f"{flow.file}: the step at a line runs in local runs alone, a server runs whole flows",
+                remedy="leave the line out, or run it without --remote",
+            )
     view = _view(options)
     jobs = [job for flow in flows for job, _ in zip(jobs_of(flow), range(2), strict=False)]
     remote = RemoteFlows(flows) if flows else None

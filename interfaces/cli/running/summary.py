@@ -27,10 +27,12 @@ def show_results(
     colour: bool | None = None,
     responses: Literal["always", "failed", "never"] = "failed",
     curl: bool = False,
+    ended_by: str | None = None,
 ) -> None:
     """Print them. `total` executions were planned, of which some may never have begun: `skipped` says flows and why; `again`
     are the options that the command to run one again repeats. With `under_way`, one without a verdict is still running.
-    `responses` says of which steps the exchange is shown, `curl` shows every HTTP request as a curl command."""
+    `responses` says of which steps the exchange is shown, `curl` shows every HTTP request as a curl command; `ended_by` says
+    what ended the run before its end."""
     paint = Paint(sys.stdout, colour)
     always = responses == "always"
     if verbose or always or curl:
@@ -41,7 +43,9 @@ def show_results(
             _show_failure(execution, sources, paint, again, exchange=responses == "failed")
     for name, why in skipped:
         print(printable(f"{paint.verdict('skipped')}  {one_line(name)}: {why}"))
-    print(f"{counted(total, 'flow')}: {', '.join(_counts(executions, total, under_way))} in {_wall(executions):.2f} s")
+    counts = ", ".join(_counts(executions, total, under_way))
+    early = f"; ended early: {ended_by}" if ended_by else ""
+    print(f"{counted(total, 'flow')}: {counts} in {_wall(executions):.2f} s{early}")
 
 
 def _counts(executions: Collected, total: int, under_way: bool) -> list[str]:
@@ -60,6 +64,8 @@ def _show_steps(execution: Execution, paint: Paint, *, all: bool, exchange: bool
             continue
         depth = "  " * (1 + step.path.count("/"))
         took = "" if step.verdict == "running" else f"  {step.duration_ms:.0f} ms"
+        if step.verdict == "skipped":
+            took = f"  {one_line(str(step.outcome.get('reason') or ''))}".rstrip()
         said = f"{step.phase}: {one_line(step.name)}  [{step.action}]{took}"
         print(f"{depth}{paint.verdict(step.verdict)}  {said}")
         for line in step.logs if all else ():
@@ -74,7 +80,8 @@ def _show_steps(execution: Execution, paint: Paint, *, all: bool, exchange: bool
 def _show_failure(
     execution: Execution, sources: Mapping[str, str], paint: Paint, again: Sequence[str], *, exchange: bool
 ) -> None:
-    heading = one_line(f"━━ {execution.verdict or 'unfinished'}: {execution.title}  {execution.file}")
+    verdict = (execution.verdict or "unfinished").replace("_", " ")
+    heading = one_line(f"━━ {verdict}: {execution.title}  {execution.file}")
     print(paint(heading, "1;31"))
     shown = False
     for step in execution.failures:

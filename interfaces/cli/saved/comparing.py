@@ -22,6 +22,8 @@ SLOWER_BY, SLOWER_MS = 1.5, 100.0
 """A duration has moved markedly when it is so many times, and so many milliseconds, away."""
 _TIMES = ("time", "timings", "duration", "duration_ms", "elapsed", "elapsed_ms")
 _DATES = ("date", "age", "expires", "last-modified", "set-cookie", "x-request-id", "traceparent", "server-timing")
+_PORT = re.compile(r"\b(127\.0\.0\.1|localhost):(?:3[2-9]\d{3}|[45]\d{4}|6[0-5]\d{3})\b")
+"""A server of this machine on a port that the system chose: a mock server, the demo shop."""
 _TOKEN = re.compile(r"\[secret:[0-9a-f]{6}\]")
 _SAME_AS_BODY = ("text", "size", "sha256")
 """Fields of an HTTP result that say again what its body says."""
@@ -109,7 +111,7 @@ class _Comparison:
 
         found = [
             difference
-            for difference in differences(_without_tokens(old), _without_tokens(new), name)
+            for difference in differences(_steady(old), _steady(new), name)
             if not _is_volatile(difference.path) and not any(fnmatchcase(difference.path, text) for text in self.ignore)
         ]
         for difference in found[:VALUES_SHOWN]:
@@ -119,13 +121,13 @@ class _Comparison:
             yield f"~ {where}: {len(found) - VALUES_SHOWN} more values of {name} differ"
 
 
-def _without_tokens(value: Any) -> Any:
-    """The value with all masked secrets alike: their tokens are other ones in every run, and tell nothing across runs."""
+def _steady(value: Any) -> Any:
+    """The value with all masked secrets alike, whose tokens are other ones in every run, and all chosen ports."""
     if isinstance(value, str):
-        return _TOKEN.sub("[secret]", value)
+        return _PORT.sub(r"\1:PORT", _TOKEN.sub("[secret]", value))
     if isinstance(value, dict):
-        return {_without_tokens(key): _without_tokens(item) for key, item in value.items()}
-    return [_without_tokens(item) for item in value] if isinstance(value, list) else value
+        return {_steady(key): _steady(item) for key, item in value.items()}
+    return [_steady(item) for item in value] if isinstance(value, list) else value
 
 
 def _telling(result: Any) -> Any:

@@ -98,3 +98,15 @@ async def test_the_engine_leaves_expressions_to_the_action_and_resolves_data() -
     assert bad["verdict"] == "failed"
     assert "expected '25 pieces', got \"it's {{ here\"" in bad["tries"][0]["error"]["message"]
     assert finished(events).verdict == "failed"
+
+
+async def test_a_failure_stands_where_the_first_assertion_that_does_not_hold_is_written() -> None:
+    step = """- id: one
+  action: assert
+  config:
+    assertions:
+      - 1 == 1
+      - {message: no, expression: 1 == 2}
+      - 1 == 3"""
+    error = outcomes(await Local(actions={"assert": ASSERT}).run(flow(step)))["one"]["error"]
+    assert (error["line"], error["column"]) == (9, 39)

@@ -229,6 +229,22 @@ class TestVerifying:
                 error = await steps.error(CONTRACT_VERIFY, config)
         assert (error.kind, "could not set up the state 'the user exists'" in error.message) == ("provider_state", True)
 
+    @pytest.mark.parametrize("status", [200, 500])
+    async def test_provider_states_are_torn_down_after_their_request_when_asked(self, status: int) -> None:
+        contract = await generated(interactions=[ONE])
+
+        async def answer(received: Received, writer: asyncio.StreamWriter) -> bytes:
+            teardown = received.path == "/states" and received.json()["action"] == "teardown"
+            return reply("no", status) if teardown else await users(id="broken")(received, writer)
+
+        async with http_server(answer) as server, bench() as steps:
+            urls = {"provider_states_url": f"{server.url}/states", "provider_states_teardown": True}
+            with pytest.raises(ActionFailed):
+                await verified(server, contract, steps, **urls)
+        assert [request.path for request in server.requests] == ["/states", "/users/7", "/states"]
+        assert server.requests[-1].json()["action"] == "teardown"
+        assert any("did not tear down" in text for _, text in steps.lines) == (status == 500)
+
     async def test_interactions_are_chosen_and_never_none(self) -> None:
         contract = await generated(interactions=[ONE, MAKE])
         async with http_server(users(id="broken")) as server, bench() as steps:

@@ -149,6 +149,7 @@ async def test_what_cannot_be_reached_has_a_kind_of_its_own(one: Bench, url: str
     async def kind(**change: Any) -> str:
         error = await one.error(DATABASE_QUERY, {"connection": {**target, **change}, "query": "SELECT 1"})
         assert str(parts["password"]) not in error.message
+        assert error.hint or error.kind == "connection_error"
         return error.kind
 
     assert await kind(port=unused_port) == "connection_refused"

@@ -72,6 +72,50 @@ async def test_until_says_how_often_it_looked_and_what_it_saw(local: Local) -> N
     assert found["verdict"] == "failed"
 
 
+async def test_until_reads_the_outputs_of_its_own_step(local: Local) -> None:
+    step = """- id: one
+  action: flaky
+  config: {works_at: 1}
+  output: {looked: attempts}
+  until: {condition: looked >= 3, interval: 1ms, timeout: 2s}"""
+    assert (await tried(local, step))["verdict"] == "passed"
+    assert local.calls.attempts == 3
+
+
+async def test_an_output_that_until_reads_and_that_is_missing_is_an_error_at_the_output(local: Local) -> None:
+    step = """- {id: before, action: say, config: {message: {state: done}}, output: {state: body.state}}
+- id: one
+  action: say
+  config: {message: {status: new}}
+  output: {state: body.state}
+  until: {condition: state == 'done', interval: 1ms, timeout: 2s}"""
+    error = (await tried(local, step))["error"]
+    assert error["message"] == 'there is no "state" in `body.state`'
+    assert (error["line"], error["column"]) == (8, 28)
+
+
+async def test_until_that_cannot_be_evaluated_is_an_error_at_its_condition(local: Local) -> None:
+    step = """- id: one
+  action: say
+  config: {message: {state: new}}
+  until:
+    condition: body.stat == 'done'"""
+    error = (await tried(local, step))["error"]
+    assert error["message"].startswith('there is no "stat"')
+    assert (error["line"], error["column"]) == (8, 25)
+
+
+@pytest.mark.parametrize(("reason", "tries"), [("looked == 1", 2), ("looked == 7", 1), ("one.looked < 3", 3)])
+async def test_retry_on_reads_the_outputs_of_its_own_step(local: Local, reason: str, tries: int) -> None:
+    step = f"""- id: one
+  action: flaky
+  config: {{works_at: 1}}
+  output: {{looked: attempts}}
+  assert: [looked == 9]
+  retry: {{max_attempts: 5, delay: 1ms, retry_on: ["{reason}"]}}"""
+    assert len((await tried(local, step))["tries"]) == tries
+
+
 async def test_a_step_that_is_stopped_while_it_waits_says_so(local: Local) -> None:
     step = "- {id: one, action: say, config: {message: 1}, until: {condition: body == 2, interval: 10ms, timeout: 20s}}"
     attempt = local.attempt(flow(step))

@@ -156,3 +156,18 @@ def test_too_much_is_refused() -> None:
         read_curl("curl http://x\n" * 501)
     with pytest.raises(LimitExceeded):
         read_curl("curl " + "x" * 2_000_000)
+
+
+def test_files_of_the_project_are_sent_and_written_by_the_flow() -> None:
+    command = "curl -T data/a.bin -o out/b.bin http://h/x --next -F pic=@data/c.png http://h/y"
+    command += " --next --data-binary @data/d.txt http://h/z --next --data-binary @../e http://h/z"
+    found = read_curl(command)
+    put, form, binary, outside = found.drafts[0].calls
+    assert (put.method, put.body and put.body.kind, put.body and put.body.value) == ("PUT", "body_file", "data/a.bin")
+    assert put.options["save_to"] == "out/b.bin"
+    assert form.body is not None
+    assert form.body.value == [{"name": "pic", "file": "data/c.png"}]
+    assert binary.body is not None
+    assert (binary.body.kind, binary.header("content-type")) == ("body_file", "application/x-www-form-urlencoded")
+    assert outside.body is None or outside.body.kind != "body_file"
+    assert found.warnings == ["the file ../e is not read; put its content into the body by hand"]

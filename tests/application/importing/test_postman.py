@@ -356,3 +356,14 @@ def test_a_value_that_is_made_anew_for_each_request_is_told() -> None:
     before = ("pm.variables.set('id', pm.variables.replaceIn('{{$guid}}'));",)
     found = read_postman(holding(scripted(before=before), scripted(before=before)), "c.json")
     assert found.warnings == ["id is made anew for each request in Postman, and once for a flow here"]
+
+
+def test_a_body_that_is_a_file_of_the_project_is_sent_and_another_is_told() -> None:
+    def request(source: str) -> dict[str, Any]:
+        return {"method": "PUT", "url": "http://h/", "body": {"mode": "file", "file": {"src": source}}}
+
+    found = read_postman(collection(request("data/a.bin"), request("/home/ann/b.bin")), "c.json")
+    inside, outside = found.drafts[0].calls
+    assert inside.body is not None
+    assert (inside.body.kind, inside.body.value, outside.body) == ("body_file", "data/a.bin", None)
+    assert found.left_out["bodies that are files"] == 1

@@ -79,9 +79,20 @@ def test_it_runs_on_to_breakpoints_by_step_and_by_line(folder: Path) -> None:
     assert stops(by_line.stdout) == ["last"]
     added = debug(folder, "b last", "c", "c")
     assert stops(added.stdout) == ["one", "last"]
+    inside = debug(folder, "b 22", "c", "c")
+    assert stops(inside.stdout) == ["one", "last"]
+
+
+def test_the_source_of_the_step_can_be_looked_at(folder: Path) -> None:
+    shown = debug(folder, "l", "q").stdout
+    assert "    6 |     - id: one\n" in shown
+    assert "    9 |       output: {said: message}\n" in shown
+    assert "   10 |" not in shown
 
 
 def test_a_step_that_is_not_there_is_no_breakpoint(folder: Path) -> None:
+    told = debug(folder, "b lats", "q").stdout
+    assert "has no step 'lats' to stop at (did you mean \"last\"?)" in told
     done = debug(folder, arguments=("f.yaml", "--break", "lats"))
     assert done.returncode == 2
     assert 'did you mean "last"?' in done.stderr

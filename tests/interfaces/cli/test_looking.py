@@ -264,3 +264,24 @@ def test_names_in_a_file_of_variables_of_the_flow_are_known(folder: Path, testme
     assert testmesh("run", "-q", "f.yaml").code == 0
     (folder / "a.env").write_text("GREETINGS=hi\n")
     assert 'did you mean "GREETINGS"?' in testmesh("validate", "f.yaml").out
+
+
+def test_validate_finds_the_files_that_are_not_there(testmesh: Testmesh, folder: Path) -> None:
+    (folder / "f.yaml").write_text("""flow:
+  name: Files
+  env_file: [gone.env, broken.env]
+  data: {file: gone.csv}
+  steps:
+    - action: transform
+      config: {input_file: gone.json, operations: [{sort: {by: a}}]}
+""")
+    (folder / "broken.env").write_text("no assignment\n")
+
+    ran = testmesh("validate", "f.yaml", "--format", "json")
+    run = testmesh("run", "f.yaml")
+
+    found = [(problem["file"].rpartition("/")[2], problem["line"], problem["severity"]) for problem in json.loads(ran.out)]
+    assert found == [("broken.env", 1, "error"), ("f.yaml", 3, "error"), ("f.yaml", 4, "error"), ("f.yaml", 7, "warning")]
+    assert (ran.code, run.code) == (2, 2)
+    assert "gone.env cannot be read" in run.err
+    assert "gone.csv cannot be read" in run.err

@@ -219,3 +219,66 @@ def _luminance(colour: str) -> float:
     parts = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
     linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@pytest.mark.parametrize(
+    ("kind", "wanted"),
+    [
+        ("junit", ['<testsuites name="testmesh" tests="3" failures="0" errors="3"', 'type="invalid_flow"', "bad.yaml:4:16"]),
+        ("json", ['"cause":"invalid_flow"', '"line":4', '"broken.yaml"']),
+        ("jsonl", ['"topic":"execution.finished","event":{"verdict":"error","cause":"invalid_flow"']),
+        ("html", ["TestMesh: failed", "There is no action"]),
+        ("markdown", ["TestMesh: failed", 'There is no action "logg"', "broken.yaml"]),
+        ("tap", ["not ok 1 - bad.yaml", "not ok 2 - broken.yaml"]),
+        ("github", ["::error file=bad.yaml,line=4,col=16", "::error file=broken.yaml"]),
+        ("gitlab", ['"check_name":"testmesh.invalid_flow"', '"location":{"path":"bad.yaml","lines":{"begin":6}}']),
+    ],
+)
+def test_an_invalid_flow_is_an_error_in_every_report(kind: str, wanted: list[str], testmesh: Testmesh, folder: Path) -> None:
+    (folder / "good.yaml").write_text("flow:\n  name: Good\n  steps:\n    - {action: log, config: {message: hi}}\n")
+    wrong = "flow:\n  name: Bad\n  steps:\n    - {action: logg, config: {message: hi}}\n    - action: log\n      confg: {}\n"
+    (folder / "bad.yaml").write_text(wrong + "      config: {message: x}\n")
+    (folder / "broken.yaml").write_text("password: hunter2-of-broken\nflow: [\n")
+
+    ran = testmesh("run", ".", f"--report={kind}=report.out")
+
+    report = (folder / "report.out").read_text()
+    assert ran.code == 2
+    assert [text for text in wanted if text not in report] == []
+    assert "hunter2-of-broken" not in report
+    assert 'bad.yaml:6:7: error: A step has no key "confg"' in ran.err
+    assert ran.err.count("There is no action") == 1
+    assert ran.out == ""
+
+
+@pytest.mark.parametrize("form", ["json", "jsonl"])
+def test_an_invalid_flow_is_on_stdout_where_programs_read_it(form: str, testmesh: Testmesh, folder: Path) -> None:
+    (folder / "bad.yaml").write_text("flow:\n  name: Bad\n  steps: []\n")
+
+    ran = testmesh("run", "bad.yaml", "--format", form)
+
+    found = [json.loads(line) for line in ran.out.splitlines()] if form == "jsonl" else json.loads(ran.out)["executions"]
+    assert ran.code == 2
+    assert (found[-1].get("verdict") or found[-1]["event"]["verdict"]) == "error"
+
+
+@pytest.mark.parametrize(
+    ("kind", "wanted"),
+    [
+        ("junit", 'tests="0"'),
+        ("json", '"executions":['),
+        ("jsonl", ""),
+        ("html", "<h1>TestMesh: nothing was run</h1>"),
+        ("markdown", "## TestMesh: nothing was run"),
+        ("tap", "1..0"),
+        ("github", ""),
+        ("gitlab", "["),
+    ],
+)
+def test_where_nothing_was_selected_every_report_says_so(kind: str, wanted: str, testmesh: Testmesh, folder: Path) -> None:
+    (folder / "good.yaml").write_text("flow:\n  name: Good\n  steps:\n    - {action: log, config: {message: hi}}\n")
+
+    ran = testmesh("run", ".", "--tags", "none", f"--report={kind}=report.out")
+
+    assert (ran.code, ran.err.strip(), ran.out) == (4, "no flow was selected", "")
+    assert wanted in (folder / "report.out").read_text()

@@ -9,6 +9,7 @@ from xml.etree import ElementTree as Xml
 
 import pytest
 
+from domain.columns import columns
 from tests.interfaces.cli.conftest import Ran
 
 Testmesh = Callable[..., Ran]
@@ -398,3 +399,47 @@ def test_a_secret_in_a_wrong_url_is_shown_neither_in_the_message_nor_in_the_hint
     assert "url must begin with http:// or https://: '[secret:" in ran.out
     assert "= write http://[secret:" in ran.out
     assert "hunter2" not in ran.out + ran.err
+
+
+def test_a_step_at_a_line_is_not_run_on_a_server_as_the_whole_flow(testmesh: Testmesh) -> None:
+    ran = testmesh("run", "--remote", "good.yaml:6", "--url", "http://127.0.0.1:9")
+
+    assert ran.code == 2
+    assert "a server runs whole flows" in ran.err
+
+
+def test_the_caret_stands_beneath_what_is_meant_behind_wide_characters(testmesh: Testmesh, folder: Path) -> None:
+    step = '    - {name: "日本 🚀", action: log, config: {message: a}, assert: [message == "b"]}\n'
+    (folder / "wide.yaml").write_text(f"flow:\n  name: wide\n  steps:\n{step}")
+
+    lines = testmesh("run", "wide.yaml").out.splitlines()
+
+    (shown,) = [number for number, line in enumerate(lines) if line.startswith("      4 | ")]
+    assert columns(lines[shown].partition("message ==")[0]) == columns(lines[shown + 1].partition("^")[0])
+
+
+def test_a_run_that_ends_early_says_why(testmesh: Testmesh, folder: Path) -> None:
+    (folder / "slow.yaml").write_text("flow:\n  name: slow\n  steps:\n    - {action: delay, config: {duration: 9s}}\n")
+
+    assert testmesh("run", "slow.yaml", "--max-duration", "100ms").out.rstrip().endswith("; ended early: the time was up")
+    assert testmesh("run", "bad.yaml", "good.yaml", "--fail-fast").out.rstrip().endswith("; ended early: a flow had failed")
+
+
+def test_an_empty_folder_says_how_to_begin(testmesh: Testmesh, folder: Path) -> None:
+    (folder / "empty").mkdir()
+
+    ran = testmesh("run", "empty")
+
+    assert (ran.code, ran.err.strip()) == (4, "no flow was found: `testmesh init` begins a project")
+
+
+def test_a_skipped_step_says_why(testmesh: Testmesh, folder: Path) -> None:
+    steps = (
+        "    - {when: 1 == 2, action: log, config: {message: a}}\n    - {disabled: true, action: log, config: {message: b}}\n"
+    )
+    (folder / "skips.yaml").write_text(f"flow:\n  name: skips\n  steps:\n{steps}")
+
+    out = testmesh("run", "skips.yaml", "-v").out
+
+    assert "skipped  steps: step_1  [log]  when: 1 == 2\n" in out
+    assert "skipped  steps: step_2  [log]  disabled\n" in out

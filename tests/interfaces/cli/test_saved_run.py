@@ -357,6 +357,18 @@ class TestDiff:
         ran = testmesh("diff", "a.tmrun", "b.tmrun")
         assert (ran.code, ran.out) == (0, "1 flow compared, 0 differences\n")
 
+    def test_ports_that_the_system_chose_are_no_difference_and_others_are(self, testmesh: Testmesh, folder: Path) -> None:
+        def differing(*urls: str) -> int:
+            for name, url in zip("ab", urls, strict=True):
+                text = f"flow:\n  name: f\n  steps: [{{action: log, config: {{message: 'see {url} twice'}}}}]\n"
+                (folder / "f.yaml").write_text(text)
+                testmesh("run", "f.yaml", "--save", f"{name}.tmrun")
+            return testmesh("diff", "a.tmrun", "b.tmrun").code
+
+        assert differing("http://127.0.0.1:32801/a", "http://127.0.0.1:60111/a") == 0
+        assert differing("http://127.0.0.1:32801/a", "http://127.0.0.1:60111/b") == 1
+        assert differing("http://127.0.0.1:8080/a", "http://127.0.0.1:8081/a") == 1
+
     def test_secrets_are_not_compared(self, testmesh: Testmesh, folder: Path) -> None:
         step = "{id: a, action: log, config: {message: hunter2-hunter2}, output: {t: $.message}, secret_outputs: [t]}"
         (folder / "f.yaml").write_text(f"flow:\n  name: f\n  steps: [{step}]\n")
