@@ -39,7 +39,7 @@ def line_port() -> Iterator[int]:
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where pip has put the package."""
+    """Where the package is installed."""
     home = tmp_path_factory.mktemp("plugin")
     install_documented(home / "acme-lines", home / "site")
     return home / "site"
