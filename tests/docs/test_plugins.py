@@ -39,7 +39,7 @@ def line_port() -> Iterator[int]:
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where pip has put the package."""
+    """Where the package is installed."""
     home = tmp_path_factory.mktemp("plugin")
     install_documented(home / "acme-lines", home / "site")
     return home / "site"
@@ -50,6 +50,7 @@ def testmesh(installed: Path, tmp_path: Path) -> Call:
     """The program, beside the package, in a folder with the flow of the page."""
     (tmp_path / "flow.yaml").write_text(documented_flow())
     environ = {**os.environ, "PYTHONPATH": f"{installed}:{ROOT}", "NO_COLOR": "1", "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    environ |= {"TESTMESH_DATA_DIR": str(tmp_path / "data"), "XDG_CONFIG_HOME": str(tmp_path / "config")}
 
     def call(*arguments: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "interfaces.cli.main", *arguments]

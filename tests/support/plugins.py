@@ -1,9 +1,10 @@
-"""Packages with actions: the one that the documentation shows, installed by pip, and small ones as pip leaves them."""
+"""Packages with actions: the one that the documentation shows, built and installed, and small ones as pip leaves them."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 from tests.support.documentation import DOCS, blocks
@@ -12,14 +13,18 @@ PAGE = DOCS / "plugins.md"
 
 
 def install_documented(folder: Path, target: Path) -> None:
-    """Build what the page shows below `folder`, and install it into `target` with pip."""
+    """Build what the page shows below `folder`, and install its wheel into `target` as PEP 427 says: an environment that uv has
+    made has no pip."""
     folder.mkdir(parents=True)
     for block in blocks(PAGE):
         if "file" in block.options:
             (folder / block.file).write_text(block.text)
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps", "--no-build-isolation"]
-    done = subprocess.run([*command, "--target", target, folder], capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 0, done.stderr
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder / "dist")]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (wheel,) = (folder / "dist").glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(target)
 
 
 def documented_flow() -> str:

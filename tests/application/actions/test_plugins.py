@@ -13,6 +13,7 @@ from application.actions.registry import TABLE, Actions
 from application.engine.errors import ActionUnusable
 from application.flow_documents import read_flow
 from domain.errors import InvalidFlow
+from tests.support.documentation import ROOT
 from tests.support.plugins import leave_installed
 
 GOOD = """
@@ -129,6 +130,6 @@ def test_a_flow_of_built_in_actions_looks_for_no_packages(tmp_path: Path) -> Non
         "sys.exit('importlib.metadata' in sys.modules)"
     )
 
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env={"PYTHONPATH": str(Path.cwd())}, check=False)
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env={"PYTHONPATH": str(ROOT)}, check=False)
 
     assert done.returncode == 0
