@@ -35,15 +35,16 @@ def _run(system: System, wanted: argparse.Namespace) -> int:
     nemesis.start()
     while time.monotonic() - begun < wanted.minutes * 60 or _under_way(trial):
         time.sleep(1.0)
-    nemesis.stop()
+    unproved = nemesis.stop()
     lasted = time.monotonic() - begun
-    wrong = trial.judged()
+    wrong = trial.judged(300)
     print(f"seed {wanted.seed}, faults for {lasted:.0f} s, load of the machine before it {load:.1f}")
     print("\n".join(trial.told(faults)))
+    print("faults that could not be proved: " + ("; ".join(unproved) or "none"))
     print("broken promises: " + ("none" if not wrong else ""))
     for text in wrong:
         print(f"  {text}")
-    return 1 if wrong else 0
+    return 1 if wrong or unproved else 0
 
 
 def _under_way(trial: Trial) -> bool:

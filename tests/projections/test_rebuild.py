@@ -33,7 +33,7 @@ from tests.support.events import WORKSPACE, events_of_attempt, requested
 
 __all__ = ["log"]
 
-pytestmark = pytest.mark.servers
+pytestmark = [pytest.mark.servers, pytest.mark.row("R8")]
 LIST, DETAILS, FEED = THREE = for_log("executions")
 LEFT = "SELECT count(*) FROM pg_tables WHERE schemaname = ANY(%s)"
 

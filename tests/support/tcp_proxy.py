@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import random
 import socket
 import threading
 import time
@@ -16,6 +17,8 @@ class _Pair:
     client: socket.socket
     server: socket.socket
     swallows: bool = field(default=False)
+    begun: bool = field(default=False)
+    """Whether the client has begun a transaction: only the answer to its commit is one to swallow."""
 
     def close(self) -> None:
         for end in (self.client, self.server):
@@ -40,6 +43,13 @@ class TcpProxy:
         self.swallowed = 0
         """Answers that were swallowed, each with its connection."""
         self._words = b""
+        self._always = False
+        self._dice = random.Random(1)
+        self.jitter = 0.0
+        """At most so many seconds more or less than `delay`, at random."""
+        self.resets = 0.0
+        """The part of the pieces of data at which the connection breaks instead."""
+        self.broken = 0
         threading.Thread(target=self._accept, daemon=True).start()
 
     def cut(self) -> int:
@@ -58,9 +68,14 @@ class TcpProxy:
         """Pass everything on again."""
         self._open.set()
 
-    def swallow_answer(self, words: bytes) -> None:
-        """Deliver the next request that contains these bytes, then swallow its answer and break the connection."""
-        self._words = words
+    def swallow_answer(self, words: bytes, *, always: bool = False) -> None:
+        """Deliver the next request that contains these bytes (or each), then swallow its answer and break the connection."""
+        self._words, self._always = words, always
+
+    def lead_to(self, target: int) -> int:
+        """Connections lead to another local port from now on; how many to the old one are cut."""
+        self._target = target
+        return self.cut()
 
     def close(self) -> None:
         """Listen no more."""
@@ -92,11 +107,18 @@ class TcpProxy:
             while data := source.recv(65_536):
                 self._open.wait()
                 if self.delay:
-                    time.sleep(self.delay)
+                    time.sleep(max(0.0, self.delay + self._dice.uniform(-self.jitter, self.jitter)))
                     self.delayed += 1
+                if self.resets and self._dice.random() < self.resets:
+                    self.broken += 1
+                    break
+                if source is pair.client and b"BEGIN" in data:
+                    pair.begun = True
                 if source is pair.client and self._words and self._words in data:
-                    self._words, pair.swallows = b"", True
-                if source is pair.server and pair.swallows:
+                    pair.swallows = True
+                    if not self._always:
+                        self._words = b""
+                if source is pair.server and pair.swallows and (b"COMMIT" in data or not pair.begun):
                     self.swallowed += 1
                     break
                 sink.sendall(data)

@@ -48,6 +48,7 @@ def supervised(cluster: Cluster, id: UUID, seconds: float) -> list[int]:
     return codes
 
 
+@pytest.mark.row("R9")
 def test_a_flow_that_kills_its_worker_is_started_three_times_and_ends_as_worker_lost(cluster: Cluster) -> None:
     deadly = cluster.request(DEADLY)
     with cluster.following(), cluster.sweeping():
