@@ -280,7 +280,7 @@ class Faults:
         """Whether a role has written an event at about this wrong time; the API is asked for one."""
         log = {"server": "flows", "scheduler": "schedules"}.get(role.name, "executions")
         sql = f"SELECT state FROM {log}.events WHERE notification_id > %s ORDER BY notification_id DESC LIMIT 2000"
-        mine = _incarnations(self.system, role)
+        mine = incarnations(self.system, role)
         try:
             if role is self.system.api:
                 self.system.push(FLOW.replace("chaos", f"clock {time.time()}"), "clock.yaml")
@@ -317,7 +317,7 @@ class Faults:
 
     def _held(self, role: Role) -> int:
         """How many executions the present process of a role has claimed; its log says what it is called."""
-        names = _incarnations(self.system, role)
+        names = incarnations(self.system, role)
         process = role.process
         if not names or process is None or process.poll() is not None or state_of(process.pid) == "T":
             return 0
@@ -330,7 +330,8 @@ class Faults:
         return int(row[0]) if row else 0
 
 
-def _incarnations(system: System, role: Role) -> list[str]:
+def incarnations(system: System, role: Role) -> list[str]:
+    """The names of the processes that a worker has been so far; its log says them."""
     path = system.root / "logs" / f"{role.name}.log"
     return re.findall(r"worker (\w+) is ready", path.read_text(errors="replace")) if path.exists() else []
 

@@ -91,9 +91,11 @@ class System:
         heartbeat: float = 1.0,
         concurrency: int = 8,
         postgres: Store | None = None,
+        projector: Mapping[str, str] | None = None,
         **environ: str,
     ) -> None:
-        """`postgres` is another server than one of its own below `root`; `environ` is for all roles. Seconds."""
+        """`postgres` is another server than one of its own below `root`; `projector` is the environment of that role,
+        `environ` of all. Seconds."""
         self.root, self.lease = root, lease
         self.random = random.Random(seed)
         self.postgres: Store = postgres or EmbeddedPostgres(root)
@@ -119,6 +121,7 @@ class System:
         assert issued is not None
         self.key, self.workspace = issued.text, str(workspace_uuid("default"))
         self._roles(workers)
+        self.projector.environ = projector or {}
         own = {
             **self.urls,
             "TESTMESH_KEY_FILE": self.settings.key_file,

@@ -28,9 +28,9 @@ from tests.chaos.watcher import Watcher, Watching
 
 
 @contextmanager
-def running(**options: Any) -> Iterator[System]:
-    """A system that has started, and is gone afterwards; `options` are those of `System`."""
-    root = Path(tempfile.mkdtemp(prefix="tmc"))
+def running(root: Path | None = None, **options: Any) -> Iterator[System]:
+    """A system that has started, and is gone afterwards with its folder; `options` are those of `System`."""
+    root = root or Path(tempfile.mkdtemp(prefix="tmc"))
     system = System(root, **options)
     try:
         system.start()
