@@ -32,6 +32,7 @@ def _run(system: System, wanted: argparse.Namespace) -> int:
     nemesis = Nemesis(faults, as_promised(faults), wanted.seed)
     trial = Trial(system, wanted.seed, clients=6)
     trial.start(wanted.executions)
+    faults.requesting = lambda: trial.clients.working
     nemesis.start()
     while time.monotonic() - begun < wanted.minutes * 60 or _under_way(trial):
         time.sleep(1.0)

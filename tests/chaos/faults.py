@@ -40,12 +40,18 @@ class Done:
     proof: str
 
 
+class NothingToBreak(Exception):
+    """The fault needs work that is over; it was not done."""
+
+
 class Faults:
     """What can be done to a system, and the list of what was done."""
 
     def __init__(self, system: System, seed: int = 1, told: Callable[[str], None] = lambda text: None) -> None:
         self.system = system
         self.done: list[Done] = []
+        self.requesting: Callable[[], bool] = lambda: True
+        """Whether clients still request something."""
         self._random = random.Random(seed)
         self._told = told
         self._begun = time.monotonic()
@@ -164,7 +170,9 @@ class Faults:
         proxy = self.system.api_proxy
         before = proxy.swallowed
         proxy.swallow_answer(b"execution.requested")
-        until(lambda: proxy.swallowed > before, "a request to swallow the answer of", 30)
+        until(lambda: proxy.swallowed > before or not self.requesting(), "a request to swallow the answer of", 30)
+        if proxy.swallowed == before:
+            raise NothingToBreak
         return "the answer to the API's append is lost"
 
     # The queue --------------------------------------------------------------------------------------------------

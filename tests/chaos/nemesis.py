@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
-from tests.chaos.faults import Faults
+from tests.chaos.faults import Faults, NothingToBreak
 
 Fault = Callable[[], str]
 
@@ -45,6 +45,8 @@ class Nemesis:
             fault = left.pop()
             try:
                 self._faults.inject(fault)
+            except NothingToBreak:
+                pass
             except Exception as error:
                 if not self._stop.is_set():
                     self.failed.append(f"{fault.__name__}: {type(error).__name__}: {error}")

@@ -178,9 +178,10 @@ def test_a_standby_that_is_behind_loses_the_tail_and_nothing_contradicts_itself(
             *broken_ticks(decisions, ticking.periods, scheduled(log)),
         ]
         figure(
-            f"failover to a standby that was {before - after} events behind: {len(answered)} accepted, the {len(vanished)} accepted"
-            f" in the 2 s before it are gone, {len(vanished & safe)} of those before; {len(log)} ended, {len(wrong)} promises"
-            f" broken among them; accepts again after {seconds:.1f} s, {dead_letters(system)} dead letters"
+            f"failover to a standby that was {before - after} events behind: {len(answered)} accepted, the {len(vanished)}"
+            f" accepted in the 2 s before it are gone, {len(vanished & safe)} of those before; {len(log)} ended,"
+            f" {len(wrong)} promises broken among them; accepts again after {seconds:.1f} s; dead letters:"
+            f" {dead_letters(system)}"
         )
         assert before > after, "the standby was not behind: the test proves nothing"
         assert vanished

@@ -54,8 +54,8 @@ def test_sixty_seconds_without_valkey_cost_time_and_nothing_else(figure: Figure)
         normal99, without99 = (quantiles(times, n=100)[98] for times in (normal, without))
         figure(
             f"{len(without):,} requests in {ROUNDS * SECONDS:.0f} s without Valkey, all accepted; p99"
-            f" {without99 * 1000:.0f} ms, with it {normal99 * 1000:.0f} ms ({without99 / normal99:.2f} times); the last started {max(back):.1f} s after"
-            f" its return; doctor says: {told}"
+            f" {without99 * 1000:.0f} ms, with it {normal99 * 1000:.0f} ms ({without99 / normal99:.2f} times); the last started"
+            f" {max(back):.1f} s after its return; doctor says: {told}"
         )
         assert broken_promises(log, accepted) == []  # type: ignore[arg-type]
         assert without99 <= 1.2 * normal99
