@@ -26,19 +26,15 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._file = path.open("a")
+        path.touch()
         self._turn = threading.Lock()
 
     def accept(self, key: str, id: str) -> None:
         """Write an acceptance down."""
-        with self._turn:
-            self._file.write(f"{key} {id}\n")
-            self._file.flush()
-            os.fsync(self._file.fileno())
-
-    def close(self) -> None:
-        """Nothing more comes."""
-        self._file.close()
+        with self._turn, self._path.open("a") as file:
+            file.write(f"{key} {id}\n")
+            file.flush()
+            os.fsync(file.fileno())
 
     def read(self) -> dict[str, UUID]:
         """Key and id, as they stand on disk. AssertionError when a key was given two ids."""
@@ -87,7 +83,6 @@ class Clients:
         for thread in self._threads:
             thread.join(max(0.0, end - time.monotonic()))
             assert not thread.is_alive(), f"a client was not answered in time: {dict(self.answers)}"
-        self.journal.close()
         assert not self.wrong, self.wrong[:5]
 
     @property
