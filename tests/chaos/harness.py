@@ -92,10 +92,11 @@ class System:
         concurrency: int = 8,
         postgres: Store | None = None,
         projector: Mapping[str, str] | None = None,
+        key: str = "",
         **environ: str,
     ) -> None:
         """`postgres` is another server than one of its own below `root`; `projector` is the environment of that role,
-        `environ` of all. Seconds."""
+        `environ` of all; `key` is one that its database knows already. Seconds."""
         self.root, self.lease = root, lease
         self.random = random.Random(seed)
         self.postgres: Store = postgres or EmbeddedPostgres(root)
@@ -118,8 +119,7 @@ class System:
         self.platform = Platform(self.settings)
         self.platform.migrate()
         issued = self.platform.identity.first_contact()
-        assert issued is not None
-        self.key, self.workspace = issued.text, str(workspace_uuid("default"))
+        self.key, self.workspace = issued.text if issued else key, str(workspace_uuid("default"))
         self._roles(workers)
         self.projector.environ = projector or {}
         own = {

@@ -19,28 +19,27 @@ from tests.chaos.trial import running
 from tests.support.figures import Figure
 
 pytestmark = pytest.mark.row("R4")
-AT_ONCE = 25
 BODY = {"document": FLOW, "file": "chaos.yaml", "variables": {"NAP": 1500}}
 
 
 @pytest.mark.long
 def test_twenty_attempts_of_frozen_workers_are_replaced(figure: Figure) -> None:
-    frozen_attempts(20, figure)
+    frozen_attempts(20, 25, figure)
 
 
 @pytest.mark.nightly
 def test_a_thousand_attempts_of_frozen_workers_are_replaced(figure: Figure) -> None:
-    frozen_attempts(1_000, figure)
+    frozen_attempts(1_000, 50, figure)
 
 
-def frozen_attempts(wanted: int, figure: Figure) -> None:
+def frozen_attempts(wanted: int, at_once: int, figure: Figure) -> None:
     """Freeze the worker past its lease with work in its hands, wait until another has taken it over, let it go on; again."""
-    with running(workers=2, lease=2.0, heartbeat=0.5, concurrency=AT_ONCE) as system:
+    with running(workers=2, lease=2.0, heartbeat=0.5, concurrency=at_once) as system:
         replaced, rounds = set[tuple[UUID, str]](), 0
         clients = Clients(system, body=BODY)
-        clients.start(1_000_000, pause=0.1)
+        clients.start(1_000_000, pause=0.05)
         while len(replaced) < wanted:
-            replaced |= _one_round(system)
+            replaced |= _one_round(system, at_once)
             rounds += 1
         clients.stop()
         clients.join()
@@ -56,7 +55,7 @@ def frozen_attempts(wanted: int, figure: Figure) -> None:
         assert _held(url, incarnations(system, system.workers[0])[-1]) == set()
 
 
-def _one_round(system: System) -> set[tuple[UUID, str]]:
+def _one_round(system: System, at_once: int) -> set[tuple[UUID, str]]:
     """The attempts that the first worker held when it was frozen, each of them taken from it before it went on."""
     role, url = system.workers[0], system.settings.database_url
     pid, worker = pid_of(role), ""
@@ -64,7 +63,7 @@ def _one_round(system: System) -> set[tuple[UUID, str]]:
     def full() -> bool:
         nonlocal worker
         worker = (incarnations(system, role) or [""])[-1]
-        return len(_held(url, worker)) >= AT_ONCE * 4 // 5
+        return len(_held(url, worker)) >= at_once * 4 // 5
 
     until(full, "the worker to have work", 60)
     os.kill(pid, signal.SIGSTOP)
