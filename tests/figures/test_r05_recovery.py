@@ -39,12 +39,18 @@ def test_after_a_worker_was_killed_its_attempts_begin_again_within_a_lease_and_t
             lost += [(id, at) for id, worker in before.items() if worker in gone]
             until(lambda: len(_held(system)) == unfinished(url), "all to run again", 60)
         log = read_log(url)
-        took = sorted(took for id, at in lost if (took := _next_start(log[id], at) - at) > 0)
+        took = sorted(took for id, at in lost if (took := _first(log[id], at, "attempt_started") - at) > 0)
+        taken = sorted(_first(log[id], at, "teardown_started") - at for id, at in lost)
         figure(
-            f"{KILLS} workers killed with {len(took)} executions in hand, lease {LEASE:.0f} s: next attempt begun after"
-            f" {took[len(took) // 2]:.1f} s (median), {took[int(len(took) * 0.99)]:.1f} s (p99), {took[-1]:.1f} s (longest)"
+            f"{KILLS} workers killed with {len(took)} executions in hand, lease {LEASE:.0f} s: teardown begun elsewhere"
+            f" after {_at(taken, 0.5):.1f} s (median), {_at(taken, 0.99):.1f} s (p99), the next attempt after"
+            f" {_at(took, 0.5):.1f} s, {_at(took, 0.99):.1f} s"
         )
-        assert took[int(len(took) * 0.99)] <= LEASE + 2.0
+        assert _at(took, 0.99) <= LEASE + 2.0
+
+
+def _at(sorted_times: list[float], part: float) -> float:
+    return sorted_times[int(len(sorted_times) * part)]
 
 
 def _held(system: System) -> dict[UUID, str]:
@@ -59,10 +65,10 @@ def _now(system: System) -> float:
     return float(row[0]) if row else 0.0
 
 
-def _next_start(events: list[Event], after: float) -> float:
-    """When the next attempt began; 0 where there was none, because three were lost."""
-    starts = (datetime.fromisoformat(f["timestamp"]).timestamp() for _, name, f in events if name == "attempt_started")
-    return min((moment for moment in starts if moment > after), default=0.0)
+def _first(events: list[Event], after: float, name: str) -> float:
+    """When something happened first after a moment; 0 where it never did (no attempt comes after three were lost)."""
+    moments = (datetime.fromisoformat(f["timestamp"]).timestamp() for _, found, f in events if found == name)
+    return min((moment for moment in moments if moment > after), default=0.0)
 
 
 def test_what_was_queued_when_the_queue_lost_everything_can_be_claimed_again_within_five_seconds(figure: Figure) -> None:

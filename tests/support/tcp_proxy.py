@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import queue
 import random
 import socket
 import threading
@@ -38,7 +39,7 @@ class TcpProxy:
         self._open = threading.Event()
         self._open.set()
         self.delay = 0.0
-        """Seconds that each piece of data waits."""
+        """Seconds by which each piece of data is late; those that follow one another are late together."""
         self.delayed = 0
         self.swallowed = 0
         """Answers that were swallowed, each with its connection."""
@@ -103,27 +104,46 @@ class TcpProxy:
             threading.Thread(target=self._pump, args=(pair, server, client), daemon=True).start()
 
     def _pump(self, pair: _Pair, source: socket.socket, sink: socket.socket) -> None:
+        """Take what comes; each piece is passed on when it is due, while the next one is on its way already."""
+        line: queue.SimpleQueue[tuple[float, bytes]] = queue.SimpleQueue()
+        threading.Thread(target=self._pass_on, args=(pair, line, sink), daemon=True).start()
+        due = 0.0
         try:
             while data := source.recv(65_536):
-                self._open.wait()
-                if self.delay:
-                    time.sleep(max(0.0, self.delay + self._dice.uniform(-self.jitter, self.jitter)))
-                    self.delayed += 1
                 if self.resets and self._dice.random() < self.resets:
                     self.broken += 1
-                    break
-                if source is pair.client and b"BEGIN" in data:
-                    pair.begun = True
-                if source is pair.client and self._words and self._words in data:
-                    pair.swallows = True
-                    if not self._always:
-                        self._words = b""
-                if source is pair.server and pair.swallows and (b"COMMIT" in data or not pair.begun):
+                    return self._end(pair)
+                if self._is_swallowed(pair, source, data):
                     self.swallowed += 1
-                    break
-                sink.sendall(data)
+                    return self._end(pair)
+                due = max(due, self._due())
+                line.put((due, data))
         except OSError:
             pass
+        line.put((due, b""))
+
+    def _due(self) -> float:
+        """When what has just come is to be passed on."""
+        if not self.delay:
+            return 0.0
+        self.delayed += 1
+        return time.monotonic() + max(0.0, self.delay + self._dice.uniform(-self.jitter, self.jitter))
+
+    def _is_swallowed(self, pair: _Pair, source: socket.socket, data: bytes) -> bool:
+        if source is pair.server:
+            return pair.swallows and (b"COMMIT" in data or not pair.begun)
+        pair.begun = pair.begun or b"BEGIN" in data
+        if self._words and self._words in data:
+            pair.swallows = True
+            self._words = self._words if self._always else b""
+        return False
+
+    def _pass_on(self, pair: _Pair, line: queue.SimpleQueue[tuple[float, bytes]], sink: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while (item := line.get())[1]:
+                time.sleep(max(0.0, item[0] - time.monotonic()))
+                self._open.wait()
+                sink.sendall(item[1])
         self._end(pair)
 
     def _end(self, pair: _Pair) -> None:
