@@ -70,7 +70,7 @@ class Execution(RecordedAggregate):
         queue_timeout: float
         suite_run: Mapping[str, Any] | None = None
         """The suite run that it belongs to, and its case there: {"id", "case"}; with `cell`, its cell of the matrix, and
-        `needs`, the executions of the flows that it needs by the names of these, where it has them. Older events have none."""
+        `needs`, the executions of the flows that it needs by the names of these, where it has them."""
 
         @staticmethod
         def upcast_v1_v2(state: dict[str, Any]) -> None:
@@ -79,8 +79,8 @@ class Execution(RecordedAggregate):
 
         @staticmethod
         def upcast_v2_v3(state: dict[str, Any]) -> None:
-            """Version 3 says how the execution waits for its turn."""
-            state.update(Queueing().plain())
+            """Version 3 says how the execution waits for its turn, and which suite run it belongs to."""
+            state.update(Queueing().plain(), suite_run=None)
 
         def apply(self, aggregate: Execution) -> None:
             """Queue attempt 1."""
@@ -248,6 +248,7 @@ class Execution(RecordedAggregate):
         """The end: exactly one an execution."""
 
         TOPIC = "execution.finished"
+        class_version = 2
         attempt: int
         verdict: str
         cause: str
@@ -255,7 +256,12 @@ class Execution(RecordedAggregate):
         outputs: Mapping[str, Any]
         sealed: Mapping[str, Any] | None = None
         """In a suite run, the payload of the outputs as they are and of the secrets that are known: for the cases that need
-        them. Older events have none."""
+        them."""
+
+        @staticmethod
+        def upcast_v1_v2(state: dict[str, Any]) -> None:
+            """Version 2 can hand outputs over to others."""
+            state["sealed"] = None
 
         def apply(self, aggregate: Execution) -> None:
             """Nothing comes after."""

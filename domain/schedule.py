@@ -55,6 +55,7 @@ class Schedule(RecordedAggregate):
         """The flow runs at the ticks of `cron` after `since`. `jitter` is in seconds."""
 
         TOPIC = "schedule.created"
+        class_version = 2
         name: str
         flow: str
         cron: str
@@ -67,8 +68,12 @@ class Schedule(RecordedAggregate):
         since: datetime
         request_digest: str
         selection: Mapping[str, Any] | None = None
-        """What suite run it starts where `flow` is empty: suite, tags, folder, project, matrix, parallel, fail_fast. Older
-        events have none."""
+        """What suite run it starts where `flow` is empty: suite, tags, folder, project, matrix, parallel, fail_fast."""
+
+        @staticmethod
+        def upcast_v1_v2(state: dict[str, Any]) -> None:
+            """Version 2 may start suite runs."""
+            state["selection"] = {}
 
         def apply(self, aggregate: Schedule) -> None:
             """Active from now on."""

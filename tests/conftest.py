@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
+import pytest
+
+from tests.support import figures
+from tests.support.figures import figure
 from tests.support.kafka_broker import kafka_port
 from tests.support.mariadb import mariadb, mysql_url
 from tests.support.servers import (
@@ -22,6 +27,7 @@ forget_surroundings(os.environ)
 
 __all__ = [
     "database_url",
+    "figure",
     "fresh_database",
     "kafka_port",
     "mariadb",
@@ -37,3 +43,16 @@ __all__ = [
     "valkey_server",
     "valkey_url",
 ]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    figures.begin(config)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    figures.collect(config, items)
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    figures.show(config, terminalreporter)

@@ -46,6 +46,7 @@ def until(program: Program, holds: Callable[[dict[str, Any]], bool], name: str, 
         time.sleep(0.2)
 
 
+@pytest.mark.row("R15")
 def test_an_empty_machine_goes_on_from_a_backup_that_was_made_during_a_run(new_program: Callable[..., Program]) -> None:
     program = new_program()
     program.up()

@@ -117,6 +117,7 @@ def test_mistakes_are_told_with_a_remedy(ticking: tuple[Program, str]) -> None:
     assert "there is no schedule" in program.run("schedules", "get", "none").stderr
 
 
+@pytest.mark.row("R6")
 def test_schedulers_that_are_killed_lose_no_tick_and_run_none_twice(ticking: tuple[Program, str]) -> None:
     program, flow = ticking
     made = ("schedules", "create", flow, "* * * * * *", "--var", "who=x", "--overlap", "cancel_older", "--missed", "run_all")

@@ -105,6 +105,7 @@ def places(program: Program, secret: str) -> set[str]:
     return {place for place, text in everything if any(shape in text for shape in shapes)}
 
 
+@pytest.mark.row("R18")
 def test_secrets_that_a_worker_learns_stand_nowhere(program: Program) -> None:
     (program.folder / "learns.yaml").write_text(FLOW)
     done = program.run("run", "--remote", "learns.yaml", "-v", "--curl", "--show-response", "always", "--report", "html=r.html")

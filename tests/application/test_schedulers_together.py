@@ -101,6 +101,7 @@ def together(processes: list[Process], threads: ThreadPoolExecutor) -> None:
     list(threads.map(round, processes))
 
 
+@pytest.mark.row("R6")
 def test_two_hundred_ticks_are_two_hundred_executions(processes: list[Process], clock: Clock) -> None:
     id = create(processes[0])
     ticks = [minute(number) for number in range(1, 201)]
@@ -116,6 +117,7 @@ def test_two_hundred_ticks_are_two_hundred_executions(processes: list[Process], 
     assert len([process for process in processes if process.scheduler.decisions["started"]]) > 1
 
 
+@pytest.mark.row("R6")
 @pytest.mark.parametrize(("missed", "executions"), [("skip", 0), ("run_once", 1), ("run_all", 10)])
 def test_after_ten_minutes_without_any_scheduler_each_policy_runs_so_many(
     processes: list[Process], clock: Clock, missed: str, executions: int

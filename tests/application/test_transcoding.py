@@ -51,6 +51,7 @@ def stored():
     return MAPPER.to_stored_event(event)
 
 
+@pytest.mark.row("R13")
 @pytest.mark.parametrize(
     "changes",
     [

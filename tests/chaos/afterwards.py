@@ -3,31 +3,55 @@
 from __future__ import annotations
 
 import time
+from uuid import NAMESPACE_URL, UUID, uuid5
 
-from projections.execution_list import ExecutionList
+import psycopg
+
 from projections.projector import Projector
 from projections.rebuild import checksum, rebuild
-from projections.registry import for_log
+from projections.registry import LOGS, for_log
+from tests.chaos.checker import Event
 from tests.chaos.harness import System
 
 
-def wait_for_the_end(executions: ExecutionList, expected: int, seconds: float = 90) -> None:
+def unfinished(url: str) -> int:
+    """How many executions have not ended, from the log."""
+    sql = "SELECT count(*) FILTER (WHERE topic = 'execution.requested'), count(*) FILTER (WHERE topic = 'execution.finished')"
+    with psycopg.connect(url, connect_timeout=5) as connection:
+        row = connection.execute(f"{sql} FROM executions.events").fetchone()
+    return int(row[0] - row[1]) if row else 0
+
+
+def wait_for_the_end(url: str, seconds: float = 90) -> None:
     """Until every execution has ended."""
     end = time.monotonic() + seconds
-    while True:
-        counts = executions.counts()
-        if counts.get("finished", 0) >= expected and set(counts) == {"finished"}:
-            return
-        assert time.monotonic() < end, f"of {expected} executions: {counts}"
+    while left := unfinished(url):
+        assert time.monotonic() < end, f"{left} executions have not ended"
         time.sleep(0.2)
 
 
-def read_models_equal_a_rebuild(system: System) -> None:
-    """The read models, the live feed among them, are what the log says."""
-    database = system.platform.readers("executions")
-    read = system.platform.logs["executions"].read
-    Projector(database.pool, database.connect, "executions", for_log("executions"), read).catch_up()
-    for projection in for_log("executions"):
-        before = checksum(database.pool, projection)
-        rebuild(system.platform.owner("executions").pool, projection, read)
-        assert checksum(database.pool, projection) == before, projection.name
+def read_models_equal_a_rebuild(system: System) -> int:
+    """The read models of every log, the live feed among them, are what the log says; how many were compared."""
+    compared = 0
+    for log in LOGS:
+        database, read = system.platform.readers(log), system.platform.logs[log].read
+        Projector(database.pool, database.connect, log, for_log(log), read).catch_up()
+        for projection in for_log(log):
+            before = checksum(database.pool, projection)
+            rebuild(system.platform.owner(log).pool, projection, read)
+            assert checksum(database.pool, projection) == before, projection.name
+            compared += 1
+    return compared
+
+
+def scheduled(log: dict[UUID, list[Event]]) -> set[UUID]:
+    """The executions that schedules asked for."""
+    return {id for id, events in log.items() if events[0][2].get("trigger") == "schedule"}
+
+
+def differs_from_the_keys(log: dict[UUID, list[Event]], workspace: str, answered: dict[str, UUID]) -> list[str]:
+    """The executions that were asked for by requests are those of the keys, each under the id that its key gives."""
+    wanted = {uuid5(NAMESPACE_URL, f"testmesh:run:{workspace}:{key}") for key in answered}
+    there = set(log) - scheduled(log)
+    wrong = [f"{id}: nobody has asked for it" for id in there - wanted]
+    return wrong + [f"{id}: not the id of its key" for id in set(answered.values()) - wanted]

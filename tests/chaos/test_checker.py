@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
-from uuid import uuid4
+from uuid import NAMESPACE_URL, UUID, uuid4, uuid5
 
+from tests.chaos.afterwards import differs_from_the_keys
 from tests.chaos.checker import broken_promises, crowded, missed_or_doubled
+from tests.chaos.ticking import broken_ticks
 
 ID = uuid4()
 Told = tuple[str, dict[str, Any]]
@@ -93,3 +96,36 @@ def test_a_group_with_too_many_holders_and_one_that_overtakes_are_found() -> Non
     assert crowded([*requested, *good]) == []
     assert "2 hold places of g" in str(crowded([*requested, (first, start, {}), (second, start, {})]))
     assert "1 came before it in g" in str(crowded([*requested, (second, start, {})]))
+
+
+def test_an_execution_that_nobody_asked_for_and_a_foreign_id_are_found() -> None:
+    mine = uuid5(NAMESPACE_URL, "testmesh:run:w:key")
+    log = {mine: [(1, *REQUESTED)], ID: [(1, *REQUESTED)]}
+    assert differs_from_the_keys({mine: log[mine]}, "w", {"key": mine}) == []
+    assert differs_from_the_keys(log, "w", {"key": mine}) == [f"{ID}: nobody has asked for it"]
+    assert f"{ID}: not the id of its key" in differs_from_the_keys({mine: log[mine]}, "w", {"key": ID})
+
+
+def at(second: int) -> str:
+    return datetime.fromtimestamp(second, UTC).isoformat()
+
+
+def tick(decision: str, second: int, first: int | None = None, count: int = 1) -> Told:
+    told = {"decision": decision, "tick": at(second), "first": at(second if first is None else first), "count": count}
+    return "tick_considered", told
+
+
+def of_ticks(*decisions: Told, started: set[UUID] | None = None) -> list[str]:
+    """What is said of a schedule of every 10 s, in the words after its id."""
+    there = {uuid5(NAMESPACE_URL, f"testmesh:tick:{ID}:{f['tick']}") for _, f in decisions if f["decision"] == "started"}
+    told = broken_ticks({ID: [("created", {"since": at(5)}), *decisions]}, {ID: 10}, there if started is None else started)
+    return [text.partition(": ")[2] for text in told]
+
+
+def test_ticks_that_are_missed_or_considered_twice_or_lead_to_nothing_are_found() -> None:
+    assert of_ticks(tick("started", 10), tick("queued", 20), tick("started", 20), tick("missed_skipped", 50, 30, 3)) == []
+    assert of_ticks(tick("started", 20)) == ["started of 1 ticks from 20.0 to 20.0 after 0.0"]
+    assert of_ticks(tick("started", 10), tick("started", 10)) == ["tick 10.0 was considered twice (started)"]
+    assert of_ticks(tick("missed_skipped", 30, 10, 2)) == ["missed_skipped of 2 ticks from 10.0 to 30.0 after 0.0"]
+    assert of_ticks(tick("started", 10), started=set()) == ["decided by a schedule, but there is no trace of it"]
+    assert of_ticks(started={uuid4()}) == ["started by a schedule that never decided it"]

@@ -1,81 +1,53 @@
-"""The small chaos lane: some hundred executions while workers, projector, Valkey and PostgreSQL are broken."""
+"""The small chaos lane: some hundred executions while every role, Valkey and PostgreSQL are broken."""
 
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
-import threading
 import time
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from projections.execution_list import ExecutionList
-from tests.chaos.afterwards import read_models_equal_a_rebuild, wait_for_the_end
-from tests.chaos.checker import broken_promises, crowded, missed_or_doubled, read_log, read_order
-from tests.chaos.harness import System
-from tests.chaos.watcher import Watcher
+from tests.chaos.faults import Faults
+from tests.chaos.trial import Trial, dead_letters, running
 
 pytestmark = pytest.mark.chaos
 EXECUTIONS = 300
 SEED = int(os.environ.get("TESTMESH_TEST_SEED", "20261124"))
 
 
-@pytest.fixture
-def system() -> Iterator[System]:
-    root = Path(tempfile.mkdtemp(prefix="tmc"))
-    made = System(root, seed=SEED)
-    made.start()
-    yield made
-    made.close()
-    shutil.rmtree(root, ignore_errors=True)
-
-
-def test_every_accepted_execution_ends_exactly_once_whatever_breaks(system: System) -> None:
-    print(f"seed {SEED}")
-    enough = threading.Event()
-    requesting = threading.Thread(
-        target=system.request, args=(EXECUTIONS,), kwargs={"pause": 0.04, "enough": enough}, daemon=True
-    )
-    requesting.start()
-    watcher = Watcher(system.settings.database_url, SEED)
-    watcher.start()
-    time.sleep(1.5)
-    for fault in (
-        system.kill_worker,
-        system.empty_valkey,
-        system.restart_postgres,
-        system.freeze_worker,
-        system.kill_worker,
-        system.kill_projector,
-        system.empty_valkey,
-        system.kill_worker,
-        system.cut_connections,
-        system.swallow_acknowledgement,
-        system.repeat_deliveries,
-    ):
-        system.inject(fault)
-        time.sleep(0.5)
-    enough.set()
-    requesting.join()
-    log = system.platform.readers("executions")
-    wait_for_the_end(ExecutionList(log.pool), len(system.journal.accepted))
-    recorded = read_log(system.settings.database_url)
-    for seconds, name, proof in system.journal.faults:
-        print(f"{name}: {proof} ({seconds} s)")
-    assert len(system.journal.faults) == 11
-    assert len(system.journal.accepted) > EXECUTIONS * 0.8
-    assert broken_promises(recorded, system.journal.accepted) == []
-    order = read_order(system.settings.database_url)
-    assert sum(bool(fields.get("groups")) for _, _, fields in order) > EXECUTIONS / 20
-    assert crowded(order) == []
-    assert not set(system.journal.read()) - set(recorded)
-    lost = sum(name == "attempt_abandoned" for events in recorded.values() for _, name, _ in events)
-    print(f"{len(recorded)} executions, {lost} attempts were lost, {system.journal.refused} requests refused")
-    assert lost > 0, "no fault hit a running attempt: the lane proves nothing"
-    read_models_equal_a_rebuild(system)
-    watcher.finish()
-    assert watcher.connections > 20
-    assert missed_or_doubled(recorded, watcher.seen) == []
+def test_every_accepted_execution_ends_exactly_once_whatever_breaks() -> None:
+    with running(seed=SEED) as system:
+        faults, trial = Faults(system, SEED), Trial(system, SEED)
+        trial.start(EXECUTIONS, pause=0.25)
+        time.sleep(1.0)
+        order = [
+            faults.kill_worker,
+            faults.empty_valkey,
+            faults.crash_postgres,
+            faults.freeze_worker,
+            faults.kill_api,
+            faults.kill_scheduler,
+            faults.kill_projector,
+            faults.wipe_valkey,
+            faults.kill_worker,
+            faults.cut_connections,
+            faults.swallow_acknowledgement,
+            faults.swallow_acceptance,
+            faults.repeat_deliveries,
+            faults.reorder_deliveries,
+            faults.garbage,
+            faults.jump_clock,
+        ]
+        for fault in order:
+            faults.inject(fault)
+        wrong = trial.judged(90)
+        print(f"seed {SEED}", *(f"{done.name}: {done.proof} ({done.seconds} s)" for done in faults.done), sep="\n")
+        print(*trial.told(faults), sep="\n")
+        assert wrong == []
+        assert len(trial.clients.journal.read()) == EXECUTIONS
+        assert trial.ticks > 20
+        assert trial.grouped > EXECUTIONS / 30
+        assert trial.watcher.connections > 5
+        assert dead_letters(system) > 0
+        lost = sum(name == "attempt_abandoned" for events in trial.log.values() for _, name, _ in events)
+        assert lost > 0, "no fault hit a running attempt: the lane proves nothing"

@@ -1,60 +1,94 @@
-"""A watcher of the live feed that is cut off at random and resumes at the last position that it has seen."""
+"""A watcher of a workspace over WebSocket that is cut off at random and resumes at the last position that it has seen."""
 
 from __future__ import annotations
 
+import asyncio
 import random
 import threading
+import time
+from collections.abc import Callable
 from uuid import UUID
 
-import psycopg
+import orjson
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import InvalidHandshake, WebSocketException
 
-from application.database import Database
-from application.group_commit import is_connection_error
-from projections.live_feed import LiveFeed
+QUIET_SECONDS = 4.0
+"""A connection that is silent for so long is given up, as one to a process that stands still."""
+BROKEN = (OSError, TimeoutError, WebSocketException, InvalidHandshake, EOFError)
 
 
 class Watcher:
-    """Reads the feed of workspace `w` in pieces of random size, each connection for a few of them."""
+    """Watches from the beginning. A connection lives for a random number of events, or of seconds."""
 
-    def __init__(self, url: str, seed: int) -> None:
-        self._url = url
+    def __init__(self, api_url: str, key: str, seed: int, *, events: int = 2000, seconds: float = 3.0) -> None:
+        self._url = api_url.replace("http", "ws", 1) + "/ws"
+        self._key = key
         self._random = random.Random(seed)
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._events, self._seconds = events, seconds
         self.seen: list[tuple[UUID, int]] = []
         """(execution, version) in the order in which they came."""
         self.connections = 0
-        self._position = 0
+        self.position = 0
+        self.at = 0.0
+        """When the newest event was seen, on the clock of time.monotonic."""
+
+    async def watch(self, until: Callable[[], int]) -> None:
+        """Watch until the position that `until` gives is reached; 0 for none yet."""
+        while not (last := until()) or self.position < last:
+            try:
+                await self._connection(until)
+            except BROKEN:
+                await asyncio.sleep(0.1 * self._random.random())
+
+    async def _connection(self, until: Callable[[], int]) -> None:
+        headers = {"Authorization": f"Bearer {self._key}"}
+        async with connect(self._url, additional_headers=headers, proxy=None, open_timeout=5, close_timeout=0.1) as socket:
+            self.connections += 1
+            begin = f"executions:{self.position}" if self.position else "start"
+            await socket.send(orjson.dumps({"type": "subscribe", "id": "s", "topic": "workspace", "from": begin}).decode())
+            try:
+                await self._listen(socket, until)
+            finally:
+                socket.transport.abort()
+
+    async def _listen(self, socket: ClientConnection, until: Callable[[], int]) -> None:
+        left, end = self._random.randint(1, self._events), time.monotonic() + self._random.random() * 2 * self._seconds
+        while left and time.monotonic() < end:
+            message = orjson.loads(await asyncio.wait_for(socket.recv(), min(QUIET_SECONDS, max(0.01, end - time.monotonic()))))
+            assert message["type"] != "error", message
+            if message["type"] == "event":
+                left -= 1
+                self.at = time.monotonic()
+                self.seen.append((UUID(message["execution"]), message["version"]))
+                self.position = int(message["position"].partition(":")[2])
+                if (last := until()) and self.position >= last:
+                    return
+
+
+class Watching:
+    """A watcher on a thread of its own."""
+
+    def __init__(self, watcher: Watcher) -> None:
+        self.watcher = watcher
+        self._last = 0
+        self._failed: list[BaseException] = []
+        self._thread = threading.Thread(target=self._run, name="watcher", daemon=True)
 
     def start(self) -> None:
         """Begin at the beginning."""
         self._thread.start()
 
-    def finish(self) -> None:
-        """Read what is left, then stop."""
-        self._stop.set()
-        self._thread.join(30)
-        self._read_on(1 << 30)
+    def finish(self, last: int, seconds: float = 60.0) -> None:
+        """Watch up to this position, then stop."""
+        self._last = last
+        self._thread.join(seconds)
+        if self._failed:
+            raise self._failed[0]
+        assert not self._thread.is_alive(), f"the watcher stands at {self.watcher.position}, not at {last}"
 
     def _run(self) -> None:
-        while not self._stop.is_set():
-            try:
-                self._read_on(self._random.randint(1, 12))
-            except Exception as error:
-                if not is_connection_error(error) and not isinstance(error, psycopg.Error):
-                    raise
-            self._stop.wait(0.05)
-
-    def _read_on(self, pieces: int) -> None:
-        """One connection: at most so many pieces, up to where the feed is now."""
-        database = Database(self._url, size=1)
-        self.connections += 1
         try:
-            for _ in range(pieces):
-                rows = LiveFeed(database.pool).after("w", self._position, limit=self._random.randint(1, 300))
-                if not rows:
-                    return
-                self.seen += [(UUID(str(row["execution"])), row["version"]) for row in rows]
-                self._position = rows[-1]["feed_id"]
-        finally:
-            database.close()
+            asyncio.run(self.watcher.watch(lambda: self._last))
+        except BaseException as error:
+            self._failed.append(error)

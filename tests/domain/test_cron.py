@@ -38,6 +38,7 @@ def first(count: int, expression: str, zone: str, after: str) -> list[datetime]:
     return list(islice(parse(expression, zone).ticks(utc(after)), count))
 
 
+@pytest.mark.row("R6")
 @pytest.mark.parametrize("row", CLOCK_CHANGES.strip().splitlines(), ids=lambda row: " ".join(row.split()[:4]))
 def test_clock_changes(row: str) -> None:
     zone, _, *rest = row.split()

@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_s
 from application.database import Database
 from tests.model.world import Parts, World
 
-pytestmark = pytest.mark.servers
+pytestmark = [pytest.mark.servers, pytest.mark.row("R14")]
 EXAMPLES = int(os.environ.get("TESTMESH_TEST_EXAMPLES", "80"))
 STEPS = 50
 MOST = 8

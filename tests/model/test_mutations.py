@@ -8,7 +8,7 @@ from application.database import Database
 from tests.model.mutations import MUTATIONS, Mutation
 from tests.model.world import Parts, World
 
-pytestmark = pytest.mark.servers
+pytestmark = [pytest.mark.servers, pytest.mark.row("R14")]
 each = pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.name)
 
 

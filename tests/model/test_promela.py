@@ -29,10 +29,13 @@ MUTATIONS = {
     "TIME_OUT_WITHOUT_LOOK": (1, ""),
 }
 """Faults that are needed, and the order of the search that finds it soon."""
-pytestmark = pytest.mark.skipif(
-    not (shutil.which("spin") and shutil.which("cc")),
-    reason="the model is checked by spin (Debian package spin) and a C compiler",
-)
+pytestmark = [
+    pytest.mark.row("R14"),
+    pytest.mark.skipif(
+        not (shutil.which("spin") and shutil.which("cc")),
+        reason="the model is checked by spin (Debian package spin) and a C compiler",
+    ),
+]
 
 
 def check(folder: Path, *names: str, order: str = "") -> str:

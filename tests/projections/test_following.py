@@ -83,6 +83,7 @@ def put_unheard(database: Database, log: PostgresLog) -> int:
     return log.head()
 
 
+@pytest.mark.row("R7")
 def test_an_event_whose_notification_was_lost_is_seen_within_a_second(database: Database, log: PostgresLog):
     with running(database, log):
         assert reached(database, log.put(requested()))
@@ -148,6 +149,7 @@ def test_another_projector_takes_over(database: Database, log: PostgresLog):
         assert reached(database, log.put(requested()))
 
 
+@pytest.mark.row("R7")
 def test_two_projectors_that_fight_for_the_work_give_the_rows_of_one(database: Database, log: PostgresLog):
     for _ in range(40):
         log.put(*(finished(step(started(requested()))) for _ in range(20)))
@@ -163,6 +165,7 @@ def test_two_projectors_that_fight_for_the_work_give_the_rows_of_one(database: D
     assert rebuilt(database.pool, log) == followed
 
 
+@pytest.mark.row("R8")
 def test_a_rebuild_beside_a_running_projector_changes_nothing_and_holds_up_none(database: Database, log: PostgresLog):
     log.put(*(finished(step(started(requested()))) for _ in range(30)))
     with running(database, log, poll_seconds=0.05):

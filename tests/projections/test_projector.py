@@ -145,6 +145,7 @@ def test_projections_that_start_again_repeat_nothing(database: Database, pool: P
     assert LiveFeed(pool).head() == log.head()
 
 
+@pytest.mark.row("R9")
 def test_an_unreadable_event_stops_those_that_want_it_and_no_other(database: Database, pool: Pool):
     log = PostgresLog("executions", database)
     execution = started(requested())

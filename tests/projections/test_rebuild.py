@@ -34,7 +34,7 @@ from tests.support.suites import suite_run
 
 __all__ = ["log"]
 
-pytestmark = pytest.mark.servers
+pytestmark = [pytest.mark.servers, pytest.mark.row("R8")]
 LIST, DETAILS, *_, FEED = ALL = for_log("executions")
 LEFT = "SELECT count(*) FROM pg_tables WHERE schemaname = ANY(%s)"
 

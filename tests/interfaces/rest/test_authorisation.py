@@ -184,11 +184,13 @@ def things_of(room: Room, route: Route) -> dict[str, str]:
     return made
 
 
+@pytest.mark.row("R17")
 def test_every_route_has_a_row_and_every_row_a_route() -> None:
     assert set(EXPECTED) == {route.name for route in ROUTES}
     assert len({route.name for route in ROUTES}) == len(ROUTES)
 
 
+@pytest.mark.row("R17")
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.name)
 def test_a_route_answers_each_caller_as_the_table_says(world: World, route: Route) -> None:
     expected = EXPECTED[route.name]
@@ -206,6 +208,7 @@ def test_a_route_answers_each_caller_as_the_table_says(world: World, route: Rout
     assert got == wanted
 
 
+@pytest.mark.row("R17")
 def test_what_is_not_there_and_what_is_not_mine_look_alike(world: World) -> None:
     theirs, nowhere = world.theirs.push(path=f"{uuid4()}.yaml"), str(uuid4())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 import re
 import socket
 import time
@@ -219,11 +220,13 @@ def test_every_answer_carries_the_headers_that_browsers_obey(room: Room) -> None
 
 TEXTS = st.text(max_size=30) | st.sampled_from(["\x00", "{}", "9" * 30, "%s", "'", "../..", "flows:1", "execution:1"])
 NUMBERS = st.integers() | st.floats(allow_nan=False, allow_infinity=False)
+REQUESTS = int(os.environ.get("TESTMESH_TEST_REQUESTS", "120"))
 PLAIN = st.recursive(st.none() | st.booleans() | NUMBERS | TEXTS, lambda inner: st.lists(inner, max_size=3), max_leaves=6)
 
 
+@pytest.mark.row("R19")
 @given(st.data())
-@examples(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(max_examples=REQUESTS, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_no_request_finds_a_bug(room: Room, data: st.DataObject) -> None:
     route = data.draw(st.sampled_from(ROUTES))
     path = route.path.replace("<workspace>", room.id)

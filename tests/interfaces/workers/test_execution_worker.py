@@ -68,6 +68,7 @@ async def test_a_command_that_comes_twice_is_run_once(cluster: Cluster) -> None:
     assert topics(cluster.events()).count("attempt_started") == 1
 
 
+@pytest.mark.row("R9")
 async def test_unreadable_and_unknown_commands_are_parked_with_a_reason(cluster: Cluster) -> None:
     with redis.Redis.from_url(cluster.redis_url) as client:
         client.xadd(STREAM, {"nonsense": "\x00"})

@@ -55,6 +55,7 @@ def starts(cluster: Cluster, id: UUID) -> list[int]:
     return [event.attempt for event in events if isinstance(event, Execution.AttemptStarted)]
 
 
+@pytest.mark.row("R9")
 def test_a_flow_that_kills_its_worker_is_started_three_times_and_ends_as_worker_lost(cluster: Cluster) -> None:
     deadly = cluster.request(DEADLY)
     with cluster.following(), cluster.sweeping():

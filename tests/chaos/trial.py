@@ -1,0 +1,111 @@
+"""A trial: a system, clients, schedules and a watcher; faults in between; and the judgement afterwards."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import psycopg
+
+from tests.chaos.afterwards import (
+    differs_from_the_keys,
+    read_models_equal_a_rebuild,
+    scheduled,
+    wait_for_the_end,
+)
+from tests.chaos.checker import Event, broken_promises, crowded, missed_or_doubled, read_log, read_order
+from tests.chaos.clients import Clients
+from tests.chaos.faults import Faults
+from tests.chaos.harness import System
+from tests.chaos.ticking import Ticking, broken_ticks, read_decisions
+from tests.chaos.watcher import Watcher, Watching
+
+
+@contextmanager
+def running(root: Path | None = None, **options: Any) -> Iterator[System]:
+    """A system that has started, and is gone afterwards with its folder; `options` are those of `System`."""
+    root = root or Path(tempfile.mkdtemp(prefix="tmc"))
+    system = System(root, **options)
+    try:
+        system.start()
+        yield system
+    except BaseException:
+        for path in sorted((root / "logs").glob("*.log")):
+            print(f"--- the end of {path.name}", *path.read_text(errors="replace").splitlines()[-150:], sep="\n")
+        raise
+    finally:
+        system.close()
+        shutil.rmtree(root, ignore_errors=True)
+
+
+class Trial:
+    """What goes on in a system while it is broken, and what must hold when it is over."""
+
+    def __init__(self, system: System, seed: int, *, clients: int = 4) -> None:
+        self.system = system
+        self.clients = Clients(system, seed=seed, count=clients)
+        self.ticking = Ticking(system)
+        self.watcher = Watcher(system.api_url, system.key, seed)
+        self._watching = Watching(self.watcher)
+        self.log: dict[UUID, list[Event]] = {}
+        self.ticks = 0
+        self.compared = 0
+        self.grouped = 0
+        """How many executions were in a concurrency group."""
+
+    def start(self, total: int, *, pause: float = 0.0) -> None:
+        """Schedules tick, somebody watches, `total` executions are requested."""
+        self.ticking.start()
+        self._watching.start()
+        self.clients.start(total, pause=pause)
+
+    def judged(self, seconds: float = 180.0) -> list[str]:
+        """Let everything end that was begun; each sentence is a promise that does not hold."""
+        self.clients.join()
+        self.ticking.stop()
+        url = self.system.settings.database_url
+        wait_for_the_end(url, seconds)
+        self.log = read_log(url)
+        answered = self.clients.journal.read()
+        wrong = broken_promises(self.log, answered.values())
+        order = read_order(url)
+        self.grouped = sum(bool(fields.get("groups")) for _, name, fields in order if name == "requested")
+        wrong += crowded(order)
+        wrong += differs_from_the_keys(self.log, self.system.workspace, answered)
+        decisions = read_decisions(url)
+        self.ticks = sum(name == "tick_considered" for events in decisions.values() for name, _ in events)
+        wrong += broken_ticks(decisions, self.ticking.periods, scheduled(self.log))
+        self.compared = read_models_equal_a_rebuild(self.system)
+        self._watching.finish(self.system.platform.logs["executions"].head())
+        return wrong + missed_or_doubled(self.log, self.watcher.seen)
+
+    def told(self, faults: Faults) -> list[str]:
+        """What was done and what was counted, a line each."""
+        names = Counter(name for events in self.log.values() for _, name, _ in events)
+        verdicts = Counter(events[-1][2].get("verdict") for events in self.log.values())
+        attempts = Counter(max(f.get("attempt", 1) for _, _, f in events) for events in self.log.values())
+        lines = [f"  {count:4} {name}" for name, count in sorted(Counter(done.name for done in faults.done).items())]
+        return [
+            f"{len(faults.done)} faults:",
+            *lines,
+            f"{len(self.clients.journal.read())} accepted over HTTP {dict(self.clients.answers)}",
+            f"{len(self.log)} recorded, {names['finished']} ended {dict(verdicts)}, by their last attempt {dict(attempts)}",
+            f"{self.grouped} in a group of two places, never more than two under way",
+            f"{names['attempt_abandoned']} attempts or teardowns were lost, {names['teardown_given_up']} teardowns given up",
+            f"{self.ticks} decisions about ticks, {len(scheduled(self.log))} executions by schedules",
+            f"the watcher saw {len(self.watcher.seen)} events by {self.watcher.connections} connections",
+            f"{self.compared} read models equal a rebuild; {dead_letters(self.system)} dead letters",
+        ]
+
+
+def dead_letters(system: System) -> int:
+    """How many entries of the queue could not be run."""
+    with psycopg.connect(system.settings.database_url) as connection:
+        row = connection.execute("SELECT count(*) FROM executions.dead_letters").fetchone()
+    return int(row[0]) if row else 0

@@ -1,0 +1,101 @@
+"""R11: a full disk and a bad network lose nothing that was accepted."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.chaos.afterwards import differs_from_the_keys, read_models_equal_a_rebuild, wait_for_the_end
+from tests.chaos.checker import broken_promises, read_log
+from tests.chaos.clients import Clients
+from tests.chaos.harness import FLOW, System
+from tests.chaos.trial import running
+from tests.support.figures import Figure
+
+pytestmark = [pytest.mark.row("R11"), pytest.mark.nightly]
+REFUSALS, EXECUTIONS = 30, 1_000
+
+
+@pytest.fixture
+def small_disk() -> Iterator[Path]:
+    """A folder whose `postgres` is on a file system of 64 MiB."""
+    root = Path(tempfile.mkdtemp(prefix="tmc"))
+    disk = root / "postgres"
+    disk.mkdir(mode=0o700)
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=64m,mode=0700", "tmpfs", str(disk)], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip(f"a small file system cannot be mounted here: {mounted.stderr.decode().strip()}")
+    yield root
+    subprocess.run(["umount", "-l", str(disk)], check=True)
+
+
+def test_a_disk_that_is_full_refuses_and_goes_on_by_itself_when_there_is_room(small_disk: Path, figure: Figure) -> None:
+    with running(small_disk, workers=1) as system, system.client(timeout=20.0) as http:
+        accepted, refused, others = [], 0, list[str]()
+        while refused < REFUSALS:
+            status, id = _request(system, http, others)
+            accepted += [id] if status == 202 else []
+            refused += status == 503
+        free = os.statvfs(small_disk / "postgres").f_bavail * 4096
+        subprocess.run(["mount", "-o", "remount,size=512m", str(small_disk / "postgres")], check=True)
+        begun = time.monotonic()
+        while (answer := _request(system, http, others))[0] != 202:
+            assert time.monotonic() - begun < 120, "it does not go on"
+            time.sleep(0.1)
+        seconds = time.monotonic() - begun
+        accepted.append(answer[1])
+        wait_for_the_end(system.settings.database_url, 120)
+        log = read_log(system.settings.database_url)
+        figure(
+            f"64 MiB filled up ({free:,} bytes left): {refused} refused with 503 ({len(others)} had no answer),"
+            f" {len(accepted)} accepted, {len([id for id in accepted if id not in log])} of them lost; accepts"
+            f" {seconds:.1f} s after there was room"
+        )
+        assert broken_promises(log, accepted) == []
+        assert read_models_equal_a_rebuild(system) > 0
+
+
+def _request(system: System, http: httpx.Client, others: list[str]) -> tuple[int, object]:
+    """The status and the id; 0 for a connection that broke. What is asked for takes room that nothing compresses."""
+    from uuid import UUID
+
+    body = {"document": f"{FLOW}\n# {secrets.token_hex(60_000)}\n"}
+    try:
+        answer = http.post(system.path("/executions"), json=body)
+    except httpx.TransportError as error:
+        others.append(type(error).__name__)
+        return 0, None
+    assert answer.status_code in (202, 503), answer.text
+    return answer.status_code, UUID(answer.json()["id"]) if answer.status_code == 202 else None
+
+
+def test_a_network_with_late_and_broken_connections_loses_nothing(figure: Figure) -> None:
+    with running(workers=4, lease=15.0, heartbeat=5.0, concurrency=16) as system:
+        for proxy in system.proxies.values():
+            proxy.delay, proxy.jitter, proxy.resets = 0.2, 0.1, 0.01
+        clients, begun = Clients(system, seed=11), time.monotonic()
+        clients.start(EXECUTIONS)
+        clients.join()
+        url = system.settings.database_url
+        wait_for_the_end(url, 900)
+        log, answered = read_log(url), clients.journal.read()
+        lost = sum(name == "attempt_abandoned" for events in log.values() for _, name, _ in events)
+        proxies = system.proxies.values()
+        figure(
+            f"200 ms +- 100 ms and 1 % resets between the workers and both stores: {len(log):,} executions in"
+            f" {time.monotonic() - begun:.0f} s, {sum(p.delayed for p in proxies):,} pieces late,"
+            f" {sum(p.broken for p in proxies):,} connections broken, {lost} attempts lost on the way"
+        )
+        wrong = broken_promises(log, answered.values()) + differs_from_the_keys(log, system.workspace, answered)
+        assert wrong == []
+        assert read_models_equal_a_rebuild(system) > 0
