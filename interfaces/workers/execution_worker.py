@@ -81,6 +81,8 @@ class ExecutionWorker:
         self._drain_seconds = drain
         self._fence_seconds = lease * 2 / 3
         self._running: dict[UUID, Attempt] = {}
+        self._claiming: dict[RunCommand, str] = {}
+        """Commands that are being claimed, each with its entry in the queue."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._free = asyncio.Semaphore(concurrency)
         self._gate = asyncio.Event()
@@ -206,6 +208,11 @@ class ExecutionWorker:
         if command is None:
             await self._park(delivery, "not a command of this version")
             return
+        if (entry := self._claiming.get(command)) is not None:
+            if entry != delivery.entry:
+                await self._queue.done(delivery)  # sent twice; should the claim under way fail, its own entry comes again
+            return
+        self._claiming[command] = delivery.entry
         try:
             execution = await asyncio.to_thread(self._claim, command)
         except UnknownExecution as error:
@@ -223,6 +230,8 @@ class ExecutionWorker:
             if not (isinstance(error, Unavailable) or is_connection_error(error)):
                 logger.exception("command %s cannot be claimed; it is delivered again", command)
             return
+        finally:
+            self._claiming.pop(command, None)
         if execution is not None:
             # Known to the heartbeat before anything else can fail: the lease is ours from the claim on.
             attempt = self._attempt(execution, command.number if command.kind == "teardown" else 0)
