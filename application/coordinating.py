@@ -116,11 +116,11 @@ class Coordinator:
     def _look(self, now: float) -> set[UUID]:
         """Whatever is open, looked at anew. What the read model does not know yet comes by the log."""
         position, ids = self._open()
+        for id in {*ids, *self._watched}:
+            self._watch(id)
         if self._position is None:
             self._position = position
         self._looked = now
-        for id in {*ids, *self._watched}:
-            self._watch(id)
         return set(self._watched)
 
     def _take(self, event: object) -> UUID | None:

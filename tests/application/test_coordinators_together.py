@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from urllib.parse import urlsplit
 from uuid import UUID
 
 import pytest
@@ -26,6 +27,7 @@ from domain.execution import Execution
 from domain.suite_run import SuiteRun
 from tests.support.local import Calls, small_actions
 from tests.support.suites import BY, FLOW, WORKSPACE, Directory
+from tests.support.tcp_proxy import TcpProxy
 
 pytestmark = pytest.mark.servers
 KEY = b"\x01\x02" * 16
@@ -207,3 +209,32 @@ def test_a_long_suite_run_is_read_from_a_snapshot(processes: list[Process]) -> N
             1,
         )
     check(processes[1], id, 120, 1)
+
+
+def test_a_coordinator_goes_on_when_connections_break_and_answers_to_commits_are_lost(processes: list[Process]) -> None:
+    """Every 2.5 s: the pool itself waits a second and more before it tries a broken connection again."""
+    url = urlsplit(processes[0].database.url)
+    proxy, chance, cuts = TcpProxy(url.port or 5432), random.Random(7), 0
+    apart = Process(url._replace(netloc=f"{url.netloc.rpartition(':')[0]}:{proxy.port}").geturl())
+    id = processes[0].request(12, parallel=4)
+    stop = threading.Event()
+
+    def breaking() -> None:
+        nonlocal cuts
+        while not stop.wait(2.5):
+            cuts += proxy.cut() > 0
+            proxy.swallow_answer(b"suite_run.cases_started")
+
+    threads = [threading.Thread(target=apart.coordinator.run, args=(stop,)), threading.Thread(target=breaking)]
+    for thread in threads:
+        thread.start()
+    try:
+        work(processes[1], id, 120, chance, lambda: 4 + 4 * cuts)
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join(30)
+        apart.close()
+        proxy.close()
+    check(processes[0], id, 24, 4)
+    assert (cuts >= 5, proxy.swallowed >= 1) == (True, True), (cuts, proxy.swallowed)

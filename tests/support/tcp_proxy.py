@@ -96,10 +96,10 @@ class TcpProxy:
                 client.close()
                 continue
             server.settimeout(None)
-            pair = _Pair(client, server)
-            self._pairs.add(pair)
             for end in (client, server):
                 end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            pair = _Pair(client, server)
+            self._pairs.add(pair)  # from here on it may be cut
             threading.Thread(target=self._pump, args=(pair, client, server), daemon=True).start()
             threading.Thread(target=self._pump, args=(pair, server, client), daemon=True).start()
 
