@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from eventsourcing.persistence import StoredEvent
 
 MAX_BATCH = 256
+_CHANGES = ("INSERT ", "UPDATE ", "DELETE ")
 
 
 @dataclass(slots=True)
@@ -163,14 +164,18 @@ class GroupCommitter:
             [event.state for event in events],
         )
         side = [write for append in batch for write in append.side]
-        if side:
+        if not side:
+            row = connection.execute(statement, params).fetchone()
+        elif len(side) == 1 and side[0].sql.startswith(_CHANGES):
+            # One statement is one round trip, and a transaction by itself; the change is made after the append.
+            both = f"WITH beside AS ({side[0].sql}) {statement}"
+            row = connection.execute(both, (*side[0].params, *params)).fetchone()
+        else:
             with connection.pipeline(), connection.transaction():
                 cursor = connection.execute(statement, params)
                 for write in side:
                     connection.execute(write.sql, write.params)
             row = cursor.fetchone()
-        else:
-            row = connection.execute(statement, params).fetchone()
         positions: list[int] = row[0] if row else []
         ends, last = [], -1
         for append in batch:
