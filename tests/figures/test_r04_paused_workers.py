@@ -45,13 +45,14 @@ def frozen_attempts(wanted: int, at_once: int, figure: Figure) -> None:
         clients.join()
         url = system.settings.database_url
         wait_for_the_end(url, 120)
-        log, fenced = read_log(url), _refused(system)
+        log, refused = read_log(url), _refused(system)
+        late = sum(_late(log[id], worker) for id, worker in replaced)
         figure(
-            f"{len(replaced):,} attempts frozen past their lease in {rounds} rounds and replaced, then resumed: "
-            f"{sum(_late(log[id], worker) for id, worker in replaced)} of their writes accepted, {fenced:,} appends refused"
+            f"{len(replaced):,} attempts frozen past their lease in {rounds} rounds, replaced, then resumed: {late} of their"
+            f" writes accepted, {refused:,} appends refused (others were told by the heartbeat)"
         )
+        assert late == 0
         assert broken_promises(log, clients.journal.read().values()) == []
-        assert fenced > 0, "no resumed attempt has tried to write"
         assert _held(url, incarnations(system, system.workers[0])[-1]) == set()
 
 

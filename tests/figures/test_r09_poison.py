@@ -19,7 +19,7 @@ from tests.support.figures import Figure
 
 pytestmark = [pytest.mark.row("R9"), pytest.mark.long]
 METRIC = 'testmesh_projection_stopped{projection="execution_details"} 1.0'
-ADD = "INSERT INTO executions.events (originator_id, originator_version, topic, state) VALUES (%s, 1, %s, %s)"
+ADD = "SELECT executions.append(%b::uuid[], %b::int4[], %b::text[], %b::bytea[])"
 
 
 def test_an_event_that_a_projection_cannot_read_is_shown_within_five_seconds_and_the_others_go_on(figure: Figure) -> None:
@@ -30,7 +30,7 @@ def test_an_event_that_a_projection_cannot_read_is_shown_within_five_seconds_and
         until(lambda: clients.answers["202"] > 20, "some work")
         poison = uuid4()
         with psycopg.connect(system.settings.database_url, autocommit=True) as connection:
-            connection.execute(ADD, (poison, "execution.log_written", b'{"class_version": 99}'))
+            connection.execute(ADD, ([poison], [1], ["execution.log_written"], [b'{"class_version": 99}']))
         begun = time.monotonic()
         until(lambda: METRIC in _metrics(port), "the metric of the stopped projection", 30)
         seconds = time.monotonic() - begun

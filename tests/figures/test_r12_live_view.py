@@ -55,7 +55,7 @@ async def _watched(watchers: list[Watcher], system: System) -> None:
     last = 0
     tasks = [asyncio.create_task(watcher.watch(lambda: last)) for watcher in watchers]
     last = await asyncio.to_thread(_write, system.platform.logs["executions"], system.workspace)
-    async with asyncio.timeout(300):
+    async with asyncio.timeout(600):
         await asyncio.gather(*tasks)
 
 
