@@ -78,6 +78,14 @@ class Pair:
             row = connection.execute("SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'").fetchone()
         return int(row[0]) if row else 0
 
+    def caught_up(self) -> None:
+        """Wait until the standby has what the primary has now."""
+        with psycopg.connect(self.primary.url, autocommit=True) as connection:
+            sql = "SELECT pg_current_wal_flush_lsn()"
+            (now,) = connection.execute(sql).fetchone() or ("",)
+            reached = "SELECT bool_or(flush_lsn >= %s::pg_lsn) FROM pg_stat_replication"
+            until(lambda: bool((connection.execute(reached, (now,)).fetchone() or (False,))[0]), "the standby to catch up")
+
     def be_synchronous(self) -> None:
         """From now on a commit is acknowledged when the standby has it."""
         with psycopg.connect(self.primary.url, autocommit=True) as connection:
@@ -155,8 +163,9 @@ def test_a_standby_that_is_behind_loses_the_tail_and_nothing_contradicts_itself(
         ticking.start()
         clients.start(1_000_000, pause=0.1)
         until(lambda: clients.answers["202"] > 100, "some work", 60)
-        servers.replication.stall()
         safe = set(clients.journal.read().values())
+        servers.caught_up()
+        servers.replication.stall()
         time.sleep(2.0)
         before, after = servers.fail_over()
         begun = time.monotonic()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 import subprocess
 import tempfile
 import time
@@ -38,6 +39,7 @@ def small_disk() -> Iterator[Path]:
         pytest.skip(f"a small file system cannot be mounted here: {mounted.stderr.decode().strip()}")
     yield root
     subprocess.run(["umount", "-l", str(disk)], check=True)
+    shutil.rmtree(root, ignore_errors=True)
 
 
 def test_a_disk_that_is_full_refuses_and_goes_on_by_itself_when_there_is_room(small_disk: Path, figure: Figure) -> None:
