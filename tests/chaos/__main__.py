@@ -31,7 +31,7 @@ def _run(system: System, wanted: argparse.Namespace) -> int:
     faults = Faults(system, wanted.seed, told=lambda text: print(text, flush=True))
     nemesis = Nemesis(faults, as_promised(faults), wanted.seed)
     trial = Trial(system, wanted.seed, clients=6)
-    trial.start(wanted.executions)
+    trial.start(wanted.executions, suites=max(2, wanted.executions // 500), rows=20)
     faults.requesting = lambda: trial.clients.working
     nemesis.start()
     while time.monotonic() - begun < wanted.minutes * 60 or _under_way(trial):

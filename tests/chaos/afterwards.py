@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 import psycopg
@@ -49,9 +50,12 @@ def scheduled(log: dict[UUID, list[Event]]) -> set[UUID]:
     return {id for id, events in log.items() if events[0][2].get("trigger") == "schedule"}
 
 
-def differs_from_the_keys(log: dict[UUID, list[Event]], workspace: str, answered: dict[str, UUID]) -> list[str]:
-    """The executions that were asked for by requests are those of the keys, each under the id that its key gives."""
+def differs_from_the_keys(
+    log: dict[UUID, list[Event]], workspace: str, answered: dict[str, UUID], cases: Collection[UUID] = ()
+) -> list[str]:
+    """The executions that were asked for by requests are those of the keys, each under the id that its key gives; `cases` are
+    those of suite runs."""
     wanted = {uuid5(NAMESPACE_URL, f"testmesh:run:{workspace}:{key}") for key in answered}
-    there = set(log) - scheduled(log)
+    there = set(log) - scheduled(log) - set(cases)
     wrong = [f"{id}: nobody has asked for it" for id in there - wanted]
     return wrong + [f"{id}: not the id of its key" for id in set(answered.values()) - wanted]

@@ -16,12 +16,14 @@ Event = tuple[int, str, dict[str, Any]]
 """(version, topic without `execution.`, fields)."""
 
 
-def read_log(url: str) -> dict[UUID, list[Event]]:
-    """Every execution's events as they stand in the table."""
+def read_log(url: str, topics: str = "execution.%") -> dict[UUID, list[Event]]:
+    """Every execution's events as they stand in the table; with `%` those of all that is in the log."""
     found: dict[UUID, list[Event]] = defaultdict(list)
     with psycopg.connect(url) as connection:
         rows = connection.execute(
-            "SELECT originator_id, originator_version, topic, state FROM executions.events ORDER BY notification_id"
+            "SELECT originator_id, originator_version, topic, state FROM executions.events WHERE topic LIKE %s"
+            " ORDER BY notification_id",
+            (topics,),
         )
         for id, version, topic, state in rows:
             found[id].append((version, topic.removeprefix("execution."), orjson.loads(bytes(state))))

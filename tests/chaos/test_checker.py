@@ -8,6 +8,7 @@ from uuid import NAMESPACE_URL, UUID, uuid4, uuid5
 
 from tests.chaos.afterwards import differs_from_the_keys
 from tests.chaos.checker import broken_promises, crowded, missed_or_doubled
+from tests.chaos.suites import broken_suites
 from tests.chaos.ticking import broken_ticks
 
 ID = uuid4()
@@ -129,3 +130,25 @@ def test_ticks_that_are_missed_or_considered_twice_or_lead_to_nothing_are_found(
     assert of_ticks(tick("missed_skipped", 30, 10, 2)) == ["missed_skipped of 2 ticks from 10.0 to 30.0 after 0.0"]
     assert of_ticks(tick("started", 10), started=set()) == ["decided by a schedule, but there is no trace of it"]
     assert of_ticks(started={uuid4()}) == ["started by a schedule that never decided it"]
+
+
+def suite(*told: Told) -> list[str]:
+    """What is said of a suite run of two cases, the second of which needs the first; both executions have passed."""
+    cases = [{"key": "a", "group": 0, "needs": []}, {"key": "b", "group": 1, "needs": [0]}]
+    log = {uuid5(NAMESPACE_URL, f"testmesh:case:{ID}:{key}"): [(1, "finished", {"verdict": "passed"})] for key in "ab"}
+    events = [("requested", {}), ("cases_planned", {"cases": cases}), *told]
+    return [text.partition(": ")[2] for text in broken_suites({ID: events}, log)]
+
+
+def test_cases_that_start_twice_or_too_early_and_verdicts_that_do_not_follow_are_found() -> None:
+    first, second = ("cases_started", {"cases": [0]}), ("cases_started", {"cases": [1]})
+    passed = [("cases_ended", {"cases": [{"case": number, "verdict": "passed"}]}) for number in (0, 1)]
+    end = ("finished", {"verdict": "passed"})
+    assert suite(first, passed[0], second, passed[1], end) == []
+    assert suite(first, second, *passed, end) == ["case 1 began before case 0 had passed"]
+    assert suite(first, first, passed[0], second, passed[1], end) == ["case 0 started 2 times and settled 1 times"]
+    assert suite(first, passed[0], second, passed[1], passed[1], end) == ["case 1 started 1 times and settled 2 times"]
+    assert suite(first, passed[0], second, passed[1]) == ["it does not end with its verdict"]
+    assert "its verdict is failed" in suite(first, passed[0], second, passed[1], ("finished", {"verdict": "failed"}))[0]
+    failed = ("cases_ended", {"cases": [{"case": 1, "verdict": "failed"}]})
+    assert "case 1 is said to be failed, its execution is passed" in suite(first, passed[0], second, failed, end)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +24,7 @@ from tests.chaos.checker import Event, broken_promises, crowded, missed_or_doubl
 from tests.chaos.clients import Clients
 from tests.chaos.faults import Faults
 from tests.chaos.harness import System
+from tests.chaos.suites import SuiteRuns, broken_suites, cases_of, read_suite_runs
 from tests.chaos.ticking import Ticking, broken_ticks, read_decisions
 from tests.chaos.watcher import Watcher, Watching
 
@@ -51,6 +53,7 @@ class Trial:
         self.system = system
         self.clients = Clients(system, seed=seed, count=clients)
         self.ticking = Ticking(system)
+        self.suites = SuiteRuns(system)
         self.watcher = Watcher(system.api_url, system.key, seed)
         self._watching = Watching(self.watcher)
         self.log: dict[UUID, list[Event]] = {}
@@ -59,9 +62,10 @@ class Trial:
         self.grouped = 0
         """How many executions were in a concurrency group."""
 
-    def start(self, total: int, *, pause: float = 0.0) -> None:
-        """Schedules tick, somebody watches, `total` executions are requested."""
+    def start(self, total: int, *, pause: float = 0.0, suites: int = 2, rows: int = 10) -> None:
+        """Schedules tick, somebody watches, suite runs and `total` executions are requested."""
         self.ticking.start()
+        self.suites.start(suites, rows)
         self._watching.start()
         self.clients.start(total, pause=pause)
 
@@ -70,6 +74,7 @@ class Trial:
         self.clients.join()
         self.ticking.stop()
         url = self.system.settings.database_url
+        self._wait_for_suites(seconds)
         wait_for_the_end(url, seconds)
         self.log = read_log(url)
         answered = self.clients.journal.read()
@@ -77,13 +82,22 @@ class Trial:
         order = read_order(url)
         self.grouped = sum(bool(fields.get("groups")) for _, name, fields in order if name == "requested")
         wrong += crowded(order)
-        wrong += differs_from_the_keys(self.log, self.system.workspace, answered)
+        runs = read_suite_runs(url)
+        wrong += differs_from_the_keys(self.log, self.system.workspace, answered, cases_of(runs))
+        wrong += broken_suites(runs, self.log)
         decisions = read_decisions(url)
         self.ticks = sum(name == "tick_considered" for events in decisions.values() for name, _ in events)
         wrong += broken_ticks(decisions, self.ticking.periods, scheduled(self.log))
         self.compared = read_models_equal_a_rebuild(self.system)
         self._watching.finish(self.system.platform.logs["executions"].head())
-        return wrong + missed_or_doubled(self.log, self.watcher.seen)
+        return wrong + missed_or_doubled(read_log(url, "%"), self.watcher.seen)
+
+    def _wait_for_suites(self, seconds: float) -> None:
+        """Until every suite run has its verdict."""
+        end = time.monotonic() + seconds
+        while left := self.suites.open():
+            assert time.monotonic() < end, f"{left} suite runs have not ended"
+            time.sleep(0.5)
 
     def told(self, faults: Faults) -> list[str]:
         """What was done and what was counted, a line each."""
@@ -96,6 +110,7 @@ class Trial:
             *lines,
             f"{len(self.clients.journal.read())} accepted over HTTP {dict(self.clients.answers)}",
             f"{len(self.log)} recorded, {names['finished']} ended {dict(verdicts)}, by their last attempt {dict(attempts)}",
+            f"{len(self.suites.requested)} suite runs, each with its verdict",
             f"{self.grouped} in a group of two places, never more than two under way",
             f"{names['attempt_abandoned']} attempts or teardowns were lost, {names['teardown_given_up']} teardowns given up",
             f"{self.ticks} decisions about ticks, {len(scheduled(self.log))} executions by schedules",
