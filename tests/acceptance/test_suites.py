@@ -139,6 +139,17 @@ def test_an_interrupt_cancels_the_suite_run_and_teardown_still_runs(project: tup
     assert (row["verdict"], row["counts"]) == ("cancelled", {"cancelled": 2, "skipped": 1})
 
 
+@pytest.mark.parametrize("what", [["login.yaml"], ["--suite", "shop"]])
+def test_what_is_said_about_waiting_reaches_every_execution(project: tuple[Program, Path], what: list[str]) -> None:
+    program, folder = project
+    wish = ["--priority", "high", "--runs-on", "nobody-has-this", "--queue-timeout", "1s"]
+    done = program.run("run", "--remote", *what, *wish, cwd=folder)
+    assert (done.returncode, "no worker has the label nobody-has-this" in done.stdout) == (3, True), done.stdout + done.stderr
+    assert program.json("runs", "ls", "--limit", "1")[0]["verdict"] == "timed_out"
+    here = program.run("run", "login.yaml", "--priority", "high", cwd=folder)
+    assert (here.returncode, "--priority works with --remote alone" in here.stderr) == (2, True)
+
+
 def test_nothing_selected_is_an_error_with_a_remedy(project: tuple[Program, Path]) -> None:
     program, folder = project
     done = program.run("run", "--remote", "--suite", "nonesuch", cwd=folder)

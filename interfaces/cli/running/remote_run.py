@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from domain.errors import Conflict, Problem, Refusal
@@ -37,11 +37,14 @@ class RemoteRun:
         url: str | None = None,
         follow: bool = True,
         seed: str | None = None,
+        wish: Mapping[str, Any] | None = None,
         idempotency_key: str | None = None,
         max_seconds: float | None = None,
         tick: Callable[[], None] = lambda: None,
         note: Callable[[str], None] = lambda text: None,
     ) -> None:
+        """`wish` are fields of the request about waiting."""
+        self._wish = wish or {}
         self._job = job
         self._on_event = on_event
         self._remote = remote
@@ -84,7 +87,7 @@ class RemoteRun:
     def _request(self, client: Client) -> tuple[str, str]:
         flow = self._job.flow
         what = self._remote.pushed(client, flow) or self._sent(flow)
-        body: dict[str, Any] = {"variables": dict(self._job.variables), "trigger": "cli", **what}
+        body: dict[str, Any] = {"variables": dict(self._job.variables), "trigger": "cli", **self._wish, **what}
         if self._job.case:
             body["case"] = self._job.case
         if self._seed:

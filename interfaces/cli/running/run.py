@@ -76,6 +76,11 @@ _HALTS = {"interrupted": ExitCode.INTERRUPTED, "time_limit": ExitCode.TIME_LIMIT
 @click.option("--remote", is_flag=True, help="Run on the server instead of here.")
 @click.option("--pushed", is_flag=True, help="With --remote: flows as they were pushed, by --suite, --tags or one folder.")
 @click.option("--matrix", multiple=True, metavar="NAME=A,B", help="With --remote: run all with each value; may be repeated.")
+@click.option(
+    "--priority", type=click.Choice(["low", "normal", "high"]), help="With --remote: which of the waiting come first."
+)
+@click.option("--runs-on", multiple=True, metavar="LABEL", help="With --remote: what the worker must have; may be repeated.")
+@click.option("--queue-timeout", metavar="DURATION", help="With --remote: how long to wait for a worker, 10m.")
 @click.option("--follow/--detach", default=True, help="With --remote: wait for the verdicts, or only print the id.")
 @click.option("--idempotency-key", help="With --remote: the same key again is the same run.")
 @click.option("--timeout", type=DURATION, help="With --remote: wait at most this long.")
@@ -250,9 +255,9 @@ def _chosen_there(paths: Sequence[str], options: Mapping[str, Any]) -> bool:
     from domain.errors import Invalid
 
     if not options["remote"]:
-        for name in ("pushed", "matrix"):
+        for name in ("pushed", "matrix", "priority", "runs_on", "queue_timeout"):
             if options[name]:
-                raise Invalid(f"--{name} works with --remote alone")
+                raise Invalid(f"--{name.replace('_', '-')} works with --remote alone")
     if options["pushed"] and options["cases"]:
         raise Invalid("--case chooses among files here", remedy="leave out --pushed")
     return bool(options["remote"] and (options["pushed"] or (options["suite"] and not paths)))
@@ -264,6 +269,7 @@ def _remote(flows: Sequence[Planned], paths: Sequence[str], options: Mapping[str
     from interfaces.cli.running.jobs import jobs_of
     from interfaces.cli.running.remote_flows import RemoteFlows
     from interfaces.cli.running.remote_run import RemoteRun
+    from interfaces.cli.running.suite_request import wished
     from interfaces.cli.running.suite_run import SuiteRun
 
     if options["secrets"]:
@@ -292,7 +298,7 @@ def _remote(flows: Sequence[Planned], paths: Sequence[str], options: Mapping[str
     sink = _sink(collector, view, options)
     runner: RemoteRun | SuiteRun
     if len(jobs) == 1 and not options["matrix"] and not flows[0].definition.needs:
-        runner = RemoteRun(jobs[0], sink, seed=options["seed"], **more)
+        runner = RemoteRun(jobs[0], sink, seed=options["seed"], wish=wished(options), **more)
         view.total = runner.total
     else:
 

@@ -24,9 +24,16 @@ def parse_matrix(given: Sequence[str]) -> dict[str, list[str]]:
     return matrix
 
 
+def wished(options: Mapping[str, Any]) -> dict[str, Any]:
+    """What the options say about waiting, as fields of a request."""
+    named = {"priority": options["priority"], "runs_on": list(options["runs_on"]), "queue_timeout": options["queue_timeout"]}
+    return {name: value for name, value in named.items() if value}
+
+
 def common(options: Mapping[str, Any]) -> dict[str, Any]:
     """What any suite run is asked with."""
     body: dict[str, Any] = {"trigger": "cli", "matrix": parse_matrix(options["matrix"]), "fail_fast": options["fail_fast"]}
+    body |= wished(options)
     if options["jobs"] is not None and options["jobs"] != "auto":
         body["parallel"] = min(int(options["jobs"]), LIMITS.suite_parallel)
     if options["seed"]:
