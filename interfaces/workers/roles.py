@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import orjson
 
@@ -70,10 +71,14 @@ def metrics_port(settings: Settings) -> Iterator[None]:
         thread.join()
 
 
+THREADS = 32
+"""Of a worker, for what blocks: mostly answers of PostgreSQL, which may be far away. asyncio's own number goes by the cores."""
+
+
 def run_worker(settings: Settings, config: str | None = None) -> None:
     """Work until SIGTERM or SIGINT, then drain. `config` is the file of settings, for children."""
     configure_logging(settings, "worker")
-    platform = Platform(settings)
+    platform = Platform(settings, pool_size=10)
     try:
         with metrics_port(settings):
             loops.run(_work(platform, config))
@@ -119,6 +124,7 @@ async def _work(platform: Platform, config: str | None) -> None:
     settings = platform.settings
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+    loop.set_default_executor(ThreadPoolExecutor(THREADS, "worker"))
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     worker = ExecutionWorker(
