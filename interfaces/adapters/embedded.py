@@ -50,6 +50,10 @@ class Account:
             os.chown(path, self.uid, self.gid)
 
 
+ASKED_AGAIN = 3
+"""How often a question to another process is asked when that process comes to no answer."""
+
+
 def server_account() -> Account:
     """PostgreSQL refuses to run as root: use `postgres` where it exists, else `nobody`."""
     if os.getuid() != 0:
@@ -77,18 +81,27 @@ def reachable(path: Path, account: Account) -> bool:
     """Whether the account may read and enter the path (checked as that account)."""
     if account.uid is None:
         return os.access(path, os.X_OK)
-    test = subprocess.run(["test", "-x", str(path)], user=account.uid, group=account.gid, extra_groups=[], cwd="/", check=False)
-    return test.returncode == 0
+    for _ in range(ASKED_AGAIN):
+        command = ["test", "-x", str(path)]
+        test = subprocess.run(command, user=account.uid, group=account.gid, extra_groups=[], cwd="/", check=False)
+        if test.returncode in (0, 1):
+            return test.returncode == 0
+    raise Unavailable(
+        f"whether the account of the servers may run {path} cannot be told: `test -x` ends with {test.returncode}"
+    )
 
 
 def copied(source: Path, root: Path, account: Account) -> Path:
-    """A copy of a folder of binaries below the data root, for an account that cannot reach the original."""
+    """A copy of a folder of binaries below the data root, for an account that cannot reach the original; with the libraries
+    that a wheel keeps beside its package (NAME.libs), where the binaries look for them."""
     target = root / "binaries" / source.name
-    if not target.exists():
-        partial = target.with_name(f"{target.name}.{secrets.token_hex(4)}")
-        shutil.copytree(source, partial, symlinks=True)
-        os.chmod(target.parent, 0o755)  # noqa: S103 - binaries are for everybody
-        partial.rename(target)
+    for one in (source.with_name(f"{source.name}.libs"), source):
+        place = target.with_name(one.name)
+        if one.exists() and not place.exists():
+            partial = place.with_name(f"{place.name}.{secrets.token_hex(4)}")
+            shutil.copytree(one, partial, symlinks=True)
+            os.chmod(place.parent, 0o755)  # noqa: S103 - binaries are for everybody
+            partial.rename(place)
     return target
 
 

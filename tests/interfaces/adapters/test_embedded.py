@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import socket
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 import redis
 
 from domain.errors import Conflict
+from interfaces.adapters import embedded
 from interfaces.adapters.embedded import RootLock, free_port
 from interfaces.adapters.embedded_postgres import EmbeddedPostgres
 from interfaces.adapters.embedded_valkey import EmbeddedValkey
@@ -93,6 +95,25 @@ def test_a_cluster_of_another_major_version_is_left_alone_with_advice(root: Path
     (root / "postgres" / "data" / "PG_VERSION").write_text("12\n")
     with pytest.raises(Conflict, match=r"testmesh admin backup.*testmesh admin restore"):
         EmbeddedPostgres(root, fsync=False).start()
+
+
+def test_an_account_that_cannot_reach_the_package_gets_a_copy_that_works(root: Path, tmp_path: Path):
+    """As on a machine where the environment lies in a folder of its owner alone, such as /root."""
+    install = embedded.packaged("embedded_postgres", "pginstall")
+    assert install is not None
+    hidden = tmp_path / "hidden"
+    for folder in (install.parent, install.parent.with_name("embedded_postgres.libs")):
+        shutil.copytree(folder, hidden / folder.name, symlinks=True)
+    hidden.chmod(0o700)
+    account = embedded.server_account()
+    path = hidden / "embedded_postgres" / "pginstall" / "bin" / "postgres"
+    assert embedded.reachable(path, account) == (account.uid is None)
+    root.chmod(0o711)
+    copy = embedded.copied(hidden / "embedded_postgres", root, account) / "pginstall" / "bin" / "initdb"
+    shutil.rmtree(hidden)
+    run = {} if account.uid is None else {"user": account.uid, "group": account.gid, "extra_groups": []}
+    told = subprocess.run([str(copy), "--version"], capture_output=True, text=True, cwd="/", check=False, **run)
+    assert told.stdout.startswith("initdb (PostgreSQL) "), told.stderr
 
 
 def test_a_taken_port_is_replaced():
