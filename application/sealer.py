@@ -69,10 +69,14 @@ class Sealer:
             stop.wait(SEAL_SECONDS)
 
     def seal(self, log: str, stop: threading.Event | None = None) -> int:
-        """Seal everything that a log holds; the number of events. Conflict when seals are gone or are not ours."""
-        sealed = 0
+        """Seal what a log holds now; the number of events. Conflict when seals are gone or are not ours.
+
+        A seal of fewer than SEAL_EVENTS is the last: what comes meanwhile is for the next time, or seals would be tiny.
+        """
+        sealed, count = 0, SEAL_EVENTS
         with self._databases[log].pool.connection() as connection:
-            while (count := self._seal_next(connection, log)) and not (stop and stop.is_set()):
+            while count == SEAL_EVENTS and not (stop and stop.is_set()):
+                count = self._seal_next(connection, log)
                 sealed += count
         return sealed
 

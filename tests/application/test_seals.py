@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -194,6 +195,18 @@ def test_nobody_seals_over_what_was_taken_away(log: SealedLog, tmp_path: Path) -
     finding = log.audit([kept]).finding
     assert finding is not None
     assert (finding.position, finding.what[-14:]) == (log.ids()[2000], "the checkpoint")
+
+
+def test_what_comes_while_sealing_waits_for_the_next_time(log: SealedLog) -> None:
+    arriving = iter([10] * 5)
+
+    def now() -> datetime:
+        log.append(next(arriving, 0))
+        return datetime.now(UTC)
+
+    log.append(10)
+    assert Sealer({LOG: log.database}, signing_key(KEY), now=now).seal(LOG) == 10
+    assert log.audit().unsealed == 10
 
 
 def test_a_sealer_with_another_key_leaves_the_log_alone(log: SealedLog) -> None:
