@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 SEAL_EVENTS = 1000
 SEAL_SECONDS = 10.0
+LOOK_SECONDS = 1.0
+"""How often it is looked whether SEAL_EVENTS are new already."""
 TELL_SECONDS = 3600.0
 """How often the newest checkpoint of a log is also written into this process's own log."""
 logger = logging.getLogger("testmesh.sealer")
@@ -63,26 +65,40 @@ class Sealer:
 
     def run(self, stop: threading.Event) -> None:
         """Seal until stopped; one log's trouble is not another's."""
+        due = dict.fromkeys(self._databases, 0.0)
         while not stop.is_set():
             for log in self._databases:
-                self._try(log, stop)
-            stop.wait(SEAL_SECONDS)
+                if time.monotonic() >= due[log]:
+                    due[log] = time.monotonic() + SEAL_SECONDS
+                    self._try(log, stop)
+                else:
+                    self._try(log, stop, least=SEAL_EVENTS)
+            stop.wait(LOOK_SECONDS)
 
-    def seal(self, log: str, stop: threading.Event | None = None) -> int:
-        """Seal what a log holds now; the number of events. Conflict when seals are gone or are not ours.
+    def seal(self, log: str, stop: threading.Event | None = None, *, least: int = 1) -> int:
+        """Seal what a log holds now, if `least` events are new; their number. Conflict when seals are gone or are not ours.
 
         A seal of fewer than SEAL_EVENTS is the last: what comes meanwhile is for the next time, or seals would be tiny.
         """
         sealed, count = 0, SEAL_EVENTS
         with self._databases[log].pool.connection() as connection:
+            if least > 1 and not self._has(connection, log, least):
+                return 0
             while count == SEAL_EVENTS and not (stop and stop.is_set()):
                 count = self._seal_next(connection, log)
                 sealed += count
         return sealed
 
-    def _try(self, log: str, stop: threading.Event) -> None:
+    def _has(self, connection: psycopg.Connection[Any], log: str, count: int) -> bool:
+        """Whether so many events are not sealed, as far as is known here."""
+        known = self._checkpoints.get(log)
+        after = known.seal.last if known else BEFORE_ALL
+        sql = f"SELECT 1 FROM {log}.events WHERE notification_id > %s ORDER BY notification_id OFFSET %s LIMIT 1"
+        return connection.execute(sql.encode(), (after, count - 1)).fetchone() is not None
+
+    def _try(self, log: str, stop: threading.Event, least: int = 1) -> None:
         try:
-            if self.seal(log, stop):
+            if self.seal(log, stop, least=least):
                 self._tell(log)
         except Refusal as error:
             logger.error("%s is not sealed any more: %s (%s)", log, error, error.remedy or "see `testmesh audit verify`")

@@ -209,6 +209,15 @@ def test_what_comes_while_sealing_waits_for_the_next_time(log: SealedLog) -> Non
     assert log.audit().unsealed == 10
 
 
+def test_a_thousand_events_are_not_kept_waiting(log: SealedLog) -> None:
+    sealer = log.sealer()
+    sealer.seal(LOG)
+    log.append(999)
+    assert sealer.seal(LOG, least=1000) == 0
+    log.append(1)
+    assert sealer.seal(LOG, least=1000) == 1000
+
+
 def test_a_sealer_with_another_key_leaves_the_log_alone(log: SealedLog) -> None:
     log.append(1)
     with pytest.raises(Conflict, match="not signed with this key file"):
