@@ -41,6 +41,12 @@ CREATE TABLE IF NOT EXISTS {schema}.tracking (
     name text PRIMARY KEY,
     position bigint NOT NULL
 );
+CREATE TABLE IF NOT EXISTS {schema}.seals (
+    number bigint PRIMARY KEY,
+    statement text NOT NULL,
+    signature bytea NOT NULL,
+    entries bytea NOT NULL
+);
 
 -- A version must follow its predecessor: the primary key alone would accept one after a hole.
 CREATE OR REPLACE FUNCTION {schema}.refuse_holes() RETURNS trigger LANGUAGE plpgsql AS $$

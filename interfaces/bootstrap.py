@@ -26,9 +26,10 @@ from application.payloads import SealedPayloads
 from application.queueing import QueueRules
 from application.schedules import Schedules
 from application.schema import LOGS
+from application.sealer import Sealer
 from application.suites import Suites
 from domain.errors import Invalid, Unavailable
-from interfaces.migration import PROJECTOR, WRITER, Migrated, migrate, usable
+from interfaces.migration import AUDITOR, PROJECTOR, WRITER, Migrated, migrate, usable
 from interfaces.settings import Settings
 
 KEY_BYTES = 32
@@ -134,6 +135,10 @@ class Platform:
         """The database of a log's read models, for the projector."""
         return self.database(log, PROJECTOR)
 
+    def auditors(self, log: str) -> Database:
+        """The database of a log, only to read it."""
+        return self.database(log, AUDITOR)
+
     def owner(self, log: str) -> Database:
         """The database of a log as this account itself, which owns the tables."""
         return self._kept(self.settings.database_of(log), "", None)
@@ -155,6 +160,14 @@ class Platform:
     def payloads(self, log: str) -> SealedPayloads:
         """The payloads of a log."""
         return SealedPayloads(self.database(log), log, self.key)
+
+    @cached_property
+    def sealer(self) -> Sealer:
+        """Seals the logs with the key that the key file gives."""
+        from application.seals import signing_key
+
+        file = Path(self.settings.checkpoint_file) if self.settings.checkpoint_file else None
+        return Sealer({log: self.readers(log) for log in LOGS}, signing_key(self.key), file)
 
     @cached_property
     def executions(self) -> Executions:

@@ -112,7 +112,7 @@ def _exists(connection: psycopg.Connection[Any], role: str) -> bool:
 
 
 def _grant(connection: psycopg.Connection[Any]) -> None:
-    """The writer may add events and never change one; the projector owns the read models; the auditor only reads."""
+    """The writer may only add events, the projector only seals; the projector owns the read models; the auditor only reads."""
     for schema in logs.LOGS:
         tables = [
             row[0] for row in connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = %s", (schema,)).fetchall()
@@ -127,6 +127,8 @@ def _grant(connection: psycopg.Connection[Any]) -> None:
 def _grant_table(connection: psycopg.Connection[Any], schema: str, table: str) -> None:
     if table == "events":
         _run(connection, "GRANT INSERT ON {}.{} TO {}", schema, table, WRITER)
+    elif table == "seals":
+        _run(connection, "GRANT INSERT ON {}.{} TO {}", schema, table, PROJECTOR)
     elif table in _WRITE_SIDE:
         roles = (WRITER, PROJECTOR) if table in _READ_SIDE_WRITES else (WRITER,)
         for role in roles:

@@ -36,4 +36,5 @@ def embedded_settings(settings: Settings, root: Path) -> tuple[Settings, Callabl
             postgres.stop()
             lock.release()
 
-    return replace(settings, database_url=url, key_file=settings.key_file or str(root / "key")), stop
+    key_file, checkpoints = settings.key_file or str(root / "key"), settings.checkpoint_file or str(root / "checkpoints")
+    return replace(settings, database_url=url, key_file=key_file, checkpoint_file=checkpoints), stop

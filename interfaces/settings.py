@@ -34,6 +34,8 @@ class Settings:
     log_urls: Mapping[str, str] = field(default_factory=dict)
     """A domain with a database of its own: TESTMESH_EXECUTIONS_DATABASE_URL and the like."""
     key_file: str = ""
+    checkpoint_file: str = ""
+    """Where the projector keeps the newest seal of each log, outside the database."""
     host: str = "127.0.0.1"
     port: int = 8080
     metrics_host: str = "127.0.0.1"
@@ -159,6 +161,7 @@ _TABLES: Mapping[str, Mapping[str, str]] = {
         "database_url": "database_url",
         "redis_url": "redis_url",
         "key_file": "key_file",
+        "checkpoint_file": "checkpoint_file",
         "metrics_host": "metrics_host",
         "metrics_port": "metrics_port",
         "log_level": "log_level",

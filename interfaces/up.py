@@ -85,6 +85,7 @@ def prepare(settings: Settings, root: Path, servers: list[Server]) -> Prepared:
             )
         make_key(root / "key")
         settings = replace(settings, key_file=str(root / "key"))
+    settings = replace(settings, checkpoint_file=settings.checkpoint_file or str(root / "checkpoints"))
     platform = Platform(settings)
     try:
         for migrated in platform.migrate().values():
@@ -132,6 +133,7 @@ def environment(settings: Settings) -> dict[str, str]:
         "TESTMESH_DATABASE_URL": settings.database_url,
         "TESTMESH_REDIS_URL": settings.redis_url,
         "TESTMESH_KEY_FILE": settings.key_file,
+        "TESTMESH_CHECKPOINT_FILE": settings.checkpoint_file,
         "TESTMESH_HOST": settings.host,
         "TESTMESH_PORT": str(settings.port),
         "TESTMESH_EGRESS_ALLOW": ",".join(settings.egress_allow),

@@ -18,12 +18,14 @@ from application.schema import LOGS
 from domain.errors import Invalid
 from domain.values import dataclass
 
-FORMAT = 1
+FORMAT = 2
 HEAD, MANIFEST, KEY = "testmesh-backup.json", "manifest.json", "key"
 DIGEST_CHARS = 64
 MANIFEST_BYTES = 1024 * 1024
 CHUNK = 1024 * 1024
 _KEY_CHECK = b"testmesh backup"
+_SINCE_FORMAT_2 = ("seals",)
+"""Tables that files of format 1 do not have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,7 @@ def _of(log: str) -> tuple[Part, ...]:
         Part(log, "events", _EVENTS, order="notification_id"),
         Part(log, "payloads", ("workspace", "id", "size", "body", "created_at"), order="workspace, id"),
         Part(log, "workspace_keys", ("workspace", "wrapped")),
+        Part(log, "seals", ("number", "statement", "signature", "entries")),
     )
 
 
@@ -120,7 +123,8 @@ def read_manifest(text: bytes) -> Manifest:
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise Invalid(f"the backup's manifest cannot be read: {error}", code="damaged_backup") from error
     known = {part.name: set(part.columns) for part in PARTS}
-    if parts.keys() != known.keys() or any(
+    asked = {part.name for part in PARTS if part.table not in _SINCE_FORMAT_2}
+    if not asked <= parts.keys() <= known.keys() or any(
         not held.columns or not set(held.columns) <= known[name] for name, held in parts.items()
     ):
         raise Invalid("the backup's manifest names other tables than this version has", code="damaged_backup")

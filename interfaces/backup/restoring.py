@@ -21,7 +21,7 @@ from projections.positions import lag
 from projections.projector import Projector
 from projections.registry import LOGS, for_log
 
-_FILLED = ("events", "payloads", "workspace_keys", "dead_letters")
+_FILLED = ("events", "payloads", "workspace_keys", "seals", "dead_letters")
 """Tables that show whether a database holds anything."""
 
 
@@ -96,7 +96,8 @@ def _fill(connection: psycopg.Connection[Any], parts: list[Part], backup: Backup
     for part in parts:
         if part.table not in _FILLED:
             connection.execute(f"DELETE FROM {part.log}.{part.table} WHERE {part.where}".encode())
-        _copy(connection, part, backup)
+        if part.name in backup.manifest.parts:
+            _copy(connection, part, backup)
     for log in dict.fromkeys(part.log for part in parts):
         number = f"SELECT setval('{log}.events_notification_id_seq', greatest(max(notification_id), 1)) FROM {log}.events"
         connection.execute(number.encode())

@@ -109,6 +109,7 @@ def _database(settings: Any) -> Iterator[Finding]:
             for _, name, position, head in lag(platform.readers(log).pool, for_log(log)):
                 behind = head - position
                 yield ("warning" if behind else "ok"), f"projection {name}", f"at {position}, {behind} behind"
+            yield _seals(platform, log)
         yield _schedules(platform)
         yield _suite_runs(platform)
     finally:
@@ -129,6 +130,24 @@ def _waiting(platform: Any) -> Iterator[Finding]:
         yield "warning", "labels", f"{now.stuck} wait: no worker has {'; or '.join(now.lacking)}"
     waits = f"{now.for_groups} wait for one, the oldest for {now.oldest_for_groups:.0f} s"
     yield "ok", "groups", f"{now.held} places held, {waits}"
+
+
+def _seals(platform: Any, log: str) -> Finding:
+    from datetime import UTC, datetime
+
+    from application.seals import newest
+    from projections.positions import head_of
+
+    with platform.auditors(log).connect() as connection:
+        last, head = newest(connection, log), head_of(connection, log)
+    behind = head - (last.seal.last if last else 0)
+    told = f"up to {last.seal.last} at {last.seal.at}, {behind} behind" if last else f"none, {behind} behind"
+    late = behind > 0 and (last is None or (datetime.now(UTC) - datetime.fromisoformat(last.seal.at)).total_seconds() > 60)
+    return (
+        ("warning" if late else "ok"),
+        f"seals {log}",
+        told + (": sealed by a `testmesh projector`, each 10 s" if late else ""),
+    )
 
 
 def _schedules(platform: Any) -> Finding:

@@ -42,6 +42,7 @@ VERBS: Mapping[str, tuple[str, str]] = {
     "suites": ("suites:suites", "List, show, follow, rerun and cancel suite runs."),
     "schedules": ("schedules:schedules", "Let flows run by themselves: cron, time zones, overlap, missed ticks."),
     "admin": ("admin:admin", "Keys, users, dead letters, backup, migration, projections."),
+    "audit": ("audit:audit", "Check that nothing in the logs was changed since it was sealed."),
     "doctor": ("doctor:doctor", "Check this installation and say what is missing."),
     "version": ("version:version", "Show the version."),
     "completion": ("completion:completion", "Print the completion script of a shell."),

@@ -22,7 +22,7 @@ from projections.positions import position
 from projections.projector import Projector
 from projections.registry import for_log
 
-DISPATCHER_LOCK, SWEEPER_LOCK, PRUNER_LOCK = 7_303_014_602, 7_303_014_603, 7_303_014_604
+DISPATCHER_LOCK, SWEEPER_LOCK, PRUNER_LOCK, SEALER_LOCK = 7_303_014_602, 7_303_014_603, 7_303_014_604, 7_303_014_605
 PRUNE_SECONDS = 3600.0
 logger = logging.getLogger("testmesh.followers")
 
@@ -67,7 +67,7 @@ class Single:
 
 
 class Followers:
-    """Projectors of every log, the dispatcher, the sweeper and the pruner of the feed, each in a thread."""
+    """Projectors of every log, the dispatcher, the sweeper, the sealer and the pruner of the feed, each in a thread."""
 
     def __init__(self, platform: Platform, queue: RedisCommandQueue) -> None:
         self._platform = platform
@@ -85,6 +85,10 @@ class Followers:
         self._thread("dispatcher", Single(connect, DISPATCHER_LOCK, "dispatcher", Dispatcher(log, self._queue).run).run)
         self._thread("sweeper", Single(connect, SWEEPER_LOCK, "sweeper", self._sweeper().run).run)
         self._thread("pruner", Single(connect, PRUNER_LOCK, "pruner", self._prune).run)
+        if self._platform.settings.key_file:
+            self._thread("sealer", Single(connect, SEALER_LOCK, "sealer", self._platform.sealer.run).run)
+        else:
+            logger.warning("the logs are not sealed: this process has no key file (TESTMESH_KEY_FILE)")
 
     def close(self) -> None:
         """Stop at a batch's end."""

@@ -72,6 +72,16 @@ def test_doctor_finds_nothing_wrong(program: Program) -> None:
         assert f"ok       {looked_at}: " in done.stdout, looked_at
 
 
+def test_what_is_recorded_is_sealed_within_seconds_and_verifies(program: Program) -> None:
+    end = time.monotonic() + 30
+    while "executions " not in program.run("audit", "checkpoint").stdout:
+        assert time.monotonic() < end, "nothing was sealed"
+    done = program.run("audit", "verify")
+    assert done.returncode == 0, done.stdout
+    assert "ok       identity: " in done.stdout
+    assert "1 checkpoint as kept" in done.stdout
+
+
 def test_a_second_up_on_the_same_data_says_who_is_there(program: Program) -> None:
     done = program.run("up", "--port", "0")
     assert done.returncode == 2

@@ -16,6 +16,7 @@ import psycopg
 
 from tests.chaos.afterwards import (
     differs_from_the_keys,
+    events_as_sealed,
     read_models_equal_a_rebuild,
     scheduled,
     wait_for_the_end,
@@ -59,6 +60,7 @@ class Trial:
         self.log: dict[UUID, list[Event]] = {}
         self.ticks = 0
         self.compared = 0
+        self.sealed = 0
         self.grouped = 0
         """How many executions were in a concurrency group."""
 
@@ -89,6 +91,7 @@ class Trial:
         self.ticks = sum(name == "tick_considered" for events in decisions.values() for name, _ in events)
         wrong += broken_ticks(decisions, self.ticking.periods, scheduled(self.log))
         self.compared = read_models_equal_a_rebuild(self.system)
+        self.sealed = events_as_sealed(self.system)
         self._watching.finish(self.system.platform.logs["executions"].head())
         return wrong + missed_or_doubled(read_log(url, "%"), self.watcher.seen)
 
@@ -116,6 +119,7 @@ class Trial:
             f"{self.ticks} decisions about ticks, {len(scheduled(self.log))} executions by schedules",
             f"the watcher saw {len(self.watcher.seen)} events by {self.watcher.connections} connections",
             f"{self.compared} read models equal a rebuild; {dead_letters(self.system)} dead letters",
+            f"{self.sealed} events of all logs are as they were sealed",
         ]
 
 

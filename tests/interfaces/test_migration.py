@@ -82,6 +82,20 @@ def test_an_account_that_does_not_own_the_tables_is_told_which_one_to_use(url: s
     stranger.close()
 
 
+def test_the_projector_adds_seals_and_nobody_changes_one(url: str) -> None:
+    migrate(Database(url), [])
+    add = "INSERT INTO flows.seals (number, statement, signature, entries) VALUES (1, 'x', 'x', 'x')"
+    with Database(url, role=PROJECTOR).connect() as connection:
+        connection.execute(add.encode())
+    changes = ("UPDATE flows.seals SET statement = 'y'", "DELETE FROM flows.seals")
+    for role, refused in ((WRITER, (add, *changes)), (PROJECTOR, changes), (AUDITOR, (add, *changes))):
+        with Database(url, role=role).connect() as connection:
+            assert connection.execute("SELECT count(*) FROM flows.seals").fetchone() == (1,)
+            for statement in refused:
+                with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                    connection.execute(statement.encode())
+
+
 @pytest.mark.parametrize("role", [PROJECTOR, AUDITOR])
 def test_other_roles_read_events_and_append_none(url: str, role: str) -> None:
     migrate(Database(url), [])

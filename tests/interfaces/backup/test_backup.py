@@ -19,11 +19,13 @@ import pytest
 
 from application import dead_letters, group_places, leases
 from application.actions.registry import ACTIONS
+from application.audit import audit
 from application.claims import claim
 from application.executions import RunRequest
 from application.flow_documents import read_flow
 from application.flows import Document
 from application.ports import RunCommand
+from application.seals import SignedSeal, newest, signing_key
 from application.sweeper import Sweeper
 from domain.errors import Conflict, Invalid, NotFound
 from domain.execution import Execution
@@ -304,14 +306,53 @@ def changed(path: Path, change: Callable[[str, bytes], bytes]) -> Path:
 
 
 def test_a_newer_format_is_refused_with_the_version_that_can_read_it(lived_in: Platform, tmp_path: Path) -> None:
-    newer = orjson.dumps({"format": 2, "testmesh": "9.8.7"})
+    newer = orjson.dumps({"format": 3, "testmesh": "9.8.7"})
     path = changed(back_up(lived_in, tmp_path / "b"), lambda name, text: newer if name == HEAD else text)
     with (
-        pytest.raises(Conflict, match=r"format 2, made by TestMesh 9\.8\.7; .* up to format 1") as error,
+        pytest.raises(Conflict, match=r"format 3, made by TestMesh 9\.8\.7; .* up to format 2") as error,
         reading.open_backup(path),
     ):
         pass
     assert error.value.remedy == "restore it with TestMesh 9.8.7 or newer"
+
+
+def test_a_file_of_the_format_without_seals_is_read_and_what_it_restores_is_sealed_anew(
+    lived_in: Platform, new_platform: Made, tmp_path: Path
+) -> None:
+    lived_in.sealer.seal("executions")
+
+    def without_seals(name: str, text: bytes) -> bytes:
+        if name == HEAD:
+            return orjson.dumps({"format": 1, "testmesh": "0.1.0"})
+        if name != "manifest.json":
+            return text
+        manifest = orjson.loads(text)
+        manifest["parts"] = {part: held for part, held in manifest["parts"].items() if not part.endswith("/seals")}
+        return orjson.dumps(manifest)
+
+    other = restored(changed(back_up(lived_in, tmp_path / "b"), without_seals), new_platform())
+    assert rows(other, "executions.seals", "1") == []
+    assert other.sealer.seal("executions") == len(rows(other, "executions.events"))
+
+
+def test_a_restored_log_verifies_and_its_seals_go_on(lived_in: Platform, new_platform: Made, tmp_path: Path) -> None:
+    sealed = {log: lived_in.sealer.seal(log) for log in LOGS}
+    assert sealed["executions"] > 10
+    assert min(sealed["flows"], sealed["identity"]) > 0
+    kept = [found for log in LOGS if (found := newest_seal(lived_in, log))]
+    other = restored(back_up(lived_in, tmp_path / "b"), new_platform())
+    request(other)
+    assert other.sealer.seal("executions") > 0
+    for log in LOGS:
+        with other.auditors(log).connect() as connection:
+            seen = audit(connection, log, signing_key(other.key).public_key(), kept)
+        assert (seen.finding, seen.unsealed) == (None, 0), log
+        assert seen.seals == {"executions": 2, "schedules": 0}.get(log, 1), log
+
+
+def newest_seal(platform: Platform, log: str) -> SignedSeal | None:
+    with platform.auditors(log).connect() as connection:
+        return newest(connection, log)
 
 
 def test_rows_that_the_manifest_does_not_name_are_refused(lived_in: Platform, tmp_path: Path) -> None:
