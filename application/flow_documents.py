@@ -19,6 +19,7 @@ from application.documents.report import Report
 from application.documents.schema import action_named, action_schema, json_schema
 from application.documents.scope import Scope
 from application.documents.shapes import describe, texts
+from application.documents.sound import sound_parts
 from application.documents.source import Source, did_you_mean
 from application.engine.action import Action
 from domain.definition import Data, FlowDefinition, Path, Position
@@ -69,13 +70,26 @@ def read_flow(
         report.finish()
     check = Check(report, actions, limits)
     check.flow(report.document.value)
+    strict = known_variables is not None if strict is None else strict
+    scope = Scope(report, actions, set(known_variables or ()), strict, columns, env_names)
     if report.errors:
+        _names_of_the_rest(report, scope, check)
         report.finish()
     definition = build(report.document, actions, check.ids)
-    strict = known_variables is not None if strict is None else strict
-    Scope(report, actions, set(known_variables or ()), strict, columns, env_names).flow(definition)
+    scope.flow(definition)
     lint(report, definition)
     return definition, report.finish()
+
+
+def _names_of_the_rest(report: Report, scope: Scope, check: Check) -> None:
+    """Check the names in whatever is sound, so that one broken step does not hide a misspelled name in another."""
+    rest = sound_parts(report.document, report.broken) if not report.document.problems else None
+    if rest is None:
+        return
+    document = Document(report.document.source, rest.value, report.document.positions, texts=report.document.texts)
+    scope.known |= rest.known | {f"step_{number}" for number in range(1, check.count + 1)}
+    scope.anything = scope.anything or rest.anything
+    scope.flow(build(document, scope.actions, check.ids))
 
 
 def normalised(text: str | bytes, *, limits: Limits = LIMITS) -> bytes:

@@ -93,6 +93,8 @@ class InvalidFlow(Invalid):
 
     code = "invalid_flow"
 
-    def __init__(self, problems: tuple[Problem, ...]) -> None:
+    def __init__(self, problems: tuple[Problem, ...], warnings: tuple[Problem, ...] = ()) -> None:
         super().__init__("\n".join(str(problem) for problem in problems))
         self.problems = problems
+        self.warnings = warnings
+        """What is doubtful besides, for those who look at the document."""

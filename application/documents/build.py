@@ -63,7 +63,7 @@ class Builder:
         )
 
     def _steps(self, values: list[dict[str, Any]], path: Path) -> tuple[Step, ...]:
-        return tuple(self._step(value, (*path, index)) for index, value in enumerate(values))
+        return tuple(self._step(value, (*path, index)) for index, value in enumerate(values) if value is not None)
 
     def _step(self, value: dict[str, Any], path: Path) -> Step:
         action = find_action(value["action"], self.actions)
@@ -169,7 +169,7 @@ class Builder:
 
 
 def build(document: Document, actions: Mapping[str, Action], ids: Mapping[str, Path]) -> FlowDefinition:
-    """The definition of a checked document. `ids` are those that steps give themselves."""
+    """The definition of a checked document. `ids` are those that steps give themselves; a step that is None is left out."""
     return Builder(document, actions, set(ids)).flow()
 
 

@@ -17,11 +17,14 @@ class Report:
     document: Document
     errors: list[Problem] = field(default_factory=list)
     warnings: list[Problem] = field(default_factory=list)
+    broken: list[Path] = field(default_factory=list)
+    """The paths of the errors."""
 
     def error(
         self, path: Path, title: str, remedy: str | None = None, *, key: bool = False, at: Position | None = None
     ) -> None:
         """An error at a value, at its key, or at a place inside it."""
+        self.broken.append(path)
         if len(self.errors) < PROBLEMS:
             self._add(self.errors, self.document.source.problem(at or self.place(path, key=key), title, remedy))
 
@@ -60,7 +63,7 @@ class Report:
     def finish(self) -> tuple[Problem, ...]:
         """The warnings in source order. Raises InvalidFlow with every error if there is one."""
         if self.errors:
-            raise InvalidFlow(tuple(sorted(self.errors, key=_order)))
+            raise InvalidFlow(tuple(sorted(self.errors, key=_order)), tuple(sorted(self.warnings, key=_order)))
         return tuple(sorted(self.warnings, key=_order))
 
     @staticmethod

@@ -50,7 +50,8 @@ def validate(paths: tuple[str, ...], form: str, strict: bool, environment: str |
             found = (*doubts, *project.faults(definition), *file_faults(definition, file, home))
             problems.extend(sorted(found, key=lambda problem: problem.line))
         except InvalidFlow as invalid:
-            problems.extend(invalid.problems)
+            found = (*invalid.problems, *invalid.warnings)
+            problems.extend(sorted(found, key=lambda problem: problem.line))
         except OSError as error:
             problems.append(Problem(f"The file cannot be read: {error.strerror}", file.file))
     _show(problems, form)
