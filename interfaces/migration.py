@@ -14,10 +14,10 @@ from application import schema as logs
 from application.database import Database
 from domain.errors import Conflict
 from domain.values import dataclass
+from interfaces.locks import AdvisoryLock
 
 WRITER, PROJECTOR, AUDITOR = "testmesh_writer", "testmesh_projector", "testmesh_auditor"
 ROLES = (WRITER, PROJECTOR, AUDITOR)
-_LOCK = 7_303_014_601
 """The advisory lock of migrations; any constant of our own."""
 _OLDEST = 15_00_00
 _READ_SIDE_WRITES = ("tracking",)
@@ -57,7 +57,7 @@ def migrate(database: Database, statements: Sequence[str]) -> Migrated:
     with database.connect() as connection:
         _check_server(connection)
         connection.execute("SET lock_timeout = 0")
-        connection.execute("SELECT pg_advisory_lock(%s)", (_LOCK,))
+        connection.execute("SELECT pg_advisory_lock(%s)", (int(AdvisoryLock.MIGRATION),))
         try:
             connection.execute(_HISTORY)
             known = connection.execute("SELECT 1 FROM public.testmesh_migrations WHERE digest = %s", (digest,)).fetchone()
@@ -65,7 +65,7 @@ def migrate(database: Database, statements: Sequence[str]) -> Migrated:
                 _apply(connection, wanted, digest)
             return Migrated(known is None, tuple(role for role in ROLES if not usable(connection, role)))
         finally:
-            connection.execute("SELECT pg_advisory_unlock(%s)", (_LOCK,))
+            connection.execute("SELECT pg_advisory_unlock(%s)", (int(AdvisoryLock.MIGRATION),))
 
 
 def usable(connection: psycopg.Connection[Any], role: str) -> bool:

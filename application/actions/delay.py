@@ -20,6 +20,9 @@ async def run(config: Mapping[str, Any], context: ActionContext) -> Mapping[str,
         raise ActionError("config", f"duration: {error}") from None
     begun = time.monotonic()
     await asyncio.sleep(seconds)
+    early = begun + seconds - time.monotonic()
+    if early > 0:  # a loop may go by whole milliseconds
+        await asyncio.sleep(early + 0.001)
     return {"duration": round((time.monotonic() - begun) * 1000, 3)}
 
 

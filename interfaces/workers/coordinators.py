@@ -6,11 +6,10 @@ from uuid import UUID
 
 from application.coordinating import Coordinator
 from interfaces.bootstrap import Platform
+from interfaces.locks import AdvisoryLock
 from interfaces.workers.followers import Single
 from projections.positions import position
 from projections.suite_run_list import SuiteRunList, SuiteRunListProjection
-
-COORDINATOR_LOCK = 7_303_014_605
 
 
 def coordinating(platform: Platform) -> Single:
@@ -24,4 +23,4 @@ def coordinating(platform: Platform) -> Single:
         return reached, listed.open()
 
     coordinator = Coordinator(platform.logs["executions"], platform.payloads("executions"), open)
-    return Single(database.connect, COORDINATOR_LOCK, "coordinator", coordinator.run)
+    return Single(database.connect, AdvisoryLock.COORDINATOR, "coordinator", coordinator.run)

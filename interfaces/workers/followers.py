@@ -16,13 +16,13 @@ from application.schema import LOGS
 from application.sweeper import Sweeper
 from interfaces.adapters.redis_execution_queue import RedisCommandQueue
 from interfaces.bootstrap import Platform
+from interfaces.locks import AdvisoryLock
 from projections.execution_list import ExecutionList
 from projections.live_feed import LiveFeed
 from projections.positions import position
 from projections.projector import Projector
 from projections.registry import for_log
 
-DISPATCHER_LOCK, SWEEPER_LOCK, PRUNER_LOCK, SEALER_LOCK = 7_303_014_602, 7_303_014_603, 7_303_014_604, 7_303_014_605
 PRUNE_SECONDS = 3600.0
 logger = logging.getLogger("testmesh.followers")
 
@@ -51,7 +51,7 @@ class Single:
 
     def _hold(self, connection: psycopg.Connection[Any], stop: threading.Event) -> None:
         while not stop.is_set():
-            row = connection.execute("SELECT pg_try_advisory_lock(%s)", (self._key,)).fetchone()
+            row = connection.execute("SELECT pg_try_advisory_lock(%s)", (int(self._key),)).fetchone()
             if row and row[0]:
                 break
             stop.wait(1.0)
@@ -82,11 +82,11 @@ class Followers:
             self._thread(f"projector-{name}", projector.run)
         log = self._platform.logs["executions"]
         connect = self._platform.database("executions").connect
-        self._thread("dispatcher", Single(connect, DISPATCHER_LOCK, "dispatcher", Dispatcher(log, self._queue).run).run)
-        self._thread("sweeper", Single(connect, SWEEPER_LOCK, "sweeper", self._sweeper().run).run)
-        self._thread("pruner", Single(connect, PRUNER_LOCK, "pruner", self._prune).run)
+        self._thread("dispatcher", Single(connect, AdvisoryLock.DISPATCHER, "dispatcher", Dispatcher(log, self._queue).run).run)
+        self._thread("sweeper", Single(connect, AdvisoryLock.SWEEPER, "sweeper", self._sweeper().run).run)
+        self._thread("pruner", Single(connect, AdvisoryLock.PRUNER, "pruner", self._prune).run)
         if self._platform.settings.key_file:
-            self._thread("sealer", Single(connect, SEALER_LOCK, "sealer", self._platform.sealer.run).run)
+            self._thread("sealer", Single(connect, AdvisoryLock.SEALER, "sealer", self._platform.sealer.run).run)
         else:
             logger.warning("the logs are not sealed: this process has no key file (TESTMESH_KEY_FILE)")
 

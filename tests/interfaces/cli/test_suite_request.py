@@ -15,6 +15,7 @@ from interfaces.cli.running.suite_request import LocalSuite, common, parse_matri
 from tests.interfaces.cli.conftest import Ran
 
 OPTIONS: dict[str, Any] = {"matrix": (), "fail_fast": False, "jobs": None, "seed": None, "suite": None, "tags": None}
+OPTIONS |= {"priority": None, "runs_on": (), "queue_timeout": None}
 
 
 class Server:
