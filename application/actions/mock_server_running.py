@@ -126,7 +126,7 @@ class MockServer:
             return _response(Answer(503, [("Connection", "close")], b"too many connections"))
         answer = await self._answer(request)
         if answer.delay:
-            await asyncio.sleep(answer.delay + 0.001 if answer.delay else 0.0)  # a loop may go by whole milliseconds
+            await asyncio.sleep(answer.delay + 0.001)  # a loop may go by whole milliseconds, and end early
         if answer.fault is not None:
             await suffer(answer.fault.kind, request)
             raise asyncio.CancelledError  # the connection is gone, as if the caller had hung up
