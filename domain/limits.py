@@ -73,6 +73,8 @@ class Limits:
     schedule_catch_up: int = 100
     suite_cases: int = 5_000
     suite_parallel: int = 200
+    plugin_memory_bytes: int = 1024 * MIB
+    plugin_cpu_seconds: float = 600.0
     saved_run_bytes: int = 256 * MIB
     """A saved run, as a file; everything in it, once unpacked, may have four times that."""
     saved_run_source_bytes: int = 256 * MIB
@@ -151,6 +153,8 @@ MEANINGS: Mapping[str, str] = {
     "schedule_catch_up": "Missed ticks that `run_all` makes up; of more, the newest.",
     "suite_cases": "Cases of a suite run: flows, times rows, times cells of the matrix.",
     "suite_parallel": "Cases of a suite run at the same time.",
+    "plugin_memory_bytes": "Memory of the process in which, on workers, the plugins of an execution run.",
+    "plugin_cpu_seconds": "Processor time of that process.",
     "saved_run_bytes": "A saved run as a file; unpacked it may have four times that.",
     "saved_run_source_bytes": "The texts of flows in a saved run.",
     "saved_run_meta_bytes": "The description of a saved run.",

@@ -212,11 +212,13 @@ class Platform:
         from application.actions.registry import ACTIONS
         from application.engine.egress import WorkerPolicy
         from interfaces.adapters.made_up import made_up
+        from interfaces.workers.plugins.apart import ActionsApart
 
         mask_key = hmac.new(self.key, b"testmesh masking", hashlib.sha256).digest()
         policy = WorkerPolicy(self.settings.egress_allow, own_addresses(self.settings))
         log, payloads, bind = self.logs["executions"], self.payloads("executions"), self.settings.mock_bind
-        return Tools(log, payloads, ACTIONS, policy, mask_key, folders=Folders(), faker=made_up, mock_bind=bind)
+        actions = ActionsApart(ACTIONS)
+        return Tools(log, payloads, actions, policy, mask_key, folders=Folders(), faker=made_up, mock_bind=bind)
 
     @cached_property
     def dead_letters(self) -> DeadLetters:

@@ -70,7 +70,7 @@ class Actions(Mapping[str, Action]):
         if self._plugins is None:
             from application.actions.plugins import Plugins  # only for a name that is not built in
 
-            self._plugins = Plugins(self._is_built_in)
+            self._plugins = Plugins(self.is_built_in)
         return self._plugins
 
     def __getitem__(self, name: str) -> Action:
@@ -80,7 +80,7 @@ class Actions(Mapping[str, Action]):
         return found
 
     def __contains__(self, name: object) -> bool:
-        return name in self._places or (isinstance(name, str) and not self._is_built_in(name) and name in self.plugins.names())
+        return name in self._places or (isinstance(name, str) and not self.is_built_in(name) and name in self.plugins.names())
 
     def __iter__(self) -> Iterator[str]:
         yield from self._places
@@ -105,12 +105,13 @@ class Actions(Mapping[str, Action]):
         return found
 
     def _plugged_in(self, name: str) -> Action:
-        found = None if self._is_built_in(name) else self.plugins.find(name)
+        found = None if self.is_built_in(name) else self.plugins.find(name)
         if found is None:
             raise KeyError(name)
         return found
 
-    def _is_built_in(self, name: str) -> bool:
+    def is_built_in(self, name: str) -> bool:
+        """Whether the name is one of TestMesh's own, or belongs to one of its families."""
         return name in self._places or f"{name.split('.', 1)[0]}.*" in self._places
 
 

@@ -77,6 +77,10 @@ class Bodies:
         """The branches below a config key, in the order of the document."""
         return tuple(name.removeprefix(f"{key}/") for name in self._step.bodies if name.startswith(f"{key}/"))
 
+    def layout(self) -> dict[str, tuple[str, ...]]:
+        """The ids of all nested steps, by config key, or by key and branch (`key/branch`)."""
+        return {name: tuple(step.id for step in steps) for name, steps in self._step.bodies.items()}
+
     def ids(self, key: str) -> tuple[str, ...]:
         """The ids of the steps below a config key."""
         return tuple(step.id for step in self._step.bodies.get(key, ()))

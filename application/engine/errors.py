@@ -43,12 +43,12 @@ class ActionError(Exception):
         self.message = message
         self.hint = hint
         self.exchange = exchange
-        self._key = key
+        self.key = key
 
     def key_in(self, config: Mapping[str, Any]) -> str | None:
         """The key of the config that is wrong, if it is one."""
         first = self.message.split(maxsplit=1)[0].rstrip(":") if self.kind == "config" and self.message else None
-        return next((key for key in (self._key, first) if key in config), None)
+        return next((key for key in (self.key, first) if key in config), None)
 
 
 class ActionFailed(Exception):
