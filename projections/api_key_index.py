@@ -12,8 +12,9 @@ from uuid import UUID
 import psycopg
 
 from domain.api_key import ApiKey
-from projections.rows import Pool, Row, Table, Where, bounded, fetch, fetch_one
-from projections.view import Page, Projection, Recorded, make_cursor, page_of, read_cursor
+from projections.paging import Order, Page
+from projections.rows import Pool, Row, Table, Where, fetch_one
+from projections.view import Projection, Recorded
 
 TABLE = Table(
     "identity.api_key_index",
@@ -106,6 +107,9 @@ def _issued(event: ApiKey.Issued) -> Row:
     }
 
 
+_NEWEST_FIRST = Order({"created_at": datetime, "id": UUID}, down=True, table="k")
+
+
 class ApiKeyIndex:
     """Queries, and the note of a key's last use."""
 
@@ -123,12 +127,7 @@ class ApiKeyIndex:
         """The keys of a workspace without their digests, newest first."""
         where = Where()
         where.equal(**{"k.workspace": workspace, "k.revoked": revoked})
-        if cursor is not None:
-            where.add("(k.created_at, k.id) < (%s, %s)", *read_cursor(cursor, datetime, UUID))
-        size = bounded(limit)
-        sql = f"SELECT {SHOWN} {FROM} WHERE {where} ORDER BY k.created_at DESC, k.id DESC LIMIT %s"
-        rows = fetch(self._pool, sql, [*where.values, size + 1])
-        return page_of(rows, size, lambda row: make_cursor(row["created_at"], row["id"]))
+        return _NEWEST_FIRST.page(self._pool, f"SELECT {SHOWN} {FROM}", where, cursor, limit)
 
     def used(self, key_id: str, address: str = "") -> bool:
         """Note that the key was used now, at most once a minute; whether it was written."""

@@ -10,8 +10,9 @@ from uuid import UUID
 import psycopg
 
 from projections.execution_folding import TOPICS, fold
-from projections.rows import Pool, Row, Table, Where, as_uuid, bounded, fetch, fetch_one, json_text
-from projections.view import Page, Projection, Recorded, make_cursor, page_of, read_cursor
+from projections.paging import NEWEST_FIRST, Page
+from projections.rows import Pool, Row, Table, Where, as_uuid, fetch, fetch_one, json_text
+from projections.view import Projection, Recorded
 
 TABLE = Table(
     "executions.execution_list",
@@ -177,12 +178,7 @@ class ExecutionList:
         where.equal(workspace=workspace, status=status, verdict=verdict, flow_id=flow, trigger=trigger)
         if tag is not None:
             where.add("tags @> %s::jsonb", json_text([tag]))
-        if cursor is not None:
-            where.add("(requested_at, id) < (%s, %s)", *read_cursor(cursor, datetime, UUID))
-        size = bounded(limit)
-        sql = f"SELECT {COLUMNS} FROM {TABLE.name} WHERE {where} ORDER BY requested_at DESC, id DESC LIMIT %s"
-        rows = fetch(self._pool, sql, [*where.values, size + 1])
-        return page_of(rows, size, lambda row: make_cursor(row["requested_at"], row["id"]))
+        return NEWEST_FIRST.page(self._pool, f"SELECT {COLUMNS} FROM {TABLE.name}", where, cursor, limit)
 
     def get(self, workspace: str, id: str | UUID) -> Row | None:
         """One execution."""

@@ -9,8 +9,9 @@ from uuid import UUID
 import psycopg
 
 from domain.flow import Flow
-from projections.rows import Pool, Row, Table, Where, as_uuid, bounded, fetch, fetch_one, json_text
-from projections.view import Page, Projection, Recorded, make_cursor, page_of, read_cursor
+from projections.paging import BY_NAME, Page
+from projections.rows import Pool, Row, Table, Where, as_uuid, fetch, fetch_one, json_text
+from projections.view import Projection, Recorded
 
 TABLE = Table(
     "flows.flow_list",
@@ -144,12 +145,7 @@ class FlowList:
             where.add("tags @> %s::jsonb", json_text([tag]))
         if text:
             where.add("strpos(lower(concat_ws(chr(10), name, path, description)), lower(%s)) > 0", text)
-        if cursor is not None:
-            where.add('(lower(name) COLLATE "C", id) > (lower(%s) COLLATE "C", %s)', *read_cursor(cursor, str, UUID))
-        sql = f'SELECT {COLUMNS} FROM flows.flow_list WHERE {where} ORDER BY lower(name) COLLATE "C", id LIMIT %s'
-        size = bounded(limit)
-        rows = fetch(self._pool, sql, [*where.values, size + 1])
-        return page_of(rows, size, lambda row: make_cursor(row["name"], row["id"]))
+        return BY_NAME.page(self._pool, f"SELECT {COLUMNS} FROM flows.flow_list", where, cursor, limit)
 
     def get(self, workspace: str, id: str | UUID) -> Row | None:
         """One flow."""

@@ -12,7 +12,6 @@ import psycopg
 from psycopg.rows import dict_row
 from psycopg_pool import ConnectionPool
 
-from domain.limits import LIMITS
 from domain.values import dataclass
 
 Pool = ConnectionPool[psycopg.Connection[Any]]
@@ -142,8 +141,3 @@ def as_uuid(text: str | UUID) -> UUID | None:
         return text if isinstance(text, UUID) else UUID(text)
     except (ValueError, AttributeError):
         return None
-
-
-def bounded(limit: int) -> int:
-    """The size of a page within the limits."""
-    return max(1, min(limit, LIMITS.page))

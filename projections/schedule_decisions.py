@@ -9,8 +9,9 @@ from uuid import UUID
 import psycopg
 
 from domain.schedule import Schedule
-from projections.rows import Pool, Row, Table, Where, as_uuid, bounded, fetch
-from projections.view import Page, Projection, Recorded, make_cursor, page_of, read_cursor
+from projections.paging import Order, Page
+from projections.rows import Pool, Row, Table, Where, as_uuid
+from projections.view import Projection, Recorded
 
 TABLE = Table(
     "schedules.schedule_decisions",
@@ -78,6 +79,9 @@ def _row(recorded: Recorded) -> Row:
     }
 
 
+_LATEST = Order({"version": int}, down=True)
+
+
 class ScheduleDecisions:
     """Queries."""
 
@@ -98,12 +102,5 @@ class ScheduleDecisions:
         where = Where()
         where.add("workspace = %s AND schedule = %s", workspace, as_uuid(schedule))
         where.equal(decision=decision)
-        if cursor is not None:
-            where.add("version < %s", *read_cursor(cursor, int))
-        sql = (
-            "SELECT at, tick, first, count, decision, execution, cancels, revision, why, version, position"
-            f" FROM {TABLE.name} WHERE {where} ORDER BY version DESC LIMIT %s"
-        )
-        size = bounded(limit)
-        rows = fetch(self._pool, sql, [*where.values, size + 1])
-        return page_of(rows, size, lambda row: make_cursor(row["version"]))
+        columns = "at, tick, first, count, decision, execution, cancels, revision, why, version, position"
+        return _LATEST.page(self._pool, f"SELECT {columns} FROM {TABLE.name}", where, cursor, limit)

@@ -11,8 +11,9 @@ import psycopg
 
 from domain.schedule import PLAN, Schedule
 from projections.execution_folding import shown_variables
-from projections.rows import Pool, Row, Table, Where, as_uuid, bounded, fetch, fetch_one
-from projections.view import Page, Projection, Recorded, make_cursor, page_of, read_cursor
+from projections.paging import BY_NAME, Page
+from projections.rows import Pool, Row, Table, Where, as_uuid, fetch, fetch_one
+from projections.view import Projection, Recorded
 
 TABLE = Table(
     "schedules.schedule_list",
@@ -179,12 +180,7 @@ class ScheduleList:
         where = Where()
         where.equal(workspace=workspace, flow=flow, paused=paused)
         where.add("deleted_at IS NULL")
-        if cursor is not None:
-            where.add('(lower(name) COLLATE "C", id) > (lower(%s) COLLATE "C", %s)', *read_cursor(cursor, str, UUID))
-        sql = f'SELECT {COLUMNS} FROM {TABLE.name} WHERE {where} ORDER BY lower(name) COLLATE "C", id LIMIT %s'
-        size = bounded(limit)
-        rows = fetch(self._pool, sql, [*where.values, size + 1])
-        return page_of(rows, size, lambda row: make_cursor(row["name"], row["id"]))
+        return BY_NAME.page(self._pool, f"SELECT {COLUMNS} FROM {TABLE.name}", where, cursor, limit)
 
     def get(self, workspace: str, id: str | UUID) -> Row | None:
         """One schedule."""

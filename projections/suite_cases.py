@@ -9,8 +9,9 @@ from uuid import UUID
 import psycopg
 
 from domain.suite_run import ORDER, PASSED, SuiteRun, case_uuid
-from projections.rows import Pool, Row, Table, Where, as_uuid, bounded, fetch
-from projections.view import Page, Projection, Recorded, make_cursor, page_of, read_cursor
+from projections.paging import Order, Page
+from projections.rows import Pool, Row, Table, Where, as_uuid, fetch
+from projections.view import Projection, Recorded
 
 TABLE = Table(
     "executions.suite_cases",
@@ -131,6 +132,10 @@ def _row(event: SuiteRun.CasesPlanned, number: int, case: Any, position: int) ->
     }
 
 
+_BY_NUMBER = Order({"number": int}, table="c")
+_BY_KEY = Order({"key": str})
+
+
 class SuiteCases:
     """Queries. Rows: suite_run, number, key (the same in every run of the suite), flow (its id or path), name, file, flow_id
     and revision (of a pushed flow), row_key, cell (of the matrix), execution (its id; it is there once the case has started),
@@ -154,24 +159,14 @@ class SuiteCases:
         where = Where()
         where.add("c.workspace = %s AND c.suite_run = %s", workspace, as_uuid(suite_run))
         where.equal(**{"c.status": status, "c.verdict": verdict})
-        if cursor is not None:
-            where.add("c.number > %s", *read_cursor(cursor, int))
-        sql = (
-            f"SELECT {COLUMNS}, {MORE} FROM {TABLE.name} c LEFT JOIN {EXECUTIONS} e ON e.id = c.execution"
-            f" WHERE {where} ORDER BY c.number LIMIT %s"
-        )
-        size = bounded(limit)
-        rows = fetch(self._pool, sql, [*where.values, size + 1])
-        return page_of(rows, size, lambda row: make_cursor(row["number"]))
+        select = f"SELECT {COLUMNS}, {MORE} FROM {TABLE.name} c LEFT JOIN {EXECUTIONS} e ON e.id = c.execution"
+        return _BY_NUMBER.page(self._pool, select, where, cursor, limit)
 
     def merged(self, workspace: str, root: str, *, cursor: str | None = None, limit: int = 50) -> Page:
         """Of each case of a chain of reruns the latest result, by key; with `runs` (how often it was to be run) and `flaky`
         (it passed at last, and not at once)."""
-        where, size = Where(), bounded(limit)
-        where.add("key > %s", "" if cursor is None else read_cursor(cursor, str)[0])
-        sql = f"SELECT * FROM ({_LATEST_IN_FULL}) latest WHERE {where} ORDER BY key LIMIT %s"
-        rows = fetch(self._pool, sql, [*PASSED, *PASSED, workspace, root, *where.values, size + 1])
-        return page_of(rows, size, lambda row: make_cursor(row["key"]))
+        select, before = f"SELECT * FROM ({_LATEST_IN_FULL}) latest", [*PASSED, *PASSED, workspace, root]
+        return _BY_KEY.page(self._pool, select, Where(), cursor, limit, before)
 
     def merged_summary(self, workspace: str, root: str) -> Row:
         """What a chain of reruns came to: `verdict` (None while a case waits or runs), `counts` of the latest result of each

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import psycopg
 
 from domain.suite_run import SuiteRun
-from projections.rows import Pool, Row, Table, Where, as_uuid, bounded, fetch, fetch_one
-from projections.view import Page, Projection, Recorded, make_cursor, page_of, read_cursor
+from projections.paging import NEWEST_FIRST, Page
+from projections.rows import Pool, Row, Table, Where, as_uuid, fetch_one
+from projections.view import Projection, Recorded
 
 TABLE = Table(
     "executions.suite_run_list",
@@ -166,12 +166,7 @@ class SuiteRunList:
         """Suite runs, newest first; `root` gives those of a chain of reruns."""
         where = Where()
         where.equal(workspace=workspace, status=status, verdict=verdict, name=name, root=root)
-        if cursor is not None:
-            where.add("(requested_at, id) < (%s, %s)", *read_cursor(cursor, datetime, UUID))
-        size = bounded(limit)
-        sql = f"SELECT {COLUMNS} FROM {TABLE.name} WHERE {where} ORDER BY requested_at DESC, id DESC LIMIT %s"
-        rows = fetch(self._pool, sql, [*where.values, size + 1])
-        return page_of(rows, size, lambda row: make_cursor(row["requested_at"], row["id"]))
+        return NEWEST_FIRST.page(self._pool, f"SELECT {COLUMNS} FROM {TABLE.name}", where, cursor, limit)
 
     def get(self, workspace: str, id: str | UUID) -> Row | None:
         """One suite run."""

@@ -9,9 +9,9 @@ from uuid import UUID
 from application.dead_letters import DeadLetter
 from domain.errors import Refusal, Unavailable
 from interfaces.rest.call import Call, Reply, id_of
+from projections.paging import make_cursor, page_of, read_cursor
 from projections.positions import lag
 from projections.registry import LOGS, for_log
-from projections.view import make_cursor, page_of, read_cursor
 
 
 async def health(call: Call) -> Reply:
