@@ -13,10 +13,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import field
 from uuid import UUID
 
-import psycopg
-
 from application import group_places
 from application.executions import Executions
+from application.following import follow
 from application.group_commit import is_connection_error
 from application.log import GroupFull, Log, VersionConflict
 from application.payloads import Payloads
@@ -74,28 +73,9 @@ class Coordinator:
         return len(self._watched)
 
     def run(self, stop: threading.Event) -> None:
-        """Follow until stopped: a notification is a hint, a poll each second the truth."""
-        assert self._log.database is not None
+        """Follow until stopped."""
         self._position = None  # others may have been at work since the last time
-        while not stop.is_set():
-            try:
-                with self._log.database.connect() as connection:
-                    connection.execute("LISTEN testmesh_executions")
-                    self._follow(connection, stop)
-            except Exception as error:
-                if not (is_connection_error(error) or isinstance(error, Unavailable)):
-                    logger.exception("the coordinator failed; it goes on")
-                stop.wait(0.5)
-
-    def _follow(self, connection: psycopg.Connection[tuple[object, ...]], stop: threading.Event) -> None:
-        while not stop.is_set():
-            while self.step() and not stop.is_set():
-                pass
-            begun = time.monotonic()
-            for _ in connection.notifies(timeout=1.0, stop_after=1):
-                break
-            if time.monotonic() - begun < 0.001:
-                stop.wait(0.001)
+        follow(self._log, self.step, stop, "coordinator")
 
     def step(self) -> int:
         """Take what is new in the log and bring on the suite runs that it concerns; the number of events read."""

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 import threading
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-import psycopg
-
 from application.calling import call_waiting, cancel_older, groups_in_use
-from application.group_commit import is_connection_error
+from application.following import follow
 from application.log import Log
 from application.ports import CommandQueue, RunCommand
-from domain.errors import Unavailable
 from domain.execution import Execution
 
 NAME = "dispatcher"
@@ -26,7 +21,6 @@ TOPICS = (
     Execution.Finished.TOPIC,
 )
 BATCH = 500
-logger = logging.getLogger("testmesh.dispatcher")
 
 
 class Dispatcher:
@@ -88,32 +82,8 @@ class Dispatcher:
             self._groups = groups_in_use(self._log)
 
     def run(self, stop: threading.Event) -> None:
-        """Follow until stopped: a notification is a hint, a poll each second the truth."""
-        assert self._log.database is not None
-        while not stop.is_set():
-            try:
-                with self._log.database.connect() as connection:
-                    connection.execute("LISTEN testmesh_executions")
-                    self._follow(connection, stop)
-            except Exception as error:
-                if not (is_connection_error(error) or isinstance(error, Unavailable)):
-                    logger.exception("the dispatcher failed; it goes on")
-                stop.wait(0.5)
-
-    def _follow(self, connection: psycopg.Connection[tuple[object, ...]], stop: threading.Event) -> None:
-        while not stop.is_set():
-            try:
-                while self.step():
-                    pass
-            except Unavailable as error:
-                logger.warning("the queue does not answer, commands wait: %s", error)
-                stop.wait(0.5)
-                continue
-            begun = time.monotonic()
-            for _ in connection.notifies(timeout=1.0, stop_after=1):
-                break
-            if time.monotonic() - begun < 0.001:
-                stop.wait(0.001)
+        """Follow until stopped."""
+        follow(self._log, self.step, stop, "dispatcher")
 
     def _position(self) -> int:
         assert self._log.database is not None

@@ -14,6 +14,7 @@ import signal
 import socket
 import subprocess
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO
@@ -179,6 +180,60 @@ def end(pid: int, signals: Sequence[tuple[signal.Signals, float]], process: subp
             time.sleep(0.02)
     if process is not None:
         process.wait()
+
+
+class EmbeddedServer(ABC):
+    """A server of ours below a data root, run as an account that may: what PostgreSQL and Valkey have in common."""
+
+    stops: Sequence[tuple[signal.Signals, float]]
+    """The signals that end it, each with the seconds that it is given."""
+
+    def __init__(self, root: Path, name: str) -> None:
+        self._root = root
+        self._home = root / name
+        self._log = self._home / f"{name}.log"
+        self._account = server_account()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._pid: int | None = None
+        self._port = 0
+
+    @abstractmethod
+    def start(self) -> str:
+        """Start it, or adopt it when it still runs; the URL. What was acknowledged is there again."""
+
+    @property
+    def pid(self) -> int | None:
+        """Its process id while it runs."""
+        return self._pid
+
+    def ensure(self) -> None:
+        """Start it again if it died."""
+        if not self.alive():
+            if self._process is not None:
+                self._process.wait()
+            self.start()
+
+    def alive(self) -> bool:
+        """Whether it runs."""
+        if self._process is not None and self._process.poll() is not None:
+            return False
+        return self._pid is not None and is_alive(self._pid)
+
+    def stop(self) -> None:
+        """End it, the gentle way first; it keeps what was acknowledged in any case."""
+        if self._pid is not None:
+            end(self._pid, self.stops, self._process)
+        self._pid = self._process = None
+
+    def _make_home(self) -> None:
+        self._root.mkdir(parents=True, exist_ok=True)
+        if self._account.uid is not None:
+            os.chmod(self._root, 0o711)  # noqa: S103 - the server's account must pass through
+        self._home.mkdir(mode=0o700, exist_ok=True)
+        self._account.own(self._home)
+
+    def _password(self) -> str:
+        return secret_file(self._home / "password", self._account, lambda: secrets.token_urlsafe(32))
 
 
 class RootLock:

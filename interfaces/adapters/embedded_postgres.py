@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import secrets
 import shutil
@@ -19,25 +18,16 @@ from interfaces.adapters import embedded
 _OLDEST = 15
 
 
-class EmbeddedPostgres:
+class EmbeddedPostgres(embedded.EmbeddedServer):
     """One cluster below `root`/postgres, with the database `testmesh`. Safe to start again after any crash."""
+
+    stops = ((signal.SIGINT, 20.0), (signal.SIGQUIT, 5.0), (signal.SIGKILL, 5.0))
 
     def __init__(self, root: Path, *, fsync: bool = True) -> None:
         """`fsync` may be off in tests alone."""
-        self._root = root
-        self._home = root / "postgres"
+        super().__init__(root, "postgres")
         self._data = self._home / "data"
-        self._log = self._home / "postgres.log"
         self._fsync = fsync
-        self._account = embedded.server_account()
-        self._process: subprocess.Popen[bytes] | None = None
-        self._pid: int | None = None
-        self._port = 0
-
-    @property
-    def pid(self) -> int | None:
-        """The postmaster's process id while it runs."""
-        return self._pid
 
     @property
     def url(self) -> str:
@@ -60,34 +50,11 @@ class EmbeddedPostgres:
         self._create_database()
         return self.url
 
-    def ensure(self) -> None:
-        """Start it again if it died."""
-        if not self.alive():
-            if self._process is not None:
-                self._process.wait()
-            self.start()
-
-    def alive(self) -> bool:
-        """Whether the postmaster runs."""
-        if self._process is not None and self._process.poll() is not None:
-            return False
-        return self._pid is not None and embedded.is_alive(self._pid)
-
-    def stop(self) -> None:
-        """Fast shutdown, then immediate, then the hard way; all three keep every committed row."""
-        if self._pid is not None:
-            steps = [(signal.SIGINT, 20.0), (signal.SIGQUIT, 5.0), (signal.SIGKILL, 5.0)]
-            embedded.end(self._pid, steps, self._process)
-        self._pid = self._process = None
-
     def _prepare(self) -> None:
-        self._root.mkdir(parents=True, exist_ok=True)
-        if self._account.uid is not None:
-            os.chmod(self._root, 0o711)  # noqa: S103 - the server's account must pass through
+        self._make_home()
         sockets = self._home / "s"
-        for folder in (self._home, sockets):
-            folder.mkdir(mode=0o700, exist_ok=True)
-            self._account.own(folder)
+        sockets.mkdir(mode=0o700, exist_ok=True)
+        self._account.own(sockets)
         if len(str(sockets)) > 90:
             raise Conflict(f"{self._root} is too long a path for a server's socket; set TESTMESH_DATA_DIR to a shorter one")
 
@@ -207,9 +174,6 @@ class EmbeddedPostgres:
         with psycopg.connect(self.url_of("postgres"), autocommit=True) as connection:
             if connection.execute("SELECT 1 FROM pg_database WHERE datname = 'testmesh'").fetchone() is None:
                 connection.execute("CREATE DATABASE testmesh")
-
-    def _password(self) -> str:
-        return embedded.secret_file(self._home / "password", self._account, lambda: secrets.token_urlsafe(32))
 
 
 def _major(binaries: Path) -> int:

