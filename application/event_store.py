@@ -207,6 +207,17 @@ class PostgresLog(Log):
 
     def submit(self, *aggregates: Aggregate, side: Sequence[SideWrite] = (), patience: float = 3.0) -> Future[int]:
         """To the group commit, with the event before the first, which the fence checks."""
+        append = self._gathered(aggregates, side, patience)
+        if append.events:
+            return self._committer.submit(append)
+        append.done.set_result(self.head())
+        return append.done
+
+    def _append(self, aggregates: Sequence[Aggregate], side: Sequence[SideWrite], patience: float) -> int:
+        append = self._gathered(aggregates, side, patience)
+        return self._committer.commit(append) if append.events else self.head()
+
+    def _gathered(self, aggregates: Sequence[Aggregate], side: Sequence[SideWrite], patience: float) -> Append:
         stored, previous, done = [], None, Future[int]()
         for aggregate in aggregates:
             if isinstance(aggregate, Execution) and aggregate.request.groups:
@@ -217,10 +228,7 @@ class PostgresLog(Log):
                     previous = self._fence(events[0])
                 self._remember(events[-1], done)
                 stored.extend(events)
-        if not stored:
-            done.set_result(self.head())
-            return done
-        return self._committer.submit(Append(stored, side, previous, patience, done))
+        return Append(stored, side, previous, patience, done)
 
     def read(self, after: int, limit: int, topics: Sequence[str] = ()) -> list[Recorded]:
         """Decoded events with a position above `after`, in order."""

@@ -1,10 +1,11 @@
-"""Group commit: appends that arrive while a commit is in flight share the next one; one thread and connection a log."""
+"""Group commit: appends that arrive while a commit is in flight share the next one; one connection a log."""
 
 from __future__ import annotations
 
 import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import field
@@ -45,12 +46,17 @@ def is_connection_error(error: BaseException) -> bool:
 
 
 class GroupCommitter:
-    """Commits appends of one log in the order they come. `connect` opens an autocommit connection."""
+    """Commits appends of one log in the order they come, over one connection. Whoever holds `_leading` commits what waits: a
+    thread that waits for its own append when nobody else does, which saves it two changes of thread, or a thread kept for
+    that. `connect` opens an autocommit connection."""
 
     def __init__(self, schema: str, connect: Callable[[], psycopg.Connection[Any]]) -> None:
         self._schema = schema
         self._connect = connect
-        self._queue: queue.SimpleQueue[Append | None] = queue.SimpleQueue()
+        self._waiting: deque[Append] = deque()
+        self._leading = threading.Lock()
+        self._wake: queue.SimpleQueue[bool] = queue.SimpleQueue()
+        """True: something waits; False: this was all."""
         self._connection: psycopg.Connection[Any] | None = None
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
@@ -58,14 +64,23 @@ class GroupCommitter:
 
     def submit(self, append: Append) -> Future[int]:
         """Hand in an append; the future gives the position of its last event, or the refusal."""
-        with self._starting:
-            if self._closed:
-                raise Unavailable("the event store is closed")
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name=f"append-{self._schema}", daemon=True)
-                self._thread.start()
-            self._queue.put(append)
+        self._hand_in(append)
+        self._wake.put(True)
         return append.done
+
+    def commit(self, append: Append) -> int:
+        """As `submit`, and wait for it."""
+        self._hand_in(append)
+        led = False
+        while not append.done.done() and self._leading.acquire(blocking=False):
+            led = True
+            try:
+                self._commit(self._next_batch())
+            finally:
+                self._leading.release()
+        if led and self._waiting:  # whoever came meanwhile found the lock taken, and waits for its holder to look
+            self._wake.put(True)
+        return append.done.result()
 
     def close(self) -> None:
         """Commit what was handed in, then stop."""
@@ -73,34 +88,46 @@ class GroupCommitter:
             self._closed = True
             thread = self._thread
         if thread is not None:
-            self._queue.put(None)
+            self._wake.put(False)
             thread.join()
 
-    def _run(self) -> None:
-        stopping = False
-        while not stopping:
-            batch, stopping = self._next_batch()
-            if batch:
-                self._commit(batch)
-        if self._connection is not None:
-            self._connection.close()
+    def _hand_in(self, append: Append) -> None:
+        with self._starting:
+            if self._closed:
+                raise Unavailable("the event store is closed")
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name=f"append-{self._schema}", daemon=True)
+                self._thread.start()
+            self._waiting.append(append)
 
-    def _next_batch(self) -> tuple[list[Append], bool]:
-        """Wait for one append, then take all that have come meanwhile."""
-        batch: list[Append] = []
-        item = self._queue.get()
-        while item is not None:
-            batch.append(item)
-            if len(batch) == MAX_BATCH:
-                return batch, False
-            try:
-                item = self._queue.get_nowait()
-            except queue.Empty:
-                return batch, False
-        return batch, True
+    def _run(self) -> None:
+        more = True
+        while more:
+            more = self._wake.get()
+            while self._waiting:
+                with self._leading:
+                    if batch := self._next_batch():
+                        self._commit(batch)
+        with self._leading:
+            self._disconnect()
+
+    def _next_batch(self) -> list[Append]:
+        """What waits; the holder of the lock alone takes it."""
+        return [self._waiting.popleft() for _ in range(min(len(self._waiting), MAX_BATCH))]
 
     def _commit(self, batch: list[Append]) -> None:
         """All in one transaction; when that fails, one by one, so that only the guilty save fails."""
+        try:
+            self._commit_together(batch)
+        except BaseException as interrupt:  # of this thread, which must not leave others waiting for ever
+            self._disconnect()
+            for append in batch:
+                if not append.done.done():
+                    append.done.set_exception(Unavailable("the commit was interrupted"))
+            if not isinstance(interrupt, Exception):
+                raise
+
+    def _commit_together(self, batch: list[Append]) -> None:
         if len(batch) > 1:
             try:
                 positions = self._write(batch)

@@ -84,10 +84,13 @@ class Log(ABC):
     def put(self, *aggregates: Aggregate, side: Sequence[SideWrite] = (), patience: float = 3.0) -> int:
         """As `submit`, and wait for the commit."""
         before = [aggregate.version - len(aggregate.pending_events) for aggregate in aggregates]
-        position = self.submit(*aggregates, side=side, patience=patience).result()
+        position = self._append(aggregates, side, patience)
         for aggregate, version in zip(aggregates, before, strict=True):
             self.snapshot_when_long(aggregate, version)
         return position
+
+    def _append(self, aggregates: Sequence[Aggregate], side: Sequence[SideWrite], patience: float) -> int:
+        return self.submit(*aggregates, side=side, patience=patience).result()
 
     @abstractmethod
     def read(self, after: int, limit: int, topics: Sequence[str] = ()) -> list[Recorded]:

@@ -12,7 +12,7 @@ from eventsourcing.persistence import IntegrityError
 
 from application.database import Database
 from application.event_store import PostgresLog
-from application.group_commit import GroupCommitter
+from application.group_commit import Append, GroupCommitter
 from application.log import LostTail, SideWrite, VersionConflict
 from application.payloads import SealedPayloads
 from domain.errors import Unavailable
@@ -107,6 +107,47 @@ def test_positions_rise_in_the_order_of_commits_with_many_writers(log: PostgresL
         other.close()
     assert len(seen) == 200
     assert seen == sorted(seen)
+
+
+def test_savers_that_wait_and_savers_that_do_not_share_one_committer(log: PostgresLog):
+    positions: list[list[int]] = [[] for _ in range(12)]
+
+    def save(mine: list[int], waits: bool) -> None:
+        for _ in range(40):
+            mine.append(log.put(requested()) if waits else log.submit(requested()).result(30))
+
+    savers = [threading.Thread(target=save, args=(mine, number % 3 != 0)) for number, mine in enumerate(positions)]
+    for saver in savers:
+        saver.start()
+    for saver in savers:
+        saver.join(60)
+    assert not any(saver.is_alive() for saver in savers), "a saver was left waiting"
+    assert all(mine == sorted(mine) for mine in positions)
+    assert sorted(position for mine in positions for position in mine) == [r.position for r in log.read(0, 1000)]
+
+
+def test_a_saver_that_is_interrupted_leaves_nobody_waiting(log: PostgresLog):
+    committer = log._committer
+    write, others = committer._write, []
+
+    def interrupted(batch: list[Append]) -> list[int]:
+        committer._write = write  # type: ignore[method-assign]
+        others.append(log.submit(requested()))
+        raise KeyboardInterrupt
+
+    committer._leading.acquire()
+    others.append(log.submit(requested()))
+    committer._write = interrupted  # type: ignore[method-assign]
+    committer._hand_in(Append([log.application.mapper.to_stored_event(event) for event in requested().collect_events()]))
+    batch = committer._next_batch()
+    with pytest.raises(KeyboardInterrupt):
+        committer._commit(batch)
+    committer._leading.release()
+
+    with pytest.raises(Unavailable, match="interrupted"):
+        others[0].result(10)
+    assert others[1].result(10) > 0
+    assert log.put(requested()) > others[1].result()
 
 
 class CommittedThenBroken:
