@@ -62,6 +62,8 @@ class Identity:
 
     def revoke_key(self, by: Actor, workspace: str, key_id: str) -> int:
         """End a key of this workspace."""
+        if (whole := KeyText.parse(key_id)) is not None:
+            raise NotFound("a key is named by its id, not by its text", remedy=f"its id is {whole.key_id}")
         key = self.log.find(ApiKey, key_uuid(key_id))
         if key is None or key.workspace != workspace:
             raise NotFound(f"there is no key {key_id} in this workspace")

@@ -225,8 +225,16 @@ async def _unexpected(request: Request, error: Exception) -> HTTPResponse:
     status = error.status_code or 500
     title = "there is nothing at this address" if status == 404 else str(error)
     headers = {name: str(item) for name, item in (error.headers or {}).items()}
+    if status == 405 and (allowed := _allowed(request.path)):
+        headers["Allow"] = allowed
     body = other_problem(status, _CODES.get(status, "http"), title, request_id(request) if request else "")
     return raw(_dumps(body), status, headers, CONTENT_TYPE)
+
+
+def _allowed(path: str) -> str:
+    """The methods of an address. Sanic's router tells none where there are several; RFC 9110, 15.5.6 asks for them."""
+    here = (route for route in ROUTES if re.fullmatch(re.sub(r"<\w+>", "[^/]+", route.path) + "/?", path))
+    return ", ".join(sorted(route.method for route in here))
 
 
 async def _finish(request: Request, response: BaseHTTPResponse) -> None:

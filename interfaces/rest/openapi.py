@@ -30,9 +30,10 @@ _REASONS = {
     401: "No valid key.",
     403: "The key lacks the scope.",
     404: "Not in this workspace.",
+    408: "The body did not arrive in time.",
     409: "The state does not allow it.",
     410: "The position is too old.",
-    413: "Too large.",
+    413: "Too large: the body, a field of it, or the headers (8 KiB).",
     415: "Another content type or encoding.",
     422: "Not valid.",
     429: "Too many executions of the workspace wait; ask again after Retry-After seconds.",
@@ -91,10 +92,10 @@ def _parameters(route: Route) -> list[dict[str, Any]]:
 
 
 def _responses(route: Route) -> dict[str, Any]:
-    statuses = set(route.errors)
+    statuses = {*route.errors, 413}
     if route.access == "key":
-        statuses |= {401, 404, 422, 503} | ({403} if route.scope else set()) | ({400, 413, 415} if route.body else set())
-    kind = "object" if route.media == "application/json" else "string"
+        statuses |= {401, 404, 422, 503} | ({403} if route.scope else set()) | ({400, 408, 415} if route.body else set())
+    kind = "string" if route.media.startswith("text/") else "object"
     content = {route.media: {"schema": {"type": kind}}}
     found: dict[str, Any] = {str(route.status): {"description": route.summary, "content": content}}
     for status in sorted(statuses):

@@ -85,6 +85,8 @@ class ExecutionWorker:
         """Commands that are being claimed, each with its entry in the queue."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._free = asyncio.Semaphore(concurrency)
+        self._beside: set[asyncio.Task[Any]] = set()
+        """Those of the tasks that hold none of the places: a child does their work."""
         self._gate = asyncio.Event()
         self._gate.set()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -190,7 +192,10 @@ class ExecutionWorker:
             logger.warning("the queue does not answer: %s", error)
 
     def _room(self) -> int:
-        return max(1, self._concurrency - len(self._tasks))
+        return max(1, self._concurrency - self._occupied())
+
+    def _occupied(self) -> int:
+        return len(self._tasks) - len(self._beside)
 
     def _spawn(self, delivery: Delivery) -> None:
         task = asyncio.create_task(self._handle(delivery))
@@ -199,7 +204,10 @@ class ExecutionWorker:
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        self._free.release()
+        if task in self._beside:
+            self._beside.discard(task)
+        else:
+            self._free.release()
         if not task.cancelled() and (error := task.exception()) is not None:
             logger.error("an execution was left to others", exc_info=error)
 
@@ -222,9 +230,7 @@ class ExecutionWorker:
             await self._send_elsewhere(delivery, error)
             return
         except NeedsSolitude:
-            assert self._solitary is not None
-            if not await self._solitary.run(command, lambda: self._queue.done(delivery)):
-                await self._queue.give_back(delivery)
+            await self._leave_to_a_child(command, delivery)
             return
         except Exception as error:
             if not (isinstance(error, Unavailable) or is_connection_error(error)):
@@ -244,6 +250,17 @@ class ExecutionWorker:
                 await self._walk(attempt)
         finally:
             await done
+
+    async def _leave_to_a_child(self, command: RunCommand, delivery: Delivery) -> None:
+        """Beside the places of this worker, so that nobody else waits while a child starts; what comes when every child has
+        its work keeps its place meanwhile, so that a worker takes no more than it can do."""
+        assert self._solitary is not None
+        task = asyncio.current_task()
+        if task is not None and len(self._beside) < self._solitary.most:
+            self._beside.add(task)
+            self._free.release()
+        if not await self._solitary.run(command, lambda: self._queue.done(delivery)):
+            await self._queue.give_back(delivery)
 
     def _claim(self, command: RunCommand) -> Execution | None:
         return claim(self._tools.log, command, self.incarnation, labels=self._labels, alone=self._solitary is None)
@@ -306,7 +323,7 @@ class ExecutionWorker:
         if self._labels is None:
             return
         if alive:
-            labels, running = sorted(self._labels), len(self._tasks)
+            labels, running = sorted(self._labels), self._occupied()
             worker_list.beat(connection, self.incarnation, self._host, labels, self._concurrency, running)
         else:
             worker_list.leave(connection, self.incarnation)

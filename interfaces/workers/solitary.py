@@ -47,6 +47,7 @@ class Solitary:
     def __init__(self, argv: Sequence[str], most: int) -> None:
         """`argv` starts a child; `most` run at the same time."""
         self._argv = argv
+        self.most = most
         self._free = asyncio.Semaphore(most)
         self._idle: list[_Child] = []
         self._children: set[_Child] = set()

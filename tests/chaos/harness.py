@@ -93,10 +93,11 @@ class System:
         postgres: Store | None = None,
         projector: Mapping[str, str] | None = None,
         key: str = "",
+        packages: Path | None = None,
         **environ: str,
     ) -> None:
         """`postgres` is another server than one of its own below `root`; `projector` is the environment of that role,
-        `environ` of all; `key` is one that its database knows already. Seconds."""
+        `environ` of all; `key` is one that its database knows already; `packages` is a folder of installed ones. Seconds."""
         self.root, self.lease = root, lease
         self.random = random.Random(seed)
         self.postgres: Store = postgres or EmbeddedPostgres(root)
@@ -120,6 +121,7 @@ class System:
         self.platform.migrate()
         issued = self.platform.identity.first_contact()
         self.key, self.workspace = issued.text if issued else key, str(workspace_uuid("default"))
+        self._packages = [str(packages)] if packages else []
         self._roles(workers)
         self.projector.environ = projector or {}
         own = {
@@ -149,7 +151,8 @@ class System:
     def _clock(self, role: str) -> Mapping[str, str]:
         """What lets the wall clock of a role jump."""
         self.clock_file(role).write_text("0")
-        return {"PYTHONPATH": f"{WRONG_CLOCK}:{ROOT}", "TESTMESH_TEST_CLOCK": str(self.clock_file(role))}
+        path = ":".join([str(WRONG_CLOCK), str(ROOT), *self._packages])
+        return {"PYTHONPATH": path, "TESTMESH_TEST_CLOCK": str(self.clock_file(role))}
 
     def clock_file(self, role: str) -> Path:
         """Holds by how many seconds the clock of a role is wrong."""

@@ -17,13 +17,14 @@ from tests.support.suites import cases, suite_run
 def every_event() -> dict[str, Any]:
     """The first event of each topic in some small histories."""
     found: dict[str, Any] = {}
-    for aggregate in _histories():
+    for aggregate in histories():
         for event in aggregate.collect_events():
             found.setdefault(type(event).TOPIC, event)
     return found
 
 
-def _histories() -> Iterator[Any]:
+def histories() -> Iterator[Any]:
+    """Small histories of aggregates, all in their pending events, that have every class of event among them."""
     yield events.events_of_attempt(events.requested())
     lost = events.begin(events.started(events.requested()))
     lost.abandon(BY, 1, "worker_lost")

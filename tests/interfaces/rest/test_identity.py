@@ -78,6 +78,13 @@ def test_nothing_can_be_smuggled_into_a_key(room: Room, field: str) -> None:
     assert (answer.status_code, answer.json()["code"]) == (422, "unknown_field")
 
 
+def test_a_key_that_is_named_by_its_text_is_not_repeated_in_the_answer(room: Room) -> None:
+    text = room.issue("runs:read")
+    answer = room.http.delete(room.path(f"/keys/{text}"))
+    assert (answer.status_code, answer.json()["remedy"]) == (404, f"its id is {text.split('_')[1]}")
+    assert text not in answer.text
+
+
 def test_keys_of_one_workspace_are_listed_and_revoked_there_alone(room: Room, foreign: Room) -> None:
     mine, theirs = issue(room)["key_id"], issue(foreign)["key_id"]
     listed = [row["key_id"] for row in room.http.get(room.path("/keys")).json()["items"]]

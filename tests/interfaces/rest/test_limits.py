@@ -197,6 +197,15 @@ def test_hostile_ids_are_found_nowhere(server: Server, part: str) -> None:
                 check(room.http.request(route.method, re.sub(r"<\w+>", spelled, route.path)), 404, 422)
 
 
+@pytest.mark.parametrize(
+    ("rest", "allowed"), [("", "GET"), ("/schedules", "GET, POST"), ("/schedules/", "GET, POST"), ("/keys/x", "DELETE")]
+)
+def test_another_method_is_refused_with_those_that_there_are(room: Room, rest: str, allowed: str) -> None:
+    answer = room.http.request("TRACE", room.path(rest))
+    check(answer, 405)
+    assert answer.headers["allow"] == allowed
+
+
 def test_other_methods_and_addresses_get_a_problem(room: Room) -> None:
     check(room.http.patch(room.path()), 405)
     check(room.http.get("/api/v1/" + "x" * 4000), 404)

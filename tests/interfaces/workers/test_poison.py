@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 import time
@@ -11,8 +12,10 @@ from uuid import UUID
 import pytest
 
 from domain.execution import Execution
+from interfaces.workers.solitary import Solitary
 from tests.support.cluster import Cluster
 from tests.support.deadly_worker import EXIT_KILLED, deadly_actions
+from tests.support.events import BY
 from tests.support.local import finished, flow
 
 pytestmark = pytest.mark.servers
@@ -78,3 +81,21 @@ def test_what_runs_beside_flows_that_kill_their_worker_is_lost_once_at_most_and_
     assert max(len(starts(cluster, id)) for id in slow) == 2, "the first loss was not theirs, and there is no second"
     assert [starts(cluster, id) for id in deadly] == [[1, 2, 3]] * 2
     assert codes.count(EXIT_KILLED) <= 2
+
+
+async def test_what_a_child_does_takes_no_place_of_its_worker(cluster: Cluster) -> None:
+    nap = cluster.request(SLOW.replace("seconds: 1", "seconds: 60"))
+    execution = cluster.load(nap)
+    execution.start_attempt(BY, 1, "gone")
+    execution.abandon(BY, 1, "worker_lost")
+    cluster.log.put(execution)
+    child = [sys.executable, "-m", "tests.support.deadly_worker", cluster.database.url, cluster.redis_url, "alone"]
+    stop = asyncio.Event()
+    worker = asyncio.create_task(cluster.worker(concurrency=1, solitary=Solitary(child, 1)).run(stop))
+    with cluster.following(), cluster.sweeping():
+        await cluster.until(lambda: cluster.load(nap).attempt == 2 and cluster.load(nap).status == "running", 60)
+        beside = cluster.request(HARMLESS)
+        assert (await cluster.finished(beside, 30)).verdict == "passed"
+        assert cluster.load(nap).status == "running"
+        stop.set()
+        await worker
