@@ -237,7 +237,7 @@ class ExecutionWorker:
                 logger.exception("command %s cannot be claimed; it is delivered again", command)
             return
         finally:
-            self._claiming.pop(command, None)
+            self._claimed(delivery)
         if execution is not None:
             # Known to the heartbeat before anything else can fail: the lease is ours from the claim on.
             attempt = self._attempt(execution, command.number if command.kind == "teardown" else 0)
@@ -252,15 +252,21 @@ class ExecutionWorker:
             await done
 
     async def _leave_to_a_child(self, command: RunCommand, delivery: Delivery) -> None:
-        """Beside the places of this worker, so that nobody else waits while a child starts; what comes when every child has
-        its work keeps its place meanwhile, so that a worker takes no more than it can do."""
+        """Beside the places of this worker, so that nobody else waits while a child starts and works. What finds every child
+        at work goes to another worker, or comes again: when a worker of many is lost, they are more than one has children."""
         assert self._solitary is not None
         task = asyncio.current_task()
-        if task is not None and len(self._beside) < self._solitary.most:
+        if task is not None and len(self._beside) < self._concurrency:
             self._beside.add(task)
             self._free.release()
         if not await self._solitary.run(command, lambda: self._queue.done(delivery)):
+            self._claimed(delivery)  # it may come back before this one is acknowledged
             await self._queue.give_back(delivery)
+
+    def _claimed(self, delivery: Delivery) -> None:
+        """Whether it was claimed or not, this entry is dealt with."""
+        if delivery.command is not None and self._claiming.get(delivery.command) == delivery.entry:
+            del self._claiming[delivery.command]
 
     def _claim(self, command: RunCommand) -> Execution | None:
         return claim(self._tools.log, command, self.incarnation, labels=self._labels, alone=self._solitary is None)

@@ -18,6 +18,8 @@ import orjson
 from application.ports import Delivery, RunCommand
 from domain.values import dataclass
 
+CHILD_SECONDS = 2.0
+"""How long an execution waits for a child of this worker before it is given to another worker."""
 IDLE_SECONDS = 30.0
 """How long a child that has nothing to do is kept."""
 LINE_BYTES = 4096
@@ -47,7 +49,6 @@ class Solitary:
     def __init__(self, argv: Sequence[str], most: int) -> None:
         """`argv` starts a child; `most` run at the same time."""
         self._argv = argv
-        self.most = most
         self._free = asyncio.Semaphore(most)
         self._idle: list[_Child] = []
         self._children: set[_Child] = set()
@@ -55,24 +56,31 @@ class Solitary:
 
     async def run(self, command: RunCommand, claimed: Claimed) -> bool:
         """Let a child do it, to its end or that of the child; `claimed` is awaited when the command needs no repetition.
-        False when none begins any more: it is for another worker."""
-        async with self._free:
-            if self._stopping:
-                return False
-            child = await self._child()
-            if child.process.stdin is None or child.process.stdout is None:
-                raise RuntimeError("the child has no pipes")
-            child.process.stdin.write(_line(command))
-            while answer := await child.process.stdout.readline():
-                if answer == b"claimed\n":
-                    await claimed()
-                elif answer == b"ready\n":
-                    self._rest(child)
-                    return True
-            code = await child.process.wait()
-            self._children.discard(child)
-            logger.warning("the process that ran execution %s alone has ended with %s", command.execution, code)
-            return True
+        False when none begins here any more, or every child has had its work for some seconds: it is for another worker."""
+        try:
+            await asyncio.wait_for(self._free.acquire(), CHILD_SECONDS)
+        except TimeoutError:
+            return False
+        try:
+            return False if self._stopping else await self._run(command, claimed)
+        finally:
+            self._free.release()
+
+    async def _run(self, command: RunCommand, claimed: Claimed) -> bool:
+        child = await self._child()
+        if child.process.stdin is None or child.process.stdout is None:
+            raise RuntimeError("the child has no pipes")
+        child.process.stdin.write(_line(command))
+        while answer := await child.process.stdout.readline():
+            if answer == b"claimed\n":
+                await claimed()
+            elif answer == b"ready\n":
+                self._rest(child)
+                return True
+        code = await child.process.wait()
+        self._children.discard(child)
+        logger.warning("the process that ran execution %s alone has ended with %s", command.execution, code)
+        return True
 
     async def _child(self) -> _Child:
         while self._idle:

@@ -84,18 +84,51 @@ def test_what_runs_beside_flows_that_kill_their_worker_is_lost_once_at_most_and_
 
 
 async def test_what_a_child_does_takes_no_place_of_its_worker(cluster: Cluster) -> None:
-    nap = cluster.request(SLOW.replace("seconds: 1", "seconds: 60"))
-    execution = cluster.load(nap)
-    execution.start_attempt(BY, 1, "gone")
-    execution.abandon(BY, 1, "worker_lost")
-    cluster.log.put(execution)
-    child = [sys.executable, "-m", "tests.support.deadly_worker", cluster.database.url, cluster.redis_url, "alone"]
+    nap = lost(cluster, SLOW.replace("seconds: 1", "seconds: 60"))
     stop = asyncio.Event()
-    worker = asyncio.create_task(cluster.worker(concurrency=1, solitary=Solitary(child, 1)).run(stop))
+    worker = asyncio.create_task(cluster.worker(concurrency=1, solitary=Solitary(child(cluster), 1)).run(stop))
     with cluster.following(), cluster.sweeping():
-        await cluster.until(lambda: cluster.load(nap).attempt == 2 and cluster.load(nap).status == "running", 60)
+        await cluster.until(lambda: under_way(cluster, nap), 60)
         beside = cluster.request(HARMLESS)
         assert (await cluster.finished(beside, 30)).verdict == "passed"
         assert cluster.load(nap).status == "running"
         stop.set()
         await worker
+
+
+async def test_what_finds_every_child_at_work_is_done_by_another_worker(cluster: Cluster) -> None:
+    stop, nap = asyncio.Event(), lost(cluster, SLOW.replace("seconds: 1", "seconds: 60"))
+    busy = cluster.worker(concurrency=4, solitary=Solitary(child(cluster), 1))
+    workers = [asyncio.create_task(busy.run(stop))]
+    with cluster.following(), cluster.sweeping():
+        await cluster.until(lambda: under_way(cluster, nap), 60)
+        others = [lost(cluster, HARMLESS) for _ in range(3)]
+        beside = cluster.request(HARMLESS)
+        assert (await cluster.finished(beside, 30)).verdict == "passed"
+        assert [cluster.load(id).status for id in others] == ["queued"] * 3
+        workers.append(asyncio.create_task(cluster.worker(concurrency=1, solitary=Solitary(child(cluster), 1)).run(stop)))
+        assert [(await cluster.finished(id, 60)).verdict for id in others] == ["passed"] * 3
+        assert cluster.load(nap).status == "running"
+        stop.set()
+        await asyncio.gather(*workers)
+
+
+def lost(cluster: Cluster, text: str) -> UUID:
+    """An execution over which a worker was lost."""
+    id = cluster.request(text)
+    execution = cluster.load(id)
+    execution.start_attempt(BY, 1, "gone")
+    execution.abandon(BY, 1, "worker_lost")
+    cluster.log.put(execution)
+    return id
+
+
+def under_way(cluster: Cluster, id: UUID) -> bool:
+    """Whether its second attempt runs."""
+    execution = cluster.load(id)
+    return execution.attempt == 2 and execution.status == "running"
+
+
+def child(cluster: Cluster) -> list[str]:
+    """What starts a child of a worker."""
+    return [sys.executable, "-m", "tests.support.deadly_worker", cluster.database.url, cluster.redis_url, "alone"]
