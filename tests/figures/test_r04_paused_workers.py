@@ -10,7 +10,7 @@ from uuid import UUID
 import psycopg
 import pytest
 
-from tests.chaos.afterwards import wait_for_the_end
+from tests.chaos.afterwards import unfinished, wait_for_the_end
 from tests.chaos.checker import broken_promises, read_log
 from tests.chaos.clients import Clients
 from tests.chaos.faults import incarnations, pid_of
@@ -29,30 +29,29 @@ def test_twenty_attempts_of_frozen_workers_are_replaced(figure: Figure) -> None:
 
 @pytest.mark.nightly
 def test_a_thousand_attempts_of_frozen_workers_are_replaced(figure: Figure) -> None:
-    frozen_attempts(1_000, 50, figure)
+    frozen_attempts(1_000, 25, figure)
 
 
 def frozen_attempts(wanted: int, at_once: int, figure: Figure) -> None:
     """Freeze the worker past its lease with work in its hands, wait until another has taken it over, let it go on; again."""
     with running(workers=2, lease=2.0, heartbeat=0.5, concurrency=at_once) as system:
-        replaced, rounds = set[tuple[UUID, str]](), 0
-        clients = Clients(system, body=BODY)
-        clients.start(1_000_000, pause=0.05)
+        replaced, rounds, url = set[tuple[UUID, str]](), list[Clients](), system.settings.database_url
         while len(replaced) < wanted:
+            until(lambda: unfinished(url) <= at_once, "what was lost to be made good", 120)
+            rounds.append(Clients(system, seed=len(rounds), body=BODY))
+            rounds[-1].start(at_once * 3)
             replaced |= _one_round(system, at_once)
-            rounds += 1
-        clients.stop()
-        clients.join()
-        url = system.settings.database_url
+            rounds[-1].join()
         wait_for_the_end(url, 120)
         log, refused = read_log(url), _refused(system)
         late = sum(_late(log[id], worker) for id, worker in replaced)
         figure(
-            f"{len(replaced):,} attempts frozen past their lease in {rounds} rounds, replaced, then resumed: {late} of their"
-            f" writes accepted, {refused:,} appends refused (others were told by the heartbeat)"
+            f"{len(replaced):,} attempts frozen past their lease in {len(rounds)} rounds, replaced, then resumed: {late} of"
+            f" their writes accepted, {refused:,} appends refused (others were told by the heartbeat)"
         )
         assert late == 0
-        assert broken_promises(log, clients.journal.read().values()) == []
+        answered = [id for clients in rounds for id in clients.journal.read().values()]
+        assert broken_promises(log, answered) == []
         assert _held(url, incarnations(system, system.workers[0])[-1]) == set()
 
 
