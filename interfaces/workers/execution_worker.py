@@ -252,11 +252,11 @@ class ExecutionWorker:
             await done
 
     async def _leave_to_a_child(self, command: RunCommand, delivery: Delivery) -> None:
-        """Beside the places of this worker, so that nobody else waits while a child starts; what comes when every child has
-        its work keeps its place meanwhile, so that a worker takes no more than it can do."""
+        """Beside the places of this worker, so that nobody else waits while a child starts or has other work. As many as the
+        places: what is beyond keeps its place, so that no worker takes more than it can do."""
         assert self._solitary is not None
         task = asyncio.current_task()
-        if task is not None and len(self._beside) < self._solitary.most:
+        if task is not None and len(self._beside) < self._concurrency:
             self._beside.add(task)
             self._free.release()
         if not await self._solitary.run(command, lambda: self._queue.done(delivery)):
