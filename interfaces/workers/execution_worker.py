@@ -252,8 +252,8 @@ class ExecutionWorker:
             await done
 
     async def _leave_to_a_child(self, command: RunCommand, delivery: Delivery) -> None:
-        """Beside the places of this worker, so that nobody else waits while a child starts and works. What finds every child
-        at work goes to another worker, or comes again: when a worker of many is lost, they are more than one has children."""
+        """Beside the places of this worker, so that nobody else waits while a child starts or has other work. As many as the
+        places: what is beyond keeps its place. What finds every child at work goes to another worker, or comes again."""
         assert self._solitary is not None
         task = asyncio.current_task()
         if task is not None and len(self._beside) < self._concurrency:

@@ -52,6 +52,8 @@ class Solitary:
         self._free = asyncio.Semaphore(most)
         self._idle: list[_Child] = []
         self._children: set[_Child] = set()
+        self._starting = False
+        self._changed = asyncio.Event()
         self._stopping = False
 
     async def run(self, command: RunCommand, claimed: Claimed) -> bool:
@@ -83,12 +85,25 @@ class Solitary:
         return True
 
     async def _child(self) -> _Child:
-        while self._idle:
-            child = self._idle.pop()
-            if child.retire is not None:
-                child.retire.cancel()
-            if child.process.returncode is None:
-                return child
+        """One that is idle, or a new one. One starts at a time, as that takes a second of a core: most of what waits meanwhile
+        is a teardown of some milliseconds, which the first child has done before a second one would be ready."""
+        while self._idle or self._starting:
+            if self._idle:
+                child = self._idle.pop()
+                if child.retire is not None:
+                    child.retire.cancel()
+                if child.process.returncode is None:
+                    return child
+            else:
+                await self._changed.wait()
+        self._starting = True
+        try:
+            return await self._started()
+        finally:
+            self._starting = False
+            self._wake()
+
+    async def _started(self) -> _Child:
         process = await asyncio.create_subprocess_exec(
             *self._argv, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, limit=LINE_BYTES
         )
@@ -98,9 +113,15 @@ class Solitary:
             await process.stdout.readline()  # its first `ready`
         return child
 
+    def _wake(self) -> None:
+        """Let those that wait for a child look again."""
+        self._changed.set()
+        self._changed = asyncio.Event()
+
     def _rest(self, child: _Child) -> None:
         child.retire = asyncio.get_running_loop().call_later(IDLE_SECONDS, self._retire, child)
         self._idle.append(child)
+        self._wake()
 
     def _retire(self, child: _Child) -> None:
         if child in self._idle:
