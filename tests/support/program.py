@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from interfaces.adapters.embedded import free_port
+from tests.support.tied import tied
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -36,7 +37,7 @@ class Program:
 
     def up(self, seconds: float = 60.0) -> int:
         """Start everything and wait until it is ready; the process id."""
-        argv = [sys.executable, "-m", "interfaces.cli.main", "up", "--port", str(self.port), *self._options]
+        argv = tied(sys.executable, "-m", "interfaces.cli.main", "up", "--port", str(self.port), *self._options)
         with self.output.open("wb") as output:
             self._process = subprocess.Popen(
                 argv, env=self.environ, cwd=self.folder, stdout=output, stderr=output, start_new_session=True

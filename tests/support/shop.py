@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.tied import tied
+
 SHOP = Path(__file__).parents[2] / "examples" / "shop"
 STOP_SECONDS = 10.0
 Start = Callable[..., "subprocess.Popen[str]"]
@@ -35,7 +37,7 @@ def shop_command(shop_database: str, valkey_url: str) -> list[str]:
 @pytest.fixture(scope="session")
 def shop(shop_command: list[str]) -> Iterator[dict[str, str]]:
     """URLs of the running services by name."""
-    process = subprocess.Popen([*shop_command, "--port-base", "0"], cwd=SHOP, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(tied(*shop_command, "--port-base", "0"), cwd=SHOP, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
         yield urls_in(process.stdout.readline())
