@@ -1,4 +1,4 @@
-"""Tests marked `alone` measure time or disturb a whole system: while one runs, the other processes of the run wait."""
+"""Tests marked `alone` depend on time or break a whole system: while one runs, the other processes of the run wait."""
 
 from __future__ import annotations
 
