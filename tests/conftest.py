@@ -11,6 +11,7 @@ from tests.support import figures
 from tests.support.figures import figure
 from tests.support.kafka_broker import kafka_port
 from tests.support.mariadb import mariadb, mysql_url
+from tests.support.parallel import Parallel, alone_last
 from tests.support.servers import (
     database_url,
     fresh_database,
@@ -46,13 +47,14 @@ __all__ = [
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    figures.begin(config)
+    config.pluginmanager.register(Parallel(config))
 
 
 @pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    figures.collect(config, items)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    figures.collect(items)
+    alone_last(items)
 
 
-def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    figures.show(config, terminalreporter)
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    figures.show(terminalreporter)

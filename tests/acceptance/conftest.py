@@ -1,37 +1,25 @@
-"""One running system for the tests of this folder that only use it."""
+"""Running systems for the tests of this folder: one that many only use, and new ones. None runs on when nobody needs it."""
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
-from tests.support.program import Program
+from tests.support.program import Program, programs
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def new_program() -> Iterator[Callable[..., Program]]:
-    """Makes a program on a new data folder; all of them are stopped at the end."""
-    made: list[Program] = []
-
-    def make(*options: str) -> Program:
-        folder = Path(tempfile.mkdtemp(prefix="tma"))
-        folder.chmod(0o711)
-        made.append(Program(folder, *options))
-        return made[-1]
-
-    yield make
-    for program in made:
-        program.stop()
-        shutil.rmtree(program.folder, ignore_errors=True)
+    """Makes a program on a new data folder, which ends with the test."""
+    with programs() as make:
+        yield make
 
 
-@pytest.fixture(scope="session")
-def program(new_program: Callable[..., Program]) -> Program:
+@pytest.fixture(scope="package")
+def program() -> Iterator[Program]:
     """A system that is up, with the test's own servers allowed."""
-    made = new_program("--allow", "127.0.0.1")
-    made.up()
-    return made
+    with programs() as make:
+        made = make("--allow", "127.0.0.1")
+        made.up()
+        yield made

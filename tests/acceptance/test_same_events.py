@@ -42,6 +42,7 @@ def _events(program: Program, report: Path, variables: dict[str, str], *options:
     return found
 
 
+@pytest.mark.alone
 def test_local_and_remote_runs_tell_the_same_story(program: Program, shop_variables: dict[str, str], tmp_path: Path) -> None:
     here = _events(program, tmp_path / "here.jsonl", shop_variables, "-j", "4")
     there = _events(program, tmp_path / "there.jsonl", shop_variables, "--remote")

@@ -14,19 +14,20 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.support.program import Program
+from tests.support.program import Program, programs
 
 pytestmark = pytest.mark.system
 FLOW = 'flow:\n  name: {name}\n  steps:\n    - {{action: log, config: {{message: "${{who}}"}}}}\n'
 
 
 @pytest.fixture(scope="module")
-def each_second(new_program: Callable[..., Program]) -> Program:
+def each_second() -> Iterator[Program]:
     """A system whose schedules may tick each second."""
-    made = new_program("--allow", "127.0.0.1")
-    made.environ["TESTMESH_LIMIT_SCHEDULE_SECONDS"] = "1s"
-    made.up()
-    return made
+    with programs() as make:
+        made = make("--allow", "127.0.0.1")
+        made.environ["TESTMESH_LIMIT_SCHEDULE_SECONDS"] = "1s"
+        made.up()
+        yield made
 
 
 @pytest.fixture

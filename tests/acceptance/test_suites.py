@@ -16,6 +16,7 @@ from xml.etree import ElementTree as Xml
 import pytest
 
 from tests.support.program import Program
+from tests.support.tied import tied
 
 pytestmark = pytest.mark.system
 LOGIN = """flow:
@@ -128,7 +129,7 @@ def test_a_detached_run_prints_its_id_and_the_same_key_is_the_same_run(project: 
 
 def test_an_interrupt_cancels_the_suite_run_and_teardown_still_runs(project: tuple[Program, Path]) -> None:
     program, folder = project
-    argv = [sys.executable, "-m", "interfaces.cli.main", "run", "--remote", "--suite", "slow", "-j", "2"]
+    argv = tied(sys.executable, "-m", "interfaces.cli.main", "run", "--remote", "--suite", "slow", "-j", "2")
     pipe = subprocess.PIPE
     running = subprocess.Popen(argv, cwd=folder, env={**os.environ, **program.environ}, stdout=pipe, stderr=pipe, text=True)
     until(lambda: (row := newest(program))["name"] == "slow" and row["counts"].get("running") == 2)

@@ -28,6 +28,7 @@ from domain.suite_run import SuiteRun
 from tests.support.local import Calls, small_actions
 from tests.support.suites import BY, FLOW, WORKSPACE, Directory
 from tests.support.tcp_proxy import TcpProxy
+from tests.support.tied import tied
 
 pytestmark = pytest.mark.servers
 KEY = b"\x01\x02" * 16
@@ -157,7 +158,7 @@ def test_coordinators_that_are_killed_at_any_moment_lose_nothing_and_double_noth
 
     def coordinator() -> subprocess.Popen[bytes]:
         argv = [sys.executable, "-c", COORDINATOR, processes[0].database.url]
-        return subprocess.Popen(argv, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)})
+        return subprocess.Popen(tied(*argv), cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)})
 
     def kill() -> None:
         nonlocal kills

@@ -124,10 +124,9 @@ async def test_when_the_attempt_that_runs_it_is_taken_from_its_worker_the_next_o
         async with Running(cluster.worker()), Running(cluster.worker()):
             suite.coordinator.step()
             await cluster.until(lambda: any(isinstance(event, OnceStep.Claimed) for event in cluster.events()))
-            execution = cluster.load(cluster.log.load(SuiteRun, id).execution_of(0))
-            execution.abandon(BY, 1, "worker_lost")
-            await asyncio.to_thread(cluster.log.put, execution)
+            first = cluster.log.load(SuiteRun, id).execution_of(0)
+            await asyncio.to_thread(cluster.abandon, first)
             run = await suite.finished(id)
     assert run.counts() == {"passed": 2}
     (reclaimed,) = [event for event in cluster.events() if isinstance(event, OnceStep.Reclaimed)]
-    assert (reclaimed.execution, reclaimed.attempt) == (str(execution.id), 2)
+    assert (reclaimed.execution, reclaimed.attempt) == (str(first), 2)

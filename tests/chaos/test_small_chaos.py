@@ -10,7 +10,7 @@ import pytest
 from tests.chaos.faults import Faults
 from tests.chaos.trial import Trial, dead_letters, running
 
-pytestmark = pytest.mark.chaos
+pytestmark = [pytest.mark.chaos, pytest.mark.alone]
 EXECUTIONS = 300
 SEED = int(os.environ.get("TESTMESH_TEST_SEED", "20261124"))
 

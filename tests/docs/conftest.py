@@ -60,7 +60,7 @@ def websocket_url() -> Iterator[str]:
         yield server.url
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def targets(
     shop_variables: dict[str, str],
     kafka_port: int,

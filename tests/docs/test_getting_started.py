@@ -13,6 +13,7 @@ import pytest
 
 from tests.support.documentation import DOCS, Block, blocks
 from tests.support.kafka_broker import free_port
+from tests.support.tied import tied
 
 PAGE = DOCS / "getting-started.md"
 ITS_PORT = "9000"
@@ -71,7 +72,9 @@ def test_what_the_page_shows_happens(tmp_path: Path) -> None:
     reader, seen = Reader(tmp_path, port), []
     (tmp_path / "site").mkdir()
     server = subprocess.Popen(
-        [sys.executable, "-u", "-m", "http.server", str(port), "--bind", "127.0.0.1", "--directory", str(tmp_path / "site")],
+        tied(
+            sys.executable, "-u", "-m", "http.server", str(port), "--bind", "127.0.0.1", "--directory", str(tmp_path / "site")
+        ),
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
     )

@@ -15,6 +15,8 @@ import yaml
 from application.actions.registry import ACTIONS
 from application.flow_documents import read_flow
 
+pytestmark = pytest.mark.alone
+"""A flow of the shop may take three seconds and no longer."""
 SHOP = Path(__file__).parents[2] / "examples" / "shop"
 FLOWS = sorted((SHOP / "flows").glob("*.yaml"))
 EXPECTED: dict[str, Any] = yaml.safe_load((SHOP / "expect.yaml").read_text())

@@ -31,6 +31,7 @@ from tests.projections.picky import Picky
 from tests.projections.test_following import log, reached, running
 from tests.support.events import WORKSPACE, events_of_attempt, requested
 from tests.support.suites import suite_run
+from tests.support.tied import tied
 
 __all__ = ["log"]
 
@@ -160,7 +161,7 @@ def test_a_rebuild_that_is_killed_leaves_the_old_rows_serving_and_the_next_one_s
     filled(database, log)
     right = checksum(database.pool, DETAILS)
     argv = [sys.executable, "-m", "tests.support.slow_rebuild", database.url, DETAILS.name]
-    process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    process = subprocess.Popen(tied(*argv), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert process.stdout is not None
     assert process.stdout.readline() == b"begun\n"
     with pytest.raises(Conflict, match="being rebuilt by another process"):

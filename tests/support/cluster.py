@@ -6,7 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 from uuid import UUID
 
@@ -21,6 +21,7 @@ from application.event_store import PostgresLog
 from application.executions import Executions, RunRequest
 from application.flow_documents import read_flow
 from application.folders import Folders
+from application.log import VersionConflict
 from application.payloads import SealedPayloads
 from application.sweeper import Sweeper
 from domain.execution import Execution
@@ -69,6 +70,15 @@ class Cluster:
     def load(self, id: UUID) -> Execution:
         """The execution as it is recorded."""
         return self.log.load(Execution, id)
+
+    def abandon(self, id: UUID) -> None:
+        """Give up the first attempt, as the sweeper does: again when its worker has recorded something in between."""
+        while True:
+            execution = self.load(id)
+            execution.abandon(BY, 1, "worker_lost")
+            with suppress(VersionConflict):
+                self.log.put(execution)
+                return
 
     def events(self) -> list[Any]:
         """All events in order."""

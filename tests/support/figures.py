@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-_TOLD = pytest.StashKey[list[tuple[str, str]]]()
-_ROWS = pytest.StashKey[dict[str, str]]()
+_ROW, _FIGURE = "row", "figure"
+"""Properties of a test's report, which come through from the other processes of a parallel run."""
+_OUTCOMES = ("passed", "failed", "error", "skipped")
 Figure = Callable[[str], None]
 
 
@@ -20,37 +21,33 @@ def figure(request: pytest.FixtureRequest) -> Figure:
 
     def tell(text: str) -> None:
         print(f"{row}: {text}")
-        request.config.stash[_TOLD].append((row, text))
+        request.node.user_properties.append((_FIGURE, (row, text)))
 
     return tell
 
 
-def begin(config: pytest.Config) -> None:
-    """Nothing is measured yet."""
-    config.stash[_TOLD] = []
-    config.stash[_ROWS] = {}
-
-
-def collect(config: pytest.Config, items: list[pytest.Item]) -> None:
+def collect(items: list[pytest.Item]) -> None:
     """Remember which test measures which row."""
     for item in items:
-        for mark in item.iter_markers("row"):
-            config.stash[_ROWS][item.nodeid] = str(mark.args[0])
+        item.user_properties += [(_ROW, str(mark.args[0])) for mark in item.iter_markers("row")]
 
 
-def show(config: pytest.Config, terminal: Any) -> None:
+def show(terminal: Any) -> None:
     """The rows in order: how many tests held, and what was measured."""
-    rows, told = config.stash[_ROWS], config.stash[_TOLD]
+    reports = [(outcome, report) for outcome in _OUTCOMES for report in terminal.stats.get(outcome, ())]
+    told = [figure for _, report in reports if report.when == "call" for figure in _properties(report, _FIGURE)]
     if not told:
         return
-    counts = {
-        outcome: Counter(rows[report.nodeid] for report in terminal.stats.get(outcome, ()) if report.nodeid in rows)
-        for outcome in ("passed", "failed", "error", "skipped")
-    }
+    counts = Counter((row, outcome) for outcome, report in reports for row in _properties(report, _ROW))
     terminal.section("figures of docs/reliability.md")
-    for row in sorted(set(rows.values()), key=lambda row: int(row[1:])):
-        outcomes = ", ".join(f"{count[row]} {outcome}" for outcome, count in counts.items() if count[row])
-        if outcomes:
-            terminal.line(f"{row}: {outcomes}")
+    for row in sorted({row for row, _ in counts}, key=lambda row: int(row[1:])):
+        terminal.line(
+            f"{row}: {', '.join(f'{counts[row, outcome]} {outcome}' for outcome in _OUTCOMES if counts[row, outcome])}"
+        )
         for _, text in (one for one in told if one[0] == row):
             terminal.line(f"    {text}")
+
+
+def _properties(report: Any, name: str) -> list[Any]:
+    """What a test has told under a name."""
+    return [value for key, value in getattr(report, "user_properties", ()) if key == name]

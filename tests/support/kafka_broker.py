@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.tied import tied
+
 _SECONDS = 20
 
 
@@ -38,7 +40,7 @@ def kafka_broker(*options: str, advertised: int | None = None) -> Iterator[int]:
     ]
     environment = {"PATH": os.environ.get("PATH", ""), "HOME": str(folder)}
     with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, env=environment, cwd=folder)
+        process = subprocess.Popen(tied(*command), stdout=log, stderr=log, env=environment, cwd=folder)
     try:
         _wait(process, port, folder / "log")
         yield port

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from interfaces.adapters.embedded import free_port
+from tests.support.tied import tied
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -36,7 +40,7 @@ class Program:
 
     def up(self, seconds: float = 60.0) -> int:
         """Start everything and wait until it is ready; the process id."""
-        argv = [sys.executable, "-m", "interfaces.cli.main", "up", "--port", str(self.port), *self._options]
+        argv = tied(sys.executable, "-m", "interfaces.cli.main", "up", "--port", str(self.port), *self._options)
         with self.output.open("wb") as output:
             self._process = subprocess.Popen(
                 argv, env=self.environ, cwd=self.folder, stdout=output, stderr=output, start_new_session=True
@@ -98,3 +102,22 @@ class Program:
     def logs(self) -> str:
         """The ends of the roles' logs."""
         return "\n".join(path.read_text()[-2000:] for path in sorted((self.folder / "data" / "logs").glob("*.log")))
+
+
+@contextmanager
+def programs() -> Iterator[Callable[..., Program]]:
+    """Makes programs with the given options, each on a new data folder; at the end of the block they stop."""
+    made: list[Program] = []
+
+    def make(*options: str) -> Program:
+        folder = Path(tempfile.mkdtemp(prefix="tma"))
+        folder.chmod(0o711)
+        made.append(Program(folder, *options))
+        return made[-1]
+
+    try:
+        yield make
+    finally:
+        for program in made:
+            program.stop()
+            shutil.rmtree(program.folder, ignore_errors=True)

@@ -13,6 +13,7 @@ from application.actions.pact_dates import fits
 from application.actions.pact_paths import read_path
 from application.actions.pact_rules import body_rules, read_rules
 from application.engine.action import ActionError
+from tests.support.cpu_time import at_most
 
 TYPE = {"match": "type"}
 
@@ -325,8 +326,9 @@ def test_interactions_that_cannot_be_checked_are_errors(item: dict[str, Any], me
 
 def test_many_rules_over_many_items_are_looked_up_once_and_over_many_fields_bounded() -> None:
     rules = body_rules({"$": TYPE, **{f"$[*].f{number}": {"match": "integer"} for number in range(200)}})
-    assert body_mismatches([{"id": 1}], [{"id": number} for number in range(20_000)], rules) == []
+    with at_most(20):
+        assert body_mismatches([{"id": 1}], [{"id": number} for number in range(20_000)], rules) == []
     assert len(rules.seen) == 3
     fields = {f"g{number}": 1 for number in range(20_000)}
-    with pytest.raises(ActionError, match="too many fields"):
+    with at_most(20), pytest.raises(ActionError, match="too many fields"):
         body_mismatches([fields], [fields], rules)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,6 +9,7 @@ from hypothesis import strategies as st
 from application.actions.sql_dialect import MYSQL, SQLITE, Dialect
 from application.actions.sql_placeholders import bind, place_of
 from application.engine.action import ActionError
+from tests.support.cpu_time import at_most
 
 
 @pytest.mark.parametrize(
@@ -121,11 +120,8 @@ def test_any_text_is_refused_or_bound_completely(query: str) -> None:
 
 @pytest.mark.parametrize("piece", ["'", '"', "$a", "/*", "E'\\", "?'", "--", "''", "$$", "((((", ":::"])
 def test_a_hostile_query_is_read_in_linear_time(piece: str) -> None:
-    begun = time.perf_counter()
-    with pytest.raises(ActionError):
+    with at_most(1.0), pytest.raises(ActionError):
         bind(piece * (60_000 // len(piece)) + "x", ["v"])
-
-    assert time.perf_counter() - begun < 1.0
 
 
 @pytest.mark.parametrize(
@@ -174,11 +170,8 @@ def test_any_text_is_refused_or_bound_completely_in_every_dialect(dialect: Diale
 @pytest.mark.parametrize("dialect", [MYSQL, SQLITE])
 @pytest.mark.parametrize("piece", ["'", '"', "`", "/*", "'\\", "[", "--", "#", "''", "((((", ":::"])
 def test_a_hostile_query_is_read_in_linear_time_in_every_dialect(dialect: Dialect, piece: str) -> None:
-    begun = time.perf_counter()
-    with pytest.raises(ActionError):
+    with at_most(1.0), pytest.raises(ActionError):
         bind(piece * (60_000 // len(piece)) + "x", ["v"], dialect=dialect)
-
-    assert time.perf_counter() - begun < 1.0
 
 
 def test_the_place_of_a_piece_is_told_when_it_stands_there_once() -> None:

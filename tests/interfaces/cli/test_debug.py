@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.interfaces.cli.test_terminal import PROGRAM, environ, shell
+from tests.support.tied import tied
 
 FLOW = """\
 flow:
@@ -131,7 +132,7 @@ def test_it_stops_at_a_failure_and_runs_the_step_again(tmp_path: Path) -> None:
     )
     (tmp_path / "made").mkdir()
     with subprocess.Popen(
-        [*PROGRAM, "debug", "f.yaml"],
+        tied(*PROGRAM, "debug", "f.yaml"),
         cwd=tmp_path,
         env=environ(NO_COLOR="1"),
         stdin=subprocess.PIPE,
@@ -220,7 +221,7 @@ def test_ctrl_c_at_the_prompt_tears_down_and_leaves_the_terminal_as_it_was(folde
     ours, theirs = pty.openpty()
     before = termios.tcgetattr(theirs)
     process = subprocess.Popen(
-        [*PROGRAM, "debug", "f.yaml"],
+        tied(*PROGRAM, "debug", "f.yaml"),
         cwd=folder,
         env=environ(NO_COLOR="1", TERM="xterm"),
         stdin=theirs,

@@ -14,6 +14,7 @@ from threading import Thread
 import pytest
 
 from tests.interfaces.cli.conftest import Ran
+from tests.support.tied import tied
 
 Testmesh = Callable[..., Ran]
 ROOT = Path(__file__).resolve().parents[3]
@@ -78,7 +79,7 @@ def test_on_a_terminal_replay_goes_where_it_is_told(testmesh: Testmesh, flow: Pa
     master, slave = pty.openpty()
     command = [sys.executable, "-P", "-m", "interfaces.cli.main", "replay", "run.tmrun"]
     process = subprocess.Popen(
-        command, stdin=slave, stdout=slave, stderr=slave, cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)}
+        tied(*command), stdin=slave, stdout=slave, stderr=slave, cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)}
     )
     os.close(slave)
     os.write(master, b"1\np\nn\ne nowhere\nl\nc\nwhat\nq\n")

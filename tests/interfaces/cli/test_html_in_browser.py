@@ -19,6 +19,7 @@ import pytest
 from interfaces.cli.reports.model import Collected
 from interfaces.cli.reports.writers import writer
 from tests.interfaces.cli.recorded import HOSTILE, SOURCE, hostile_run, recorded
+from tests.support.tied import tied
 
 CHROMIUM = shutil.which("chromium")
 if CHROMIUM is None:
@@ -86,7 +87,7 @@ async def page(tmp_path: Path) -> AsyncIterator[Page]:
     assert CHROMIUM is not None
     command = (CHROMIUM, *FLAGS, f"--user-data-dir={tmp_path / 'profile'}", "about:blank")
     process = await asyncio.create_subprocess_exec(
-        *command, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE, start_new_session=True
+        *tied(*command), stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE, start_new_session=True
     )
     try:
         assert process.stderr is not None

@@ -15,6 +15,7 @@ import yaml
 
 from tests.interfaces.cli.conftest import Ran
 from tests.interfaces.cli.test_terminal import PROGRAM, environ
+from tests.support.tied import tied
 
 Testmesh = Callable[..., Ran]
 
@@ -107,7 +108,7 @@ class TestDemoShop:
 
     def test_it_is_served_for_requests_by_hand(self, tmp_path: Path) -> None:
         with subprocess.Popen(
-            [*PROGRAM, "demo", "--port", "0"],
+            tied(*PROGRAM, "demo", "--port", "0"),
             cwd=tmp_path,
             env=environ(PYTHONUNBUFFERED="1"),
             stdout=subprocess.PIPE,

@@ -16,6 +16,7 @@ import pytest
 
 from interfaces.cli.reports.events import normalised
 from interfaces.cli.running.jobs import JOBS_A_PROCESS, number_of_processes
+from tests.support.tied import tied
 
 RUN = [sys.executable, "-m", "interfaces.cli.main", "run", "--progress", "none"]
 FLOWS = 3 * JOBS_A_PROCESS
@@ -51,7 +52,7 @@ def begun(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
         tail="  teardown:\n    - {action: log, config: {message: x}}\n",
     )
     command = [*RUN, "-j", "4", "--report", "json=o.json", "."]
-    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(tied(*command), cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     end = time.monotonic() + 20
     while not children(process.pid) and time.monotonic() < end:
         time.sleep(0.05)

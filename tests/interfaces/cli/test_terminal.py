@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from interfaces.cli.terminal import cut, one_line, printable
+from tests.support.tied import tied
 
 ROOT = Path(__file__).resolve().parents[3]
 PROGRAM = [sys.executable, "-P", "-m", "interfaces.cli.main"]
@@ -76,7 +77,7 @@ def on_terminal(columns: int, command: list[str], cwd: Path) -> str:
     """What a command writes to a terminal of this width."""
     ours, theirs = pty.openpty()
     termios.tcsetwinsize(theirs, (24, columns))
-    process = subprocess.Popen(command, cwd=cwd, env=environ(TERM="xterm"), stdout=theirs, stderr=theirs)
+    process = subprocess.Popen(tied(*command), cwd=cwd, env=environ(TERM="xterm"), stdout=theirs, stderr=theirs)
     os.close(theirs)
     parts: list[bytes] = []
     try:

@@ -18,6 +18,7 @@ from interfaces.cli.watching.watch import spelled
 from interfaces.cli.watching.watched import Watched
 from tests.interfaces.cli.conftest import Ran
 from tests.interfaces.cli.test_terminal import PROGRAM, environ
+from tests.support.tied import tied
 
 PATIENCE = 30.0
 FLOW = "flow:\n  name: {name}\n{more}  steps:\n    - {{action: log, config: {{message: {message}}}, assert: [{check}]}}\n"
@@ -35,7 +36,7 @@ class Session:
         ours, theirs = pty.openpty() if terminal else os.pipe()
         self._ours = ours
         self.process = subprocess.Popen(
-            [*PROGRAM, "watch", *arguments],
+            tied(*PROGRAM, "watch", *arguments),
             cwd=folder,
             env=environ(NO_COLOR="1", TERM="xterm", XDG_CACHE_HOME=str(folder / ".cache")),
             stdin=theirs if terminal else subprocess.DEVNULL,

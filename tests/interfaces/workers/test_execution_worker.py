@@ -196,9 +196,7 @@ async def test_a_worker_that_claims_the_teardown_of_an_attempt_it_lost_stops_tha
     with cluster.following():
         async with Running(cluster.worker(heartbeat=60.0, lease=90.0)) as worker:
             await cluster.until(lambda: "nap" in cluster.calls.seen)
-            execution = cluster.load(id)
-            execution.abandon(BY, 1, "worker_lost")
-            cluster.log.put(execution)
+            await asyncio.to_thread(cluster.abandon, id)
             execution = await cluster.finished(id)
             await cluster.until(lambda: worker.running == 0)
     assert (execution.verdict, execution.attempt, execution.lost) == ("passed", 2, 1)

@@ -17,6 +17,7 @@ from tests.support.cluster import Cluster
 from tests.support.deadly_worker import EXIT_KILLED, deadly_actions
 from tests.support.events import BY
 from tests.support.local import finished, flow
+from tests.support.tied import tied
 
 pytestmark = pytest.mark.servers
 DEADLY = flow(
@@ -38,14 +39,14 @@ def supervised(cluster: Cluster, id: UUID, seconds: float) -> list[int]:
     """A worker that is started again whenever it ends, until the execution has finished; the exit codes."""
     argv = [sys.executable, "-m", "tests.support.deadly_worker", cluster.database.url, cluster.redis_url]
     end, codes = time.monotonic() + seconds, []
-    worker = subprocess.Popen(argv)
+    worker = subprocess.Popen(tied(*argv))
     try:
         while cluster.load(id).status != "finished":
             assert time.monotonic() < end, cluster.events()
             time.sleep(0.05)
             if worker.poll() is not None:
                 codes.append(worker.returncode)
-                worker = subprocess.Popen(argv)
+                worker = subprocess.Popen(tied(*argv))
     finally:
         worker.kill()
         worker.wait()

@@ -27,6 +27,7 @@ from interfaces.bootstrap import Platform, make_key
 from interfaces.settings import Settings
 from tests.support.events import BY
 from tests.support.served import FLOW
+from tests.support.tied import tied
 
 pytestmark = pytest.mark.servers
 
@@ -50,7 +51,7 @@ def worker(platform: Platform) -> Iterator[subprocess.Popen[bytes]]:
         "TESTMESH_REDIS_URL": settings.redis_url,
         "TESTMESH_KEY_FILE": settings.key_file,
     }
-    process = subprocess.Popen([sys.executable, "-m", "interfaces.cli.main", "worker", "--label", "gpu"], env=environ)
+    process = subprocess.Popen(tied(sys.executable, "-m", "interfaces.cli.main", "worker", "--label", "gpu"), env=environ)
     yield process
     process.send_signal(signal.SIGTERM)
     assert process.wait(30) == 0
