@@ -12,6 +12,7 @@ from typing import Any
 from uuid import uuid4
 
 import httpx
+import redis
 
 PARENT = """
 import subprocess, sys
@@ -62,6 +63,14 @@ def test_an_order_is_confirmed_paid_and_announced(shop: dict[str, str]) -> None:
     assert customer.post(f"/orders/{order.json()['id']}/payment", card="4000000000000077").json()["status"] == "paid"
     kinds = until_notified(shop, customer, 2)
     assert kinds == ["order_confirmed", "order_paid"]
+
+
+def test_messages_are_sent_again_after_the_queue_has_forgotten_everything(shop: dict[str, str], valkey_url: str) -> None:
+    with redis.Redis.from_url(valkey_url) as client:
+        client.flushall()
+    customer = Customer(shop)
+    customer.order(new_product(shop, 1), 1)
+    assert until_notified(shop, customer, 1) == ["order_confirmed"]
 
 
 def until_notified(shop: dict[str, str], customer: Customer, count: int) -> list[str]:

@@ -46,22 +46,24 @@ class Notifications:
         return web.json_response({"items": [plain(row) for row in rows], "count": len(rows)})
 
     async def _consuming(self, app: web.Application) -> AsyncIterator[None]:
-        await self._make_group()
+        await self._make_group("$")
         task = asyncio.create_task(self._consume())
         yield
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
 
-    async def _make_group(self) -> None:
+    async def _make_group(self, after: str) -> None:
+        """The group that reads what comes after an event, unless there is one."""
         try:
-            await self._tools.redis.xgroup_create(EVENTS, GROUP, id="$", mkstream=True)
+            await self._tools.redis.xgroup_create(EVENTS, GROUP, id=after, mkstream=True)
         except ResponseError as error:
             if "BUSYGROUP" not in str(error):
                 raise
 
     async def _consume(self) -> None:
-        """First what was taken and never acknowledged, then whatever comes; after a lost server, the same again."""
+        """First what was taken and never acknowledged, then whatever comes; after a lost server, even one that has forgotten
+        everything, the same again."""
         position = "0"
         while True:
             try:
@@ -69,6 +71,8 @@ class Notifications:
             except (RedisError, PsycopgError) as error:
                 print(f"notifications: {error}", file=sys.stderr, flush=True)
                 await asyncio.sleep(PAUSE_SECONDS)
+                with contextlib.suppress(RedisError):
+                    await self._make_group("0")
                 position = "0"
 
     async def _take(self, position: str) -> int:
