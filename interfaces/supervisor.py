@@ -20,7 +20,7 @@ from interfaces.signals import Stop
 
 _PR_SET_PDEATHSIG = 1
 MAX_PAUSE = 10.0
-CALM_SECONDS = 30.0
+CALM_SECONDS = 5.0
 """A role that ran this long is restarted without a pause."""
 logger = logging.getLogger("testmesh.supervisor")
 
