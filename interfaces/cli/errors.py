@@ -33,6 +33,7 @@ PRECEDENCE = (
     ExitCode.PASSED,
 )
 _KINDS = {"unavailable": ExitCode.ERROR}
+_CODES = {"nothing_selected": ExitCode.NOTHING}
 _VERDICTS = {
     "passed": ExitCode.PASSED,
     "passed_on_retry": ExitCode.PASSED,
@@ -65,7 +66,7 @@ def fail(error: Exception) -> int:
         print(printable(f"error: {error.message}"), file=sys.stderr)
         if error.remedy:
             print(printable(f"  = {error.remedy}"), file=sys.stderr)
-        return _KINDS.get(error.kind, ExitCode.USAGE)
+        return _CODES.get(error.code) or _KINDS.get(error.kind, ExitCode.USAGE)
     import traceback
 
     traceback.print_exception(error)

@@ -4,22 +4,45 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
+from uuid import uuid4
 
+from domain.errors import Refusal, Unavailable
 from interfaces.cli.client import Client
 
 TICK_SECONDS = 0.1
+FIRST_PATIENCE, PATIENCE = 10.0, 60.0
+"""For so many seconds a server that is away is asked again, before it has accepted anything and after."""
+
+
+def sendable(key: str | None) -> str:
+    """An Idempotency-Key as a header may have it; one that nobody else has where none is given, so that a request may be
+    sent again when its answer was lost."""
+    return key[:255].encode("ascii", "replace").decode() if key else uuid4().hex
+
+
+@contextmanager
+def goes_on(left: str) -> Iterator[None]:
+    """Whatever is refused meanwhile ends the following alone, not what runs: that is no wrong use, and is said."""
+    try:
+        yield
+    except Refusal as refusal:
+        remedy = f"the server goes on with {left}"
+        raise Unavailable(
+            refusal.message, code=refusal.code, remedy=f"{refusal.remedy}; {remedy}" if refusal.remedy else remedy
+        ) from refusal
 
 
 class Following:
     """One pass over the event stream. The first interrupt cancels what runs and waits for its teardown, the second leaves it
-    to the server."""
+    to the server; so does the first where there is no way to cancel."""
 
     def __init__(
         self,
         client: Client,
-        cancel: Callable[[str], None],
+        cancel: Callable[[str], None] | None,
         left: Callable[[], str],
         *,
         max_seconds: float | None = None,
@@ -70,10 +93,11 @@ class Following:
             on_event(event)
 
     def _halt(self, why: str, following: asyncio.Task[None]) -> None:
-        if self.halted is not None:
+        again, self.halted = self.halted is not None, self.halted or why
+        if again or self._cancel is None:
+            self._client.give_up()
             following.cancel()
             return
-        self.halted = why
         self._note(f"{why.replace('_', ' ')}: cancelling, teardown still runs; Ctrl-C now leaves it alone")
         self._cancelling = asyncio.create_task(asyncio.to_thread(self._cancel, why))
 

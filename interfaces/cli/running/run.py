@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -95,10 +96,11 @@ def run(paths: tuple[str, ...], **options: Any) -> int:
 
 
 def _run(paths: Sequence[str], options: Mapping[str, Any]) -> int:
-    from domain.errors import InvalidFlow
+    from domain.errors import InvalidFlow, NotFound
     from interfaces.cli.planning.plan import plan
     from interfaces.cli.project import secret_names
     from interfaces.cli.reports.model import Collector
+    from interfaces.cli.running.refused_run import leave_nothing
     from interfaces.cli.running.results import leave_results, parse_reports
     from interfaces.cli.running.secret_variables import doubtful_secrets, refuse_secrets
 
@@ -123,7 +125,12 @@ def _run(paths: Sequence[str], options: Mapping[str, Any]) -> int:
     garbage.settle()
     collector = Collector()
     runner, view = (_remote if options["remote"] else _local)(flows, paths, options, local, collector)
-    refusal = _driven(runner, collector, view)
+    try:
+        refusal = _driven(runner, collector, view)
+    except NotFound as nothing:
+        if nothing.code != "nothing_selected":
+            raise
+        return worst([ExitCode(fail(nothing)), *leave_nothing(options, reports)])
     if refusal is None and options["remote"] and not options["follow"]:
         return ExitCode.PASSED
     sources = {**runner.sources, **{flow.file: flow.text for flow in flows}}
@@ -144,11 +151,18 @@ def _nothing(options: Mapping[str, Any], reports: Any) -> int:
 
     if options["last_failed"]:
         print("nothing failed last time", file=sys.stderr)
-    elif any(options[name] for name in ("tags", "text", "cases")):
-        print("no flow was selected", file=sys.stderr)
+    elif given := _given(options):
+        print(f"no flow was selected by {given}", file=sys.stderr)
     else:
         print("no flow was found: `testmesh init` begins a project", file=sys.stderr)
     return worst([ExitCode.NOTHING, *leave_nothing(options, reports)])
+
+
+def _given(options: Mapping[str, Any]) -> str:
+    """The options that leave flows out, as they were given."""
+    named = [("--suite", options["suite"]), ("--tags", options["tags"]), ("-k", options["text"])]
+    named += [("--case", key) for key in options["cases"]]
+    return " ".join(f"{flag} {shlex.quote(value)}" for flag, value in named if value)
 
 
 def _refused(invalid: InvalidFlow, options: Mapping[str, Any], reports: Any) -> int:
