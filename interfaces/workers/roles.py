@@ -24,16 +24,22 @@ def configure_logging(settings: Settings, role: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Json(role) if settings.log_format == "json" else _Text(role))
     logging.basicConfig(level=settings.log_level.upper(), handlers=[handler], force=True)
+    logging.getLogger("psycopg").addFilter(_is_news)
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """A pipeline whose connection was cut is told by whoever used it, and by psycopg at its end once more."""
+    return not str(record.msg).startswith("error ignored terminating")
 
 
 class _Text(logging.Formatter):
     def __init__(self, role: str) -> None:
         super().__init__(f"%(asctime)s {role} %(levelname)s %(name)s: %(message)s")
 
-    def format(self, record: logging.LogRecord) -> str:
-        line, newline, trace = super().format(record).partition("\n")
-        escaped = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
-        return escaped + newline + trace
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        """One line, whatever the message holds; a trace comes behind it."""
+        line = super().formatMessage(record)
+        return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
 
 
 class _Json(logging.Formatter):
