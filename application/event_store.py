@@ -6,6 +6,7 @@ import logging
 from collections import OrderedDict
 from collections.abc import Sequence
 from concurrent.futures import Future
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -243,6 +244,13 @@ class PostgresLog(Log):
     def of(self, ids: Sequence[UUID], topic: str) -> list[Any]:
         """The events of this kind of these aggregates, in no order; without rebuilding them."""
         return [self.application.mapper.to_domain_event(stored) for stored in self._recorder.select_of(ids, topic)]
+
+    def now(self) -> datetime:
+        """The database's time."""
+        with self.database.pool.connection() as connection:
+            row = connection.execute("SELECT clock_timestamp()").fetchone()
+        moment: datetime = row[0] if row else datetime.now(UTC)
+        return moment.astimezone(UTC)
 
     def head(self) -> int:
         """The position of the newest event; 0 in an empty log."""

@@ -41,7 +41,7 @@ TABLE = Table(
 COLUMNS = ", ".join(f"c.{name}" for name in TABLE.types if name not in ("workspace", "position"))
 MORE = "e.duration_ms, e.message, e.failure"
 LIST, EXECUTIONS = "executions.suite_run_list", "executions.execution_list"
-_OF_SKIPPED = {"cancelled": "cancelled", "not_startable": "error"}
+_OF_SKIPPED = {"cancelled": "cancelled", "timed_out": "timed_out", "not_startable": "error"}
 """What a skipped case comes to where nothing else tells; others follow from a case that did not pass."""
 
 

@@ -80,6 +80,7 @@ def _selection_options(command: Callable[..., Any]) -> Callable[..., Any]:
             click.option("--project", help="Only flows of this project."),
             click.option("--matrix", multiple=True, metavar="NAME=A,B", help="Run all with each value; may be repeated."),
             click.option("-j", "--jobs", "parallel", type=click.IntRange(1), help="How many cases run at once."),
+            click.option("--timeout", help="How long a suite run may take as a whole, such as 30m."),
             click.option("--fail-fast/--no-fail-fast", default=None, help="A case that does not pass ends the suite run."),
         )
     ):
@@ -103,6 +104,7 @@ def create(
     project: str | None,
     matrix: tuple[str, ...],
     parallel: int | None,
+    timeout: str | None,
     fail_fast: bool | None,
     url: str | None,
     form: str,
@@ -113,7 +115,7 @@ def create(
     from interfaces.cli.client import connect_client
 
     given = {"suite": suite, "tags": chosen, "folder": folder, "project": project, "matrix": matrix}
-    selection = _selection({}, {**given, "parallel": parallel, "fail_fast": fail_fast})
+    selection = _selection({}, {**given, "parallel": parallel, "timeout": timeout, "fail_fast": fail_fast})
     if len(words) != (1 if selection else 2):
         raise click.UsageError("give FLOW and CRON, or CRON and one of --suite, --tags, --folder")
     with connect_client(url) as client:
@@ -161,6 +163,7 @@ def change(
     project: str | None,
     matrix: tuple[str, ...],
     parallel: int | None,
+    timeout: str | None,
     fail_fast: bool | None,
     url: str | None,
     **options: Any,
@@ -170,7 +173,7 @@ def change(
     from interfaces.cli.client import connect_client
 
     given: dict[str, Any] = {"suite": suite, "tags": chosen, "folder": folder, "project": project, "matrix": matrix}
-    given |= {"parallel": parallel, "fail_fast": fail_fast}
+    given |= {"parallel": parallel, "timeout": timeout, "fail_fast": fail_fast}
     selecting = any(value not in (None, ()) for value in given.values())
     body = _given(options)
     if not body and not selecting and flow is None:

@@ -145,17 +145,18 @@ def wish_of(body: RequestExecution | RequestSuiteRun) -> Wish:
     """What a body says about waiting."""
     group, given = None, body.concurrency
     if given is not None:
-        timeout = _seconds(given.timeout, "concurrency.timeout") or 0.0
+        timeout = seconds_of(given.timeout, "concurrency.timeout") or 0.0
         group = Group(given.group, given.max, given.when_full, timeout)
     labels = checked_labels(body.runs_on, "runs_on")
-    return Wish(body.priority, labels, group, _seconds(body.queue_timeout, "queue_timeout"))
+    return Wish(body.priority, labels, group, seconds_of(body.queue_timeout, "queue_timeout"))
 
 
-def _seconds(text: str | None, where: str) -> float | None:
+def seconds_of(text: str | None, where: str) -> float | None:
+    """A duration of a body; Invalid names the field."""
     try:
         return parse_duration(text) if text is not None else None
     except ValueError as error:
-        raise Invalid(f"{where} is {error}", code="invalid_field") from error
+        raise Invalid(f"{where}: {error}", code="invalid_field") from error
 
 
 def _bundle(body: RequestExecution) -> Bundle:

@@ -139,6 +139,21 @@ def test_an_interrupt_cancels_the_suite_run_and_teardown_still_runs(project: tup
     assert (row["verdict"], row["counts"]) == ("cancelled", {"cancelled": 2, "skipped": 1})
 
 
+def test_a_suite_run_has_a_time_limit_of_its_own_that_needs_no_follower(project: tuple[Program, Path]) -> None:
+    program, folder = project
+    id = program.run("run", "--remote", "--suite", "slow", "-j", "2", "--timeout", "2s", "--detach", cwd=folder).stdout.strip()
+    until(lambda: newest(program)["verdict"])
+    row = newest(program)
+    assert (row["id"], row["verdict"], row["counts"], row["timeout"]) == (id, "timed_out", {"cancelled": 2, "skipped": 1}, 2.0)
+    done = program.run("suites", "follow", id)
+    assert (done.returncode, "ended early: the time was up" in done.stdout) == (124, True), done.stdout
+    assert "the suite run did not end within 2s" in program.run("suites", "get", id).stdout
+    followed = program.run("run", "--remote", "--suite", "slow", "--timeout", "1s", cwd=folder)
+    assert followed.returncode == 124, followed.stdout + followed.stderr
+    single = program.run("run", "--remote", "login.yaml", "--timeout", "1s", "--detach", cwd=folder)
+    assert (single.returncode, "--detach follows nothing" in single.stderr) == (2, True)
+
+
 def test_an_interrupt_of_the_following_leaves_the_suite_run_alone(project: tuple[Program, Path]) -> None:
     program, folder = project
     id = program.run("run", "--remote", "--suite", "slow", "--detach", cwd=folder).stdout.strip()

@@ -13,6 +13,7 @@ from domain.errors import Refusal, Unavailable
 from interfaces.cli.client import Client
 
 TICK_SECONDS = 0.1
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 FIRST_PATIENCE, PATIENCE = 10.0, 60.0
 """For so many seconds a server that is away is asked again, before it has accepted anything and after."""
 
@@ -21,6 +22,17 @@ def sendable(key: str | None) -> str:
     """An Idempotency-Key as a header may have it; one that nobody else has where none is given, so that a request may be
     sent again when its answer was lost."""
     return key[:255].encode("ascii", "replace").decode() if key else uuid4().hex
+
+
+@contextmanager
+def _kept(early: list[int]) -> Iterator[None]:
+    """Signals that come before the loop listens to them are noted, and break off nothing half made."""
+    before = {number: signal.signal(number, lambda number, frame: early.append(number)) for number in _SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextmanager
@@ -64,15 +76,23 @@ class Following:
         self, topics: Sequence[str], on_event: Callable[[dict[str, Any]], None], ready: Callable[[str], Awaitable[None]]
     ) -> None:
         """Follow the topics to the end of each; `ready` is awaited before each is subscribed to."""
-        asyncio.run(self._follow(topics, on_event, ready))
+        early: list[int] = []
+        with _kept(early):
+            asyncio.run(self._follow(topics, on_event, ready, early))
 
     async def _follow(
-        self, topics: Sequence[str], on_event: Callable[[dict[str, Any]], None], ready: Callable[[str], Awaitable[None]]
+        self,
+        topics: Sequence[str],
+        on_event: Callable[[dict[str, Any]], None],
+        ready: Callable[[str], Awaitable[None]],
+        early: Sequence[int],
     ) -> None:
         loop = asyncio.get_running_loop()
         following = asyncio.create_task(self._take(topics, on_event, ready))
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in _SIGNALS:
             loop.add_signal_handler(number, self._halt, "interrupted", following)
+        for _ in early:
+            self._halt("interrupted", following)
         limit = loop.call_later(self._max_seconds, self._halt, "time_limit", following) if self._max_seconds else None
         ticking = asyncio.create_task(self._ticks())
         try:

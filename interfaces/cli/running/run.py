@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from interfaces.cli.reports.model import Collected
     from interfaces.cli.running.local_run import Options
 
+SERVER_GRACE = 15.0
+"""So many seconds after the time limit of a suite run it is cancelled from here."""
 _HALTS = {"interrupted": ExitCode.INTERRUPTED, "time_limit": ExitCode.TIME_LIMIT}
 
 
@@ -84,7 +86,7 @@ _HALTS = {"interrupted": ExitCode.INTERRUPTED, "time_limit": ExitCode.TIME_LIMIT
 @click.option("--queue-timeout", metavar="DURATION", help="With --remote: how long to wait for a worker, 10m.")
 @click.option("--follow/--detach", default=True, help="With --remote: wait for the verdicts, or only print the id.")
 @click.option("--idempotency-key", help="With --remote: the same key again is the same run.")
-@click.option("--timeout", type=DURATION, help="With --remote: wait at most this long.")
+@click.option("--timeout", type=DURATION, help="With --remote: end the whole run after this long; as --max-duration.")
 @click.option("--url", help="The server. Default: TESTMESH_URL, testmesh.yaml, then the credentials of `testmesh up`.")
 def run(paths: tuple[str, ...], **options: Any) -> int:
     """Run flow files, folders, globs, or - for standard input. Without PATHS: those of testmesh.yaml, or this folder."""
@@ -283,7 +285,7 @@ def _remote(flows: Sequence[Planned], paths: Sequence[str], options: Mapping[str
     from interfaces.cli.running.jobs import jobs_of
     from interfaces.cli.running.remote_flows import RemoteFlows
     from interfaces.cli.running.remote_run import RemoteRun
-    from interfaces.cli.running.suite_request import wished
+    from interfaces.cli.running.suite_request import time_limit, wished
     from interfaces.cli.running.suite_run import SuiteRun
 
     if options["secrets"]:
@@ -305,13 +307,18 @@ def _remote(flows: Sequence[Planned], paths: Sequence[str], options: Mapping[str
         "url": options["url"],
         "follow": options["follow"],
         "idempotency_key": options["idempotency_key"],
-        "max_seconds": options["timeout"] or options["max_duration"],
+        "max_seconds": time_limit(options),
         "tick": view.tick,
         "note": view.note,
     }
     sink = _sink(collector, view, options)
     runner: RemoteRun | SuiteRun
     if len(jobs) == 1 and not options["matrix"] and not flows[0].definition.needs:
+        if more["max_seconds"] and not options["follow"]:
+            raise Invalid(
+                "--timeout of a single flow is kept by whoever follows it, and --detach follows nothing",
+                remedy="give the flow a `timeout`, or leave one of them out",
+            )
         runner = RemoteRun(jobs[0], sink, seed=options["seed"], wish=wished(options), **more)
         view.total = runner.total
     else:
@@ -319,6 +326,8 @@ def _remote(flows: Sequence[Planned], paths: Sequence[str], options: Mapping[str
         def counted(total: int) -> None:
             view.total = total
 
+        if more["max_seconds"]:
+            more["max_seconds"] += SERVER_GRACE  # the server keeps the limit; this is for one without a coordinator
         runner = SuiteRun(_asked(flows, paths, options, remote), sink, counted=counted, **more)
     if not options["quiet"]:
         _warn(runner.warnings)

@@ -52,7 +52,7 @@ class SuiteRun:
         self._note = note
         self._counted = counted
         self._names: list[str] = []
-        self._fail_fast = False
+        self._fail_fast = self._time_is_up = False
         self._following: Following | None = None
         self._failed: list[str] = []
         self.sources: dict[str, str] = dict(remote.sources) if remote is not None else {}
@@ -73,7 +73,11 @@ class SuiteRun:
     def halted(self) -> str | None:
         """`interrupted`, `time_limit` or `fail_fast` when the run was ended early."""
         halted = self._following.halted if self._following is not None else None
-        return halted or ("fail_fast" if self._fail_fast and self.verdict not in ("passed", "passed_on_retry") else None)
+        return (
+            halted
+            or ("time_limit" if self._time_is_up else None)
+            or ("fail_fast" if self._fail_fast and self.verdict not in ("passed", "passed_on_retry") else None)
+        )
 
     def masked(self, value: Any) -> Any:
         """The value as it is: what workers mask is masked in the record."""
@@ -146,6 +150,9 @@ class SuiteRun:
 
     def _cases_skipped(self, data: Mapping[str, Any]) -> None:
         self.skipped += [(self._names[number], data["why"]) for number in data["cases"]]
+
+    def _time_limit_reached(self, data: Mapping[str, Any]) -> None:
+        self._time_is_up = True
 
     def _finished(self, data: Mapping[str, Any]) -> None:
         self.verdict = data["verdict"]
