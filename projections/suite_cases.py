@@ -9,7 +9,7 @@ from uuid import UUID
 import psycopg
 
 from domain.suite_run import ORDER, PASSED, SuiteRun, case_uuid
-from projections.rows import Pool, Row, Table, Where, as_uuid, bounded, fetch
+from projections.rows import Pool, Row, Table, Where, as_uuid, bounded, fetch, safe_text
 from projections.view import Page, Projection, Recorded, make_cursor, page_of, read_cursor
 
 TABLE = Table(
@@ -94,7 +94,7 @@ class SuiteCasesProjection(Projection):
             elif isinstance(event, SuiteRun.CasesStarted):
                 connection.execute(_STARTED, (event.timestamp, at, event.originator_id, list(event.cases)))
             elif isinstance(event, SuiteRun.CasesSkipped):
-                connection.execute(_SKIPPED, (event.reason, event.why, at, event.originator_id, list(event.cases)))
+                connection.execute(_SKIPPED, (event.reason, safe_text(event.why), at, event.originator_id, list(event.cases)))
             elif isinstance(event, SuiteRun.CasesEnded):
                 columns = [[case[name] for case in event.cases] for name in ("case", "verdict", "cause")]
                 connection.execute(_ENDED, (event.timestamp, at, *columns, event.originator_id))
