@@ -18,8 +18,8 @@ def call_waiting(log: Log, queue: CommandQueue) -> int:
     """Send every waiting execution for which there is a place, and then note that; how many."""
     assert log.database is not None
     with log.database.pool.connection() as connection:
-        round = group_places.round_of_calls(connection)
         found = group_places.callable_now(connection)
+        round = group_places.round_of_calls(connection) if found else 0
     if found:
         queue.send([RunCommand(id, 1, priority=priority, runs_on=runs_on) for id, priority, runs_on in found])
         with log.database.pool.connection() as connection:

@@ -25,7 +25,6 @@ CALLS = "calls"
 """The row of `tracking` that counts how often everybody was to be called again."""
 
 SCHEMA = f"""
-INSERT INTO executions.tracking (name, position) VALUES ('{CALLS}', 0) ON CONFLICT DO NOTHING;
 CREATE TABLE IF NOT EXISTS executions.group_places (
     execution uuid NOT NULL,
     workspace text NOT NULL,
@@ -207,8 +206,13 @@ def callable_now(connection: psycopg.Connection[Any]) -> list[tuple[UUID, int, t
 
 
 def round_of_calls(connection: psycopg.Connection[Any]) -> int:
-    """The number of the present round: another one begins when the queue has lost its data."""
-    row = connection.execute("SELECT position FROM executions.tracking WHERE name = %s", (CALLS,)).fetchone()
+    """The number of the present round, to be asked before anything is sent: another one begins when the queue has lost its
+    data."""
+    row = connection.execute(
+        "INSERT INTO executions.tracking AS t (name, position) VALUES (%s, 0)"
+        " ON CONFLICT (name) DO UPDATE SET position = t.position RETURNING t.position",
+        (CALLS,),
+    ).fetchone()
     return int(row[0]) if row else 0
 
 

@@ -20,7 +20,7 @@ from domain.duration import parse_duration
 from domain.errors import Invalid, LimitExceeded, NotFound, Refusal
 from domain.limits import LIMITS
 from domain.queueing import Group, checked_labels
-from interfaces.reading import parse_position
+from interfaces.reading import Reading, parse_position
 from interfaces.rest.bodies import RequestExecution, RequestSuiteRun
 from interfaces.rest.call import Call, Reply, id_of, position_text
 from interfaces.rest.sent_files import contents
@@ -31,7 +31,7 @@ _LATER = ("path", "files", "priority", "runs_on", "concurrency", "queue_timeout"
 
 
 class Resync(Refusal):
-    """The position is older than what the feed keeps."""
+    """Nobody can go on without a gap from this position."""
 
     kind = "conflict"
     code = "resync"
@@ -217,6 +217,17 @@ def check_kept(feed: LiveFeed, workspace: str, row: Mapping[str, Any]) -> None:
         raise Resync("the first events of this execution are not kept in the feed any more; read the execution itself")
 
 
+def check_position(reading: Reading, after: int) -> None:
+    """Raise Resync unless whoever has seen this position can go on there without a gap."""
+    if reading.live_feed.expired(after):
+        raise Resync("events this old are not kept in the feed any more; read the executions, then follow from now")
+    if after > (head := reading.platform.logs["executions"].head()):
+        raise Resync(
+            f"executions:{after} is behind the newest event of this server, executions:{head}: it is of another server, or from"
+            " before a backup was restored; read the executions, then follow from now"
+        )
+
+
 async def feed(call: Call) -> Reply:
     """The events of the whole workspace after a position."""
     return await events_of(call, None)
@@ -227,8 +238,8 @@ async def events_of(call: Call, executions: Collection[str | UUID] | None, begin
     before `begin`."""
     after = feed_position(call.query.after)
     live = call.reading.live_feed
-    if after and await call.run(live.expired, after):
-        raise Resync("events this old are not kept in the feed any more; read the executions, then follow from now")
+    if after:
+        await call.run(check_position, call.reading, after)
     found = await call.run(live.after, call.workspace, max(after, begin), executions=executions, limit=call.query.limit)
     items = [{"position": position_text("executions", row["feed_id"]), **row} for row in found]
     return Reply({"items": items, "next": items[-1]["position"] if items else call.query.after})
