@@ -20,7 +20,7 @@ from application.suite_plan import Member, Plan, Planning, cells_of
 from domain.errors import Conflict, Invalid, LimitExceeded, NotFound
 from domain.events import Actor
 from domain.limits import LIMITS
-from domain.suite_run import MOST_SECONDS, PASSED, Case, SuiteRun, case_uuid
+from domain.suite_run import PASSED, Case, SuiteRun, case_uuid, check_time_limit
 from domain.values import dataclass
 
 
@@ -194,8 +194,7 @@ class Suites:
         side: list[Any],
         origin: SuiteRun | None = None,
     ) -> tuple[UUID, int]:
-        if request.timeout > MOST_SECONDS:
-            raise Invalid(f"timeout may be {MOST_SECONDS / 86_400:.0f} days at most", code="invalid_field")
+        check_time_limit(request.timeout)
         reference, writes = self._payloads.seal(request.workspace, plan.write())
         run = SuiteRun.request(
             by,

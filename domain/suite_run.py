@@ -28,6 +28,12 @@ EVENT_BYTES = 40_000
 """Of the cases in one event."""
 
 
+def check_time_limit(seconds: float) -> None:
+    """Invalid for one that is too long."""
+    if seconds > MOST_SECONDS:
+        raise Invalid(f"timeout may be {MOST_SECONDS / 86_400:.0f} days at most", code="invalid_field")
+
+
 def case_key(flow: str, label: str) -> str:
     """What names a case in every run of the same suite: its flow (project, id or path), row, cell of the matrix."""
     return f"{flow}[{label}]" if label else flow

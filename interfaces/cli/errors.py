@@ -33,7 +33,6 @@ PRECEDENCE = (
     ExitCode.PASSED,
 )
 _KINDS = {"unavailable": ExitCode.ERROR}
-_CODES = {"nothing_selected": ExitCode.NOTHING}
 _VERDICTS = {
     "passed": ExitCode.PASSED,
     "passed_on_retry": ExitCode.PASSED,
@@ -66,7 +65,9 @@ def fail(error: Exception) -> int:
         print(printable(f"error: {error.message}"), file=sys.stderr)
         if error.remedy:
             print(printable(f"  = {error.remedy}"), file=sys.stderr)
-        return _CODES.get(error.code) or _KINDS.get(error.kind, ExitCode.USAGE)
+        if error.kind == "not_found" and error.code == "nothing_selected":
+            return ExitCode.NOTHING
+        return _KINDS.get(error.kind, ExitCode.USAGE)
     import traceback
 
     traceback.print_exception(error)
