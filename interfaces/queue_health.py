@@ -49,7 +49,7 @@ def queue_health(platform: Platform) -> QueueHealth:
         ).fetchone() or (0, 0)
     stuck = [(labels, count) for labels, count, _ in asked if not any(may_take(worker.labels, labels) for worker in live)]
     now = datetime.now(UTC)
-    awake = [worker for worker in live if (now - worker.beat).total_seconds() <= platform.settings.lease]
+    awake = [worker for worker in live if worker.silent <= platform.settings.lease]
     roomy = [worker for worker in awake if worker.running < worker.concurrency]
     takeable = [since for labels, _, since in free if any(may_take(worker.labels, labels) for worker in roomy)]
     return QueueHealth(
