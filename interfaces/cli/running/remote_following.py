@@ -13,6 +13,8 @@ from domain.errors import Refusal, Unavailable
 from interfaces.cli.client import Client
 
 TICK_SECONDS = 0.1
+TEARDOWN_SECONDS = 120.0
+"""So long after its time limit a run is waited for, while it tears down; then it is left to the server."""
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 FIRST_PATIENCE, PATIENCE = 10.0, 60.0
 """For so many seconds a server that is away is asked again, before it has accepted anything and after."""
@@ -120,6 +122,8 @@ class Following:
             return
         self._note(f"{why.replace('_', ' ')}: cancelling, teardown still runs; Ctrl-C now leaves it alone")
         self._cancelling = asyncio.create_task(asyncio.to_thread(self._cancel, why))
+        if why == "time_limit":
+            asyncio.get_running_loop().call_later(TEARDOWN_SECONDS, self._halt, why, following)
 
     async def _ticks(self) -> None:
         while True:
