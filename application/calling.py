@@ -19,10 +19,11 @@ def call_waiting(log: Log, queue: CommandQueue) -> int:
     assert log.database is not None
     with log.database.pool.connection() as connection:
         found = group_places.callable_now(connection)
+        round = group_places.round_of_calls(connection) if found else 0
     if found:
         queue.send([RunCommand(id, 1, priority=priority, runs_on=runs_on) for id, priority, runs_on in found])
         with log.database.pool.connection() as connection:
-            group_places.mark_called(connection, [id for id, _, _ in found])
+            group_places.mark_called(connection, [id for id, _, _ in found], round)
     return len(found)
 
 

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import field
+from datetime import datetime
 from uuid import UUID
 
 from application import group_places
@@ -87,11 +88,20 @@ class Coordinator:
             id = self._take(recorded.event)
             if id is not None:
                 touched.add(id)
-        for id in touched | {id for id, watched in self._watched.items() if 0.0 < watched.again <= now}:
-            self._bring_on(id, now)
+        overdue = self._overdue()
+        for id in touched | overdue | {id for id, watched in self._watched.items() if 0.0 < watched.again <= now}:
+            self._bring_on(id, now, id in overdue)
         if batch:
             self._position = batch[-1].position
         return len(batch)
+
+    def _overdue(self) -> set[UUID]:
+        """The suite runs whose time is up and that do not say so yet."""
+        limited = {id: w.run.deadline for id, w in self._watched.items() if w.run.deadline and not w.run.time_is_up}
+        if not limited:
+            return set()
+        now = self._log.now()
+        return {id for id, deadline in limited.items() if datetime.fromisoformat(deadline) <= now}
 
     def _look(self, now: float) -> set[UUID]:
         """Whatever is open, looked at anew. What the read model does not know yet comes by the log."""
@@ -132,10 +142,10 @@ class Coordinator:
         for event in self._log.of(list(executions), Execution.Finished.TOPIC):
             made.ended[executions[event.originator_id]] = (event.verdict, event.cause)
 
-    def _bring_on(self, id: UUID, now: float) -> None:
+    def _bring_on(self, id: UUID, now: float, overdue: bool) -> None:
         """Whatever is wrong with one suite run, the others go on."""
         try:
-            self._advance(id)
+            self._advance(id, overdue)
         except Exception as error:
             if isinstance(error, Unavailable) or is_connection_error(error):
                 self._position = None  # everything is looked at anew
@@ -145,12 +155,14 @@ class Coordinator:
             if id in self._watched:
                 self._watched[id].again = now + AGAIN_SECONDS
 
-    def _advance(self, id: UUID) -> None:
+    def _advance(self, id: UUID, overdue: bool) -> None:
         """Record ends and what follows from them in one transaction; another's decision is looked at first."""
         while (watched := self._watched.get(id)) is not None:
             run = watched.run
             watched.again = 0.0
             run.end_cases(self._by, watched.ended)
+            if overdue:
+                run.reach_time_limit(self._by)
             children = self._started(watched)
             try:
                 if run.pending_events:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from collections import OrderedDict
 from collections.abc import Sequence
 from concurrent.futures import Future
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -32,6 +34,7 @@ from application.transcoding import EventMapper, OrjsonTranscoder
 from domain.errors import NotFound
 from domain.execution import Execution
 
+logger = logging.getLogger("testmesh.log")
 REMEMBERED = 10_000
 """Aggregates whose last own event is remembered for the fence."""
 
@@ -250,6 +253,13 @@ class PostgresLog(Log):
         """The events of this kind of these aggregates, in no order; without rebuilding them."""
         return [self.application.mapper.to_domain_event(stored) for stored in self._recorder.select_of(ids, topic)]
 
+    def now(self) -> datetime:
+        """The database's time."""
+        with self.database.pool.connection() as connection:
+            row = connection.execute("SELECT clock_timestamp()").fetchone()
+        moment: datetime = row[0] if row else datetime.now(UTC)
+        return moment.astimezone(UTC)
+
     def head(self) -> int:
         """The position of the newest event; 0 in an empty log."""
         return self._recorder.max_notification_id() or 0
@@ -274,5 +284,10 @@ class PostgresLog(Log):
 
     def snapshot_when_long(self, aggregate: Aggregate, before: int) -> None:
         """Keep a snapshot when the aggregate has passed a multiple of SNAPSHOT_EVERY since version `before`."""
-        if aggregate.version // SNAPSHOT_EVERY > before // SNAPSHOT_EVERY:
+        if aggregate.version // SNAPSHOT_EVERY <= before // SNAPSHOT_EVERY:
+            return
+        try:
             self.application.take_snapshot(aggregate.id)
+        except Exception as error:
+            # The events are recorded: whoever appended them must not take this for a refusal.
+            logger.warning("no snapshot of %s, which costs time alone: %s", aggregate.id, error)

@@ -21,6 +21,8 @@ OVERTAKING_SECONDS = 600.0
 """By a step of priority one may overtake those that have waited less than this, and nobody else."""
 GROUP_FULL_STATE = "TM002"
 MOST_CALLED = 500
+CALLS = "calls"
+"""The row of `tracking` that counts how often everybody was to be called again."""
 
 SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS executions.group_places (
@@ -203,16 +205,37 @@ def callable_now(connection: psycopg.Connection[Any]) -> list[tuple[UUID, int, t
     return [(row[0], row[1], _labels(row[2])) for row in rows]
 
 
-def mark_called(connection: psycopg.Connection[Any], executions: Sequence[UUID]) -> None:
-    """The queue has them."""
+def round_of_calls(connection: psycopg.Connection[Any]) -> int:
+    """The number of the present round, to be asked before anything is sent: another one begins when the queue has lost its
+    data."""
+    row = connection.execute(
+        "INSERT INTO executions.tracking AS t (name, position) VALUES (%s, 0)"
+        " ON CONFLICT (name) DO UPDATE SET position = t.position RETURNING t.position",
+        (CALLS,),
+    ).fetchone()
+    return int(row[0]) if row else 0
+
+
+def mark_called(connection: psycopg.Connection[Any], executions: Sequence[UUID], round: int) -> None:
+    """The queue has got them, unless another round has begun since `round`: it may have lost them then."""
     connection.execute(
-        "UPDATE executions.group_places SET called = true WHERE execution = ANY(%s) AND held_since IS NULL", (list(executions),)
+        "WITH now AS MATERIALIZED (SELECT position FROM executions.tracking WHERE name = %s FOR SHARE)"
+        " UPDATE executions.group_places SET called = true FROM now"
+        " WHERE execution = ANY(%s) AND held_since IS NULL AND now.position = %s",
+        (CALLS, list(executions), round),
     )
 
 
 def uncall_all(connection: psycopg.Connection[Any]) -> None:
-    """The queue has lost its data: whoever was called and waits is to be called again."""
-    connection.execute("UPDATE executions.group_places SET called = false WHERE held_since IS NULL AND called")
+    """The queue has lost its data: whoever was called and waits is to be called again. A new round begins first, so that
+    whoever has called somebody and not noted it yet does not note it any more."""
+    with connection.transaction():
+        connection.execute(
+            "INSERT INTO executions.tracking AS t (name, position) VALUES (%s, 1)"
+            " ON CONFLICT (name) DO UPDATE SET position = t.position + 1",
+            (CALLS,),
+        )
+        connection.execute("UPDATE executions.group_places SET called = false WHERE held_since IS NULL AND called")
 
 
 def in_use(connection: psycopg.Connection[Any]) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
@@ -107,6 +108,10 @@ class Log(ABC):
     @abstractmethod
     def of(self, ids: Sequence[UUID], topic: str) -> list[Any]:
         """The events of this kind of these aggregates, in no order; without rebuilding them."""
+
+    @abstractmethod
+    def now(self) -> datetime:
+        """The time by the one clock that all share who append here."""
 
     @abstractmethod
     def head(self) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -90,6 +91,10 @@ class MemoryLog(Log):
     def of(self, ids: Sequence[UUID], topic: str) -> list[Any]:
         """The events of this kind of these aggregates."""
         return [event for id in ids for event in self._streams.get(id, ()) if topic == event.TOPIC]
+
+    def now(self) -> datetime:
+        """This process's time."""
+        return datetime.now(UTC)
 
     def head(self) -> int:
         """The position of the newest event; 0 in an empty log."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any
@@ -14,7 +15,7 @@ from application.excerpts import fit, fit_outcome, is_light, plain, plain_outcom
 from application.log import SNAPSHOT_EVERY, Log, LostTail, SideWrite, VersionConflict
 from application.payloads import Payloads
 from domain.definition import Phase, Step
-from domain.errors import LimitExceeded
+from domain.errors import LimitExceeded, Unavailable
 from domain.events import Actor
 from domain.execution import AttemptNotMine, Execution
 from domain.limits import LIMITS
@@ -28,6 +29,7 @@ LIGHT = 16_384
 """Characters and values of a result up to which it is encoded at once; more would hold up the event loop."""
 PATIENCE = 60.0
 """Seconds that a worker keeps trying to record while PostgreSQL is away; its lease ends it earlier."""
+LOAD_AGAIN_SECONDS = 0.2
 
 
 class Fenced(Exception):
@@ -225,14 +227,29 @@ class AttemptRecorder:
                 self._flight = None
                 await self._snapshot()
             except VersionConflict:
+                self.execution = await self._loaded()  # in flight until then: what was refused is not in the log
                 self._flight = None
-                self.execution = await asyncio.to_thread(self._log.load, Execution, self.execution.id)
                 self._apply_again(commands)
                 self._flight = (self._log.submit(self.execution, side=side, patience=PATIENCE), commands, side)
             except LostTail as error:
                 self._flight = None
                 raise Fenced(str(error)) from error
         return position
+
+    async def _loaded(self) -> Execution:
+        """The execution as the log has it. A database that is away is asked again for as long as an append would."""
+        end = time.monotonic() + PATIENCE
+        while True:
+            try:
+                return await asyncio.to_thread(self._log.load, Execution, self.execution.id)
+            except Exception as error:
+                from application.group_commit import is_connection_error  # local runs need none
+
+                if not is_connection_error(error):
+                    raise
+                if time.monotonic() > end:
+                    raise Unavailable(f"PostgreSQL does not answer: {error}") from error
+            await asyncio.sleep(LOAD_AGAIN_SECONDS)
 
     async def _snapshot(self) -> None:
         """Long executions are loaded from a snapshot when somebody else has to decide about them."""

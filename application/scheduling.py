@@ -22,6 +22,7 @@ from application.group_commit import is_connection_error
 from application.log import Log, VersionConflict
 from application.suite_plan import Member
 from application.suites import SuiteRequest, Suites
+from domain.duration import parse_duration
 from domain.errors import Conflict, NotFound, Refusal, Unavailable
 from domain.events import Actor
 from domain.execution import Execution
@@ -317,6 +318,7 @@ class Scheduler:
             tags=schedule.plan["tags"],
             parallel=selection.get("parallel"),
             fail_fast=bool(selection.get("fail_fast")),
+            timeout=parse_duration(selection.get("timeout") or 0),
             trigger="schedule",
             id=id,
         )

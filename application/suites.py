@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import field
+from datetime import timedelta
 from posixpath import dirname, join, normpath
 from typing import Any, Protocol
 from uuid import NAMESPACE_URL, UUID, uuid4, uuid5
@@ -19,7 +20,7 @@ from application.suite_plan import Member, Plan, Planning, cells_of
 from domain.errors import Conflict, Invalid, LimitExceeded, NotFound
 from domain.events import Actor
 from domain.limits import LIMITS
-from domain.suite_run import PASSED, Case, SuiteRun, case_uuid
+from domain.suite_run import PASSED, Case, SuiteRun, case_uuid, check_time_limit
 from domain.values import dataclass
 
 
@@ -51,6 +52,8 @@ class SuiteRequest:
     """Of all executions; those of each flow unless given."""
     parallel: int | None = None
     fail_fast: bool = False
+    timeout: float = 0.0
+    """Seconds that it may take from its request to its end; 0 for any time."""
     trigger: str = "api"
     seed: str | None = None
     wish: Wish = field(default_factory=Wish)
@@ -120,7 +123,15 @@ class Suites:
         return self._put(by, request, id, cases, plan, side)
 
     def rerun(
-        self, by: Actor, workspace: str, id: UUID, *, parallel: int | None = None, idempotency_key: str | None, digest: str
+        self,
+        by: Actor,
+        workspace: str,
+        id: UUID,
+        *,
+        parallel: int | None = None,
+        timeout: float | None = None,
+        idempotency_key: str | None,
+        digest: str,
     ) -> tuple[UUID, int]:
         """Run again what did not pass in a finished suite run, taken together with those that it reran."""
         origin = self.get(workspace, id)
@@ -143,6 +154,7 @@ class Suites:
             selection={"rerun": str(id)},
             parallel=parallel or origin.parallel,
             fail_fast=origin.fail_fast,
+            timeout=origin.timeout if timeout is None else timeout,
             trigger="rerun",
             idempotency_key=idempotency_key,
             digest=digest,
@@ -182,6 +194,7 @@ class Suites:
         side: list[Any],
         origin: SuiteRun | None = None,
     ) -> tuple[UUID, int]:
+        check_time_limit(request.timeout)
         reference, writes = self._payloads.seal(request.workspace, plan.write())
         run = SuiteRun.request(
             by,
@@ -195,6 +208,8 @@ class Suites:
             trigger=request.trigger,
             parallel=request.parallel or LIMITS.suite_parallel,
             fail_fast=request.fail_fast,
+            timeout=request.timeout,
+            deadline=(self.log.now() + timedelta(seconds=request.timeout)).isoformat() if request.timeout else "",
             plan=dict(reference),
             request_digest=request.digest,
         )

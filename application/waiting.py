@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from application import group_places, worker_list
+from application import group_places, leases, worker_list
 from application.worker_list import LiveWorker
 from domain.queueing import WORKSPACE_GROUP, may_take
 
@@ -43,7 +43,10 @@ def _of_workers(live: Sequence[LiveWorker], runs_on: Sequence[str], waits_for_pl
         return [f"no worker has {missing_labels(live, runs_on)}"]
     if waits_for_place:
         return []
-    free = sum(max(0, worker.concurrency - worker.running) for worker in able)
+    awake = [worker for worker in able if worker.silent <= leases.LEASE_SECONDS]
+    if not awake:
+        return [f"every worker that may take it is silent ({len(able)})"]
+    free = sum(max(0, worker.concurrency - worker.running) for worker in awake)
     return ["a worker will take it soon"] if free else [f"every worker that may take it is busy ({len(able)})"]
 
 

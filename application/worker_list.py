@@ -17,7 +17,8 @@ ALIVE_SECONDS = 30.0
 
 @dataclass(frozen=True, slots=True)
 class LiveWorker:
-    """A worker: executions that it runs, and how many it may run at once. `beat` is its last heartbeat."""
+    """A worker: executions that it runs, and how many it may run at once. `beat` is its last heartbeat, `silent` seconds ago by
+    the database's clock."""
 
     incarnation: str
     host: str
@@ -26,6 +27,7 @@ class LiveWorker:
     running: int
     started_at: datetime
     beat: datetime
+    silent: float = 0.0
 
 
 def beat(
@@ -54,7 +56,8 @@ def forget(connection: psycopg.Connection[Any], seconds: float) -> int:
 def live(connection: psycopg.Connection[Any]) -> list[LiveWorker]:
     """Those that live, oldest first."""
     rows = connection.execute(
-        "SELECT incarnation, host, labels, concurrency, running, started_at, beat FROM executions.workers"
+        "SELECT incarnation, host, labels, concurrency, running, started_at, beat,"
+        " extract(epoch FROM clock_timestamp() - beat)::float8 FROM executions.workers"
         " WHERE beat > clock_timestamp() - make_interval(secs => %s) ORDER BY started_at, incarnation",
         (ALIVE_SECONDS,),
     ).fetchall()

@@ -20,6 +20,18 @@ def parse_duration(value: object) -> float:
     raise ValueError(f"a duration is text such as 500ms, 2s or 1m30s, or a number of seconds, not a {type(value).__name__}")
 
 
+def spoken_duration(seconds: float) -> str:
+    """Seconds as people write a duration: `90` is `1m30s`."""
+    if seconds < 1:
+        return f"{seconds * 1000:g}ms"
+    whole, text = int(seconds), ""
+    for unit, size in (("h", 3600), ("m", 60)):
+        count, whole = divmod(whole, size)
+        text += f"{count}{unit}" if count else ""
+    rest = round(whole + seconds % 1, 3)
+    return text + (f"{rest:g}s" if rest or not text else "")
+
+
 def _from_number(value: int | float) -> float:
     try:
         seconds = float(value)

@@ -96,6 +96,7 @@ class Execution(RecordedAggregate):
             aggregate.counts = True
             aggregate.why = ""
             aggregate.cancel_requested = False
+            aggregate.cancel_reason = ""
             aggregate.verdict = None
             aggregate.outputs = {}
             aggregate.started_at = self.timestamp
@@ -177,6 +178,7 @@ class Execution(RecordedAggregate):
         def apply(self, aggregate: Execution) -> None:
             """Remember, so that whatever comes next ends as cancelled."""
             aggregate.cancel_requested = True
+            aggregate.cancel_reason = self.reason
             if aggregate.status in ("owes_teardown", "tearing_down"):
                 aggregate.then = "cancelled"
 
@@ -281,6 +283,7 @@ class Execution(RecordedAggregate):
         counts: bool
         why: str
         cancel_requested: bool
+        cancel_reason: str
         verdict: str | None
         outputs: Mapping[str, Any]
         started_at: datetime
@@ -292,7 +295,7 @@ class Execution(RecordedAggregate):
         request = object.__new__(cls.Requested)
         moment, id = datetime.fromisoformat(given["timestamp"]), UUID(given["originator_id"])
         request.__dict__.update({**given, "timestamp": moment, "originator_id": id})
-        return {**state, "request": request, "started_at": datetime.fromisoformat(state["started_at"])}
+        return {"cancel_reason": "", **state, "request": request, "started_at": datetime.fromisoformat(state["started_at"])}
 
     @property
     def started(self) -> bool:
@@ -417,6 +420,8 @@ class Execution(RecordedAggregate):
     ) -> None:
         """End the execution with the verdict of its attempt."""
         self._must_own(attempt, worker, 0)
+        if verdict == "cancelled":
+            message = message or self.cancel_reason
         values = {"verdict": verdict, "cause": cause, "message": message, "outputs": outputs or {}, "sealed": sealed}
         self._record(self.Finished, by, attempt=attempt, **values)
 
@@ -489,7 +494,8 @@ class Execution(RecordedAggregate):
             self._record(self.Requeued, by, attempt=self.attempt + 1, counts=self.counts)
             return
         cause = "worker_lost" if self.then == "error" else ""
-        self._end(by, self.then, cause, f"attempt {self.attempt} was abandoned: {self.why}")
+        why = f"; {self.cancel_reason}" if self.then == "cancelled" and self.cancel_reason else ""
+        self._end(by, self.then, cause, f"attempt {self.attempt} was abandoned: {self.why}{why}")
 
     def _end(self, by: Actor, verdict: str, cause: str, message: str) -> None:
         self._record(self.Finished, by, attempt=self.attempt, verdict=verdict, cause=cause, message=message, outputs={})

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, get_args
 from uuid import NAMESPACE_URL, UUID, uuid5
 
+from domain.duration import spoken_duration
 from domain.errors import Conflict, Invalid, LimitExceeded
 from domain.events import Actor, RecordedAggregate
 from domain.limits import LIMITS
@@ -15,13 +16,22 @@ from domain.values import dataclass
 
 CaseStatus = Literal["waiting", "running", "ended", "skipped"]
 STATUSES: tuple[CaseStatus, ...] = get_args(CaseStatus)
-Reason = Literal["needs", "fail_fast", "cancelled", "not_startable"]
-"""Why a case is skipped: one that it needs did not pass, another failed, the run was cancelled, it cannot be started."""
+Reason = Literal["needs", "fail_fast", "cancelled", "timed_out", "not_startable"]
+"""Why a case is skipped: one that it needs did not pass, another failed, the run was cancelled, its time is up, it cannot be
+started."""
 PASSED = ("passed", "passed_on_retry")
 ORDER = ("passed", "passed_on_retry", "cancelled", "failed", "timed_out", "error")
 """Verdicts; the one that stands last weighs most."""
+MOST_SECONDS = 30 * 86_400.0
+"""Of a time limit."""
 EVENT_BYTES = 40_000
 """Of the cases in one event."""
+
+
+def check_time_limit(seconds: float) -> None:
+    """Invalid for one that is too long."""
+    if seconds > MOST_SECONDS:
+        raise Invalid(f"timeout may be {MOST_SECONDS / 86_400:.0f} days at most", code="invalid_field")
 
 
 def case_key(flow: str, label: str) -> str:
@@ -86,9 +96,11 @@ class SuiteRun(RecordedAggregate):
 
     class Requested(Event, RecordedAggregate.Created):
         """Somebody wants these cases run, `parallel` at once at most. `selection` is what was asked for; `plan` is the payload
-        that holds what each case runs with; `origin` is the suite run whose failed cases these are, `root` the first of all."""
+        that holds what each case runs with; `origin` is the suite run whose failed cases these are, `root` the first of all.
+        It may take `timeout` seconds, 0 for any time, which are over at `deadline` of the database's clock (ISO 8601)."""
 
         TOPIC = "suite_run.requested"
+        class_version = 2
         name: str
         selection: Mapping[str, Any]
         matrix: Mapping[str, Any]
@@ -100,6 +112,13 @@ class SuiteRun(RecordedAggregate):
         origin: str
         root: str
         request_digest: str
+        timeout: float = 0.0
+        deadline: str = ""
+
+        @staticmethod
+        def upcast_v1_v2(state: dict[str, Any]) -> None:
+            """Version 2 may have a time limit."""
+            state |= {"timeout": 0.0, "deadline": ""}
 
         def apply(self, aggregate: SuiteRun) -> None:
             """Nothing has begun."""
@@ -107,8 +126,11 @@ class SuiteRun(RecordedAggregate):
             aggregate.name, aggregate.plan = self.name, self.plan
             aggregate.parallel, aggregate.fail_fast = self.parallel, self.fail_fast
             aggregate.origin, aggregate.root = self.origin, self.root
+            aggregate.timeout, aggregate.deadline = self.timeout, self.deadline
             aggregate.cases, aggregate.statuses, aggregate.verdicts = [], [], []
             aggregate.cancel_requested = False
+            aggregate.cancel_reason = ""
+            aggregate.time_is_up = False
             aggregate.verdict = None
 
     Created = Requested
@@ -172,6 +194,16 @@ class SuiteRun(RecordedAggregate):
         def apply(self, aggregate: SuiteRun) -> None:
             """Nothing more starts."""
             aggregate.cancel_requested = True
+            aggregate.cancel_reason = self.reason
+
+    class TimeLimitReached(Event):
+        """It has not ended within its time."""
+
+        TOPIC = "suite_run.time_limit_reached"
+
+        def apply(self, aggregate: SuiteRun) -> None:
+            """Nothing more starts."""
+            aggregate.time_is_up = True
 
     class Finished(Event):
         """The end; `counts` says how many cases ended with each verdict, and how many were skipped."""
@@ -192,6 +224,8 @@ class SuiteRun(RecordedAggregate):
         fail_fast: bool
         origin: str
         root: str
+        timeout: float
+        deadline: str
         planned: int
         """The version of the last event of the request."""
         cases: list[Mapping[str, Any]]
@@ -199,7 +233,14 @@ class SuiteRun(RecordedAggregate):
         verdicts: list[str]
         """Of each case that ended its verdict, of each that was skipped the reason."""
         cancel_requested: bool
+        cancel_reason: str
+        time_is_up: bool
         verdict: str | None
+
+    @classmethod
+    def thawed(cls, state: dict[str, Any]) -> dict[str, Any]:
+        """An older release knew no time limit."""
+        return {"timeout": 0.0, "deadline": "", "cancel_reason": "", "time_is_up": False, **state}
 
     def execution_of(self, number: int) -> UUID:
         """The id of a case's execution."""
@@ -222,7 +263,9 @@ class SuiteRun(RecordedAggregate):
     def halted(self) -> str:
         """Why what runs has to stop; empty while it need not."""
         if self.cancel_requested:
-            return "the suite run was cancelled"
+            return "the suite run was cancelled" + (f": {self.cancel_reason}" if self.cancel_reason else "")
+        if self.time_is_up:
+            return f"the suite run did not end within {spoken_duration(self.timeout)}"
         if self.fail_fast and (failed := self._failed()) is not None:
             return f"{self.cases[failed]['name']} did not pass"
         return ""
@@ -246,10 +289,11 @@ class SuiteRun(RecordedAggregate):
         return made
 
     def request_cancel(self, by: Actor, reason: str = "") -> None:
-        """Ask for the end: nothing more starts, what runs is cancelled. A second request changes nothing."""
+        """Ask for the end: nothing more starts, what runs is cancelled. A second request, or one after the time limit, changes
+        nothing."""
         if self.verdict is not None:
             raise Conflict(f"suite run {self.id} has already finished: {self.verdict}", code="already_finished")
-        if not self.cancel_requested:
+        if not (self.cancel_requested or self.time_is_up):
             self._record(self.CancelRequested, by, reason=reason)
 
     # Commands of the coordinator ----------------------------------------------------------------------------------
@@ -269,6 +313,12 @@ class SuiteRun(RecordedAggregate):
         waiting = [number for number in numbers if self.statuses[number] == "waiting"]
         if waiting:
             self._record(self.CasesSkipped, by, cases=waiting, reason=reason, why=why[:500])
+
+    def reach_time_limit(self, by: Actor) -> None:
+        """Record that its time is up, if anything is left to do; to be asked when `deadline` has passed."""
+        open = any(status in ("waiting", "running") for status in self.statuses)
+        if open and self.verdict is None and not (self.time_is_up or self.cancel_requested):
+            self._record(self.TimeLimitReached, by)
 
     def advance(self, by: Actor, start: Callable[[int], str] = lambda number: "") -> list[int]:
         """Decide what follows from what is recorded: skip, start, finish. The cases that are started, in order; `start` is
@@ -304,7 +354,8 @@ class SuiteRun(RecordedAggregate):
 
     def _skip_some(self, by: Actor) -> None:
         if self.halted:
-            self.skip(by, self._waiting(), "cancelled" if self.cancel_requested else "fail_fast", self.halted)
+            reason: Reason = "cancelled" if self.cancel_requested else "timed_out" if self.time_is_up else "fail_fast"
+            self.skip(by, self._waiting(), reason, self.halted)
         else:
             self._skip_dependants(by)
 
@@ -334,9 +385,9 @@ class SuiteRun(RecordedAggregate):
     def _overall(self) -> str:
         """Cancelled cases count only where nobody has asked for it, and skipped ones only where they could not be started."""
         settled = list(zip(self.statuses, self.verdicts, strict=True))
-        stopped = ("skipped", "cancelled") in settled or ("ended", "cancelled") in settled
-        if self.cancel_requested and stopped:
-            return "cancelled"
+        stopped = any(one in settled for one in (("skipped", "cancelled"), ("skipped", "timed_out"), ("ended", "cancelled")))
+        if (self.cancel_requested or self.time_is_up) and stopped:
+            return "cancelled" if self.cancel_requested else "timed_out"
         verdicts = {verdict for status, verdict in settled if status == "ended"}
         if self.fail_fast and verdicts - {"cancelled", *PASSED}:
             verdicts.discard("cancelled")

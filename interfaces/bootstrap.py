@@ -115,6 +115,20 @@ class Platform:
             database.close()
         return done
 
+    def require_tables(self) -> None:
+        """Unavailable unless every log has its tables: without them a role would fail at whatever it does."""
+        for url in dict.fromkeys(self.settings.database_of(log) for log in LOGS):
+            names = [f"{log}.events" for log in LOGS if self.settings.database_of(log) == url]
+            with Database(url).connect() as connection:
+                row = connection.execute(
+                    "SELECT min(name) FROM unnest(%s::text[]) AS n(name) WHERE to_regclass(name) IS NULL", (names,)
+                ).fetchone()
+            if row is not None and row[0] is not None:
+                raise Unavailable(
+                    f"the database has no table {row[0]}",
+                    remedy="run `testmesh admin migrate` (`testmesh up` does it by itself)",
+                )
+
     def database(self, log: str, role: str = WRITER) -> Database:
         """The database of a log, for a role; without the role where this account cannot take it."""
         url = self.settings.database_of(log)

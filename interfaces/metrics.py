@@ -114,6 +114,12 @@ class _Behind(Collector):
             ("testmesh_group_oldest_waiting_seconds", "How long the oldest of them has waited.", now.oldest_for_groups),
             ("testmesh_workers", "Workers that live.", now.workers),
             ("testmesh_workers_room", "Executions that they could run besides those that run.", now.room),
+            ("testmesh_workers_quiet", "Workers that have not beaten for the time of a lease.", now.quiet),
+            (
+                "testmesh_waiting_unattended_seconds",
+                "How long one has waited that a worker with room may take.",
+                now.unattended,
+            ),
             ("testmesh_leases", "Attempts and teardowns that a worker holds.", now.leases),
             ("testmesh_leases_silent", "Leases whose worker has not beaten for their time.", now.silent),
         ):

@@ -14,8 +14,9 @@ from interfaces.settings import Settings
 
 
 def embedded_settings(settings: Settings, root: Path) -> tuple[Settings, Callable[[], None]]:
-    """Settings with a database, and what to call afterwards. A running `up` keeps its PostgreSQL, and its Valkey is found;
-    else PostgreSQL is started for this command alone. NotFound when there is no data folder yet."""
+    """Settings with a database, and what to call afterwards. A running `up` keeps its PostgreSQL, and its Valkey is named;
+    else PostgreSQL is started for this command alone. NotFound when there is no data folder yet, Unavailable when the
+    PostgreSQL of a running `up` does not answer."""
     if settings.database_url:
         return settings, lambda: None
     if not (root / "postgres" / "data").exists():
@@ -27,8 +28,8 @@ def embedded_settings(settings: Settings, root: Path) -> tuple[Settings, Callabl
     try:
         lock.take()
     except Conflict:
-        url, stop = postgres.start(), lambda: None
-        settings = replace(settings, redis_url=settings.redis_url or EmbeddedValkey(root).running_url() or "")
+        url, stop = postgres.running_url(), lambda: None
+        settings = replace(settings, redis_url=settings.redis_url or EmbeddedValkey(root).known_url())
     else:
         url = postgres.start()
 

@@ -16,7 +16,9 @@ from projections.execution_list import ExecutionList
 class QueueHealth:
     """`waiting` executions, the oldest for `oldest` seconds, of which `stuck` ask for labels that no live worker has (`lacking`
     says which); `held` places of groups, and `for_groups` executions that wait for one, the oldest for `oldest_for_groups`
-    seconds; `workers` that live with `room` for more; `leases`, and `silent` ones among them."""
+    seconds; `workers` that live with `room` for more, `quiet` of which have not beaten for the time of a lease (their room does
+    not count); `unattended` is for how many seconds the oldest has waited that needs no group and that a worker with room may
+    take; `leases`, and `silent` ones among them."""
 
     waiting: int
     oldest: float
@@ -27,13 +29,16 @@ class QueueHealth:
     oldest_for_groups: float
     workers: int
     room: int
+    quiet: int
+    unattended: float
     leases: int
     silent: int
 
 
 def queue_health(platform: Platform) -> QueueHealth:
     """As it is now."""
-    asked = ExecutionList(platform.readers("executions").pool).waiting_by_labels()
+    executions = ExecutionList(platform.readers("executions").pool)
+    asked, free = executions.waiting_by_labels(), executions.waiting_by_labels(in_groups=False)
     with platform.database("executions").pool.connection() as connection:
         live = worker_list.live(connection)
         held, for_groups, oldest_for_groups = group_places.totals(connection)
@@ -44,6 +49,9 @@ def queue_health(platform: Platform) -> QueueHealth:
         ).fetchone() or (0, 0)
     stuck = [(labels, count) for labels, count, _ in asked if not any(may_take(worker.labels, labels) for worker in live)]
     now = datetime.now(UTC)
+    awake = [worker for worker in live if worker.silent <= platform.settings.lease]
+    roomy = [worker for worker in awake if worker.running < worker.concurrency]
+    takeable = [since for labels, _, since in free if any(may_take(worker.labels, labels) for worker in roomy)]
     return QueueHealth(
         sum(count for _, count, _ in asked),
         max(((now - since).total_seconds() for _, _, since in asked), default=0.0),
@@ -53,6 +61,8 @@ def queue_health(platform: Platform) -> QueueHealth:
         for_groups,
         oldest_for_groups,
         len(live),
-        sum(max(0, worker.concurrency - worker.running) for worker in live),
+        sum(worker.concurrency - worker.running for worker in roomy),
+        len(live) - len(awake),
+        max(((now - since).total_seconds() for since in takeable), default=0.0),
         *leases,
     )

@@ -110,17 +110,28 @@ class Reading:
         log, number = parse_position(token)
         end = time.monotonic() + self.wait_seconds
         pause = FIRST_PAUSE
-        while (reached := await asyncio.to_thread(self._reached, log)) < number:
+        while (found := await asyncio.to_thread(self._reached, log))[0] < number:
             left = end - time.monotonic()
             if left <= 0:
-                raise NotThereYet(
-                    f"the read models stand at {log}:{reached}, {number - reached} behind; ask again, or see `testmesh doctor`"
-                )
+                raise _not_there(log, number, *found)
             await asyncio.sleep(min(pause, left))
             pause = min(2 * pause, LAST_PAUSE)
 
-    def _reached(self, log: str) -> int:
-        return min(at for _, _, at, _ in lag(self.platform.database(log).pool, for_log(log)))
+    def _reached(self, log: str) -> tuple[int, int]:
+        """How far the slowest read model is, and the head of the log."""
+        found = lag(self.platform.database(log).pool, for_log(log))
+        return min(at for _, _, at, _ in found), max(head for *_, head in found)
+
+
+def _not_there(log: str, number: int, reached: int, head: int) -> NotThereYet:
+    if number > head:
+        return NotThereYet(
+            f"{log}:{number} is behind the newest event of this server, {log}:{head}",
+            remedy="is it of another server, or from before a backup was restored? then ask without it",
+        )
+    return NotThereYet(
+        f"the read models stand at {log}:{reached}, {number - reached} behind", remedy="ask again, or see `testmesh doctor`"
+    )
 
 
 def parse_position(token: str) -> tuple[str, int]:

@@ -91,10 +91,15 @@ def load(environ: Mapping[str, str], file: Path | None = None) -> tuple[Settings
     _check_counts(values)
     if "mock_bind" in values:
         values["mock_bind"] = bind_address(str(values["mock_bind"]))
-    return Settings(**values), unknown_names(environ)
+    settings = Settings(**values)
+    _check_beats(settings.heartbeat, settings.lease)
+    return settings, unknown_names(environ)
 
 
 _COUNTS = {
+    "port": (0, 65_535),
+    "metrics_port": (0, 65_535),
+    "worker_concurrency": (1, 1000),
     "queue_shards": (1, 64),
     "queue_limit": (0, 10**9),
     "workspace_queue_limit": (0, 10**9),
@@ -110,6 +115,27 @@ def _check_counts(values: Mapping[str, Any]) -> None:
             )
     if values.get("queue_timeout", 0) < 0:
         raise Invalid("TESTMESH_QUEUE_TIMEOUT cannot be negative", code="invalid_settings", remedy="0 is for any time")
+    for name, choices in _CHOICES.items():
+        if name in values and str(values[name]).lower() not in choices:
+            raise Invalid(
+                f"{PREFIX}{name.upper()} cannot be {values[name]!r}",
+                code="invalid_settings",
+                remedy=f"choose {', '.join(choices)}",
+            )
+
+
+_CHOICES = {"log_level": ("debug", "info", "warning", "error", "critical"), "log_format": ("text", "json")}
+
+
+def _check_beats(heartbeat: float, lease: float) -> None:
+    """A worker must be able to miss a beat, or every attempt is taken from it."""
+    if not 0 < 2 * heartbeat <= lease:
+        raise Invalid(
+            f"TESTMESH_HEARTBEAT {heartbeat:g} s is too long for TESTMESH_LEASE {lease:g} s: attempts would be taken from"
+            " workers that live",
+            code="invalid_settings",
+            remedy="choose a heartbeat above 0, and a lease of twice that at least; three times is usual",
+        )
 
 
 def bind_address(text: str) -> str:

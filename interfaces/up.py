@@ -36,8 +36,9 @@ class Prepared:
     servers: tuple[Server, ...]
 
 
-def run_up(settings: Settings, *, workers: int = 1, foreground_logs: bool = False) -> int:
-    """Start, look after everything until SIGTERM or SIGINT, stop in order. The exit code."""
+def run_up(settings: Settings, *, workers: int = 1, foreground_logs: bool = False, config: str | None = None) -> int:
+    """Start, look after everything until SIGTERM or SIGINT, stop in order. The exit code. `config` is the file that the
+    settings come from; the roles read it too."""
     configure_logging(replace(settings, log_level="warning"), "up")
     stop = StopSignal()
     root = embedded.data_root()
@@ -50,7 +51,7 @@ def run_up(settings: Settings, *, workers: int = 1, foreground_logs: bool = Fals
         prepared = prepare(settings, root, servers)
         key = announce(prepared.settings)
         logs = None if foreground_logs else root / "logs"
-        supervisor = Supervisor(roles(workers, settings), prepared.servers, environment(prepared.settings), logs)
+        supervisor = Supervisor(roles(workers, settings), prepared.servers, environment(prepared.settings, config), logs)
         supervisor.start()
         _wait_until_ready(prepared.settings, stop, key)
         where = f"; logs in {logs}" if logs else ""
@@ -127,8 +128,8 @@ def roles(workers: int, settings: Settings) -> list[Role]:
     return made
 
 
-def environment(settings: Settings) -> dict[str, str]:
-    """What the roles are started with: this process's environment and the settings that `up` has found."""
+def environment(settings: Settings, config: str | None = None) -> dict[str, str]:
+    """What the roles are started with: this process's environment, the file of settings, and what `up` has found."""
     values = {
         "TESTMESH_DATABASE_URL": settings.database_url,
         "TESTMESH_REDIS_URL": settings.redis_url,
@@ -139,7 +140,8 @@ def environment(settings: Settings) -> dict[str, str]:
         "TESTMESH_EGRESS_ALLOW": ",".join(settings.egress_allow),
         "TESTMESH_MOCK_BIND": settings.mock_bind,
     }
-    return {**os.environ, **values, **as_environment(settings.limits)}
+    file = {"TESTMESH_CONFIG": str(Path(config).absolute())} if config else {}
+    return {**os.environ, **values, **file, **as_environment(settings.limits)}
 
 
 def _wait_until_ready(settings: Settings, stop: Stop, key: str | None) -> None:

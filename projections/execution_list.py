@@ -206,11 +206,12 @@ class ExecutionList:
         sql = f"SELECT count(*) AS n FROM (SELECT 1 FROM {TABLE.name} WHERE {where} LIMIT %s) q"
         return int(fetch(self._pool, sql, [*where.values, most])[0]["n"])
 
-    def waiting_by_labels(self) -> list[tuple[tuple[str, ...], int, datetime]]:
-        """What waits in all workspaces by the labels that it asks for: (labels, how many, since when the oldest)."""
-        sql = (
-            f"SELECT runs_on, count(*), min(waiting_since) FROM {TABLE.name} WHERE {WAITING} GROUP BY runs_on ORDER BY runs_on"
-        )
+    def waiting_by_labels(self, *, in_groups: bool = True) -> list[tuple[tuple[str, ...], int, datetime]]:
+        """What waits in all workspaces by the labels that it asks for: (labels, how many, since when the oldest). Without
+        `in_groups` only what no concurrency group holds up."""
+        wanted = WAITING if in_groups else f"{WAITING} AND groups = '[]'"
+        columns = "runs_on, count(*), min(waiting_since)"
+        sql = f"SELECT {columns} FROM {TABLE.name} WHERE {wanted} GROUP BY runs_on ORDER BY runs_on"
         with self._pool.connection() as connection:
             rows = connection.execute(sql.encode()).fetchall()
         return [(tuple(runs_on), count, since) for runs_on, count, since in rows]

@@ -10,7 +10,7 @@ import psycopg
 
 from domain.suite_run import ORDER, PASSED, SuiteRun, case_uuid
 from projections.paging import Order, Page
-from projections.rows import Pool, Row, Table, Where, as_uuid, fetch
+from projections.rows import Pool, Row, Table, Where, as_uuid, fetch, safe_text
 from projections.view import Projection, Recorded
 
 TABLE = Table(
@@ -42,7 +42,7 @@ TABLE = Table(
 COLUMNS = ", ".join(f"c.{name}" for name in TABLE.types if name not in ("workspace", "position"))
 MORE = "e.duration_ms, e.message, e.failure"
 LIST, EXECUTIONS = "executions.suite_run_list", "executions.execution_list"
-_OF_SKIPPED = {"cancelled": "cancelled", "not_startable": "error"}
+_OF_SKIPPED = {"cancelled": "cancelled", "timed_out": "timed_out", "not_startable": "error"}
 """What a skipped case comes to where nothing else tells; others follow from a case that did not pass."""
 
 
@@ -95,7 +95,7 @@ class SuiteCasesProjection(Projection):
             elif isinstance(event, SuiteRun.CasesStarted):
                 connection.execute(_STARTED, (event.timestamp, at, event.originator_id, list(event.cases)))
             elif isinstance(event, SuiteRun.CasesSkipped):
-                connection.execute(_SKIPPED, (event.reason, event.why, at, event.originator_id, list(event.cases)))
+                connection.execute(_SKIPPED, (event.reason, safe_text(event.why), at, event.originator_id, list(event.cases)))
             elif isinstance(event, SuiteRun.CasesEnded):
                 columns = [[case[name] for case in event.cases] for name in ("case", "verdict", "cause")]
                 connection.execute(_ENDED, (event.timestamp, at, *columns, event.originator_id))

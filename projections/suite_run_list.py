@@ -26,6 +26,7 @@ TABLE = Table(
         "actor": "text",
         "parallel": "integer",
         "fail_fast": "boolean",
+        "timeout": "double precision",
         "origin": "text",
         "root": "text",
         "total": "integer",
@@ -89,7 +90,8 @@ class SuiteRunListProjection(Projection):
         CREATE INDEX IF NOT EXISTS suite_run_list_by_age
             ON executions.suite_run_list (workspace, requested_at DESC, id DESC);
         CREATE INDEX IF NOT EXISTS suite_run_list_by_root ON executions.suite_run_list (root);
-        CREATE INDEX IF NOT EXISTS suite_run_list_open ON executions.suite_run_list (id) WHERE status <> 'finished'"""
+        CREATE INDEX IF NOT EXISTS suite_run_list_open ON executions.suite_run_list (id) WHERE status <> 'finished';
+        ALTER TABLE executions.suite_run_list ADD COLUMN IF NOT EXISTS timeout double precision NOT NULL DEFAULT 0"""
 
     def apply(self, connection: psycopg.Connection[Any], batch: Sequence[Recorded]) -> None:
         """Bring the rows of the suite runs in the batch up to date."""
@@ -120,9 +122,9 @@ def _change(row: Row, recorded: Recorded) -> Row:
 
 
 def _requested(event: SuiteRun.Requested, position: int) -> Row:
-    same = ("workspace", "name", "selection", "matrix", "trigger", "actor", "parallel", "fail_fast", "origin", "root", "total")
+    same = ("workspace", "name", "selection", "matrix", "trigger", "actor", "parallel", "fail_fast", "timeout", "origin")
     return {
-        **{name: getattr(event, name) for name in same},
+        **{name: getattr(event, name) for name in (*same, "root", "total")},
         "id": event.originator_id,
         "status": "queued",
         "cancel_requested": False,
@@ -144,10 +146,10 @@ def _moved(row: Row, source: str, targets: Sequence[str]) -> dict[str, int]:
 
 
 class SuiteRunList:
-    """Queries. Rows: id, workspace, name, selection (as asked), matrix, trigger, actor, parallel, fail_fast, origin (the suite
-    run that it reruns), root (the first of the chain), total, status (queued, running, finished), cancel_requested, verdict,
-    counts (cases by verdict, or waiting, running, skipped), requested_at, finished_at, duration_ms,
-    first_position and position (of its first and newest event)."""
+    """Queries. Rows: id, workspace, name, selection (as asked), matrix, trigger, actor, parallel, fail_fast, timeout (seconds,
+    0 for any time), origin (the suite run that it reruns), root (the first of the chain), total, status (queued, running,
+    finished), cancel_requested, verdict, counts (cases by verdict, or waiting, running, skipped), requested_at, finished_at,
+    duration_ms, first_position and position (of its first and newest event)."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool

@@ -50,6 +50,21 @@ class EmbeddedPostgres(embedded.EmbeddedServer):
         self._create_database()
         return self.url
 
+    def running_url(self, seconds: float = 10.0) -> str:
+        """Where it is, while an `up` looks after it. Unavailable when it does not answer for so long."""
+        end = time.monotonic() + seconds
+        while not (self._find() and self._is_ours()):
+            if time.monotonic() > end:
+                what = f"PostgreSQL of {self._root}"
+                told = f"{what} (process {self._pid}) does not answer" if self._find() else f"{what} does not run"
+                raise Unavailable(
+                    told,
+                    remedy=f"see {self._log}; `testmesh up` starts it again when its process has ended. If the servers have a"
+                    " database of their own, set TESTMESH_DATABASE_URL here too",
+                )
+            time.sleep(0.1)
+        return self.url
+
     def _prepare(self) -> None:
         self._make_home()
         sockets = self._home / "s"
@@ -145,6 +160,17 @@ class EmbeddedPostgres(embedded.EmbeddedServer):
 
     def _adopt(self) -> bool:
         """A postmaster of this data folder that outlived its parent is used as it is."""
+        if not self._find():
+            return False
+        pid = self._pid or 0
+        embedded.wait_until(lambda: self._is_ours() or not embedded.is_alive(pid), 60, lambda: True, self._log, "PostgreSQL")
+        if self.alive():
+            return True
+        self._pid = None
+        return False
+
+    def _find(self) -> bool:
+        """Whether there is a postmaster of this data folder, as its file and /proc say."""
         pidfile = self._data / "postmaster.pid"
         try:
             lines = pidfile.read_text().splitlines()
@@ -155,11 +181,7 @@ class EmbeddedPostgres(embedded.EmbeddedServer):
         if str(self._data).encode() not in command:
             return False
         self._pid, self._port = pid, port
-        embedded.wait_until(lambda: self._is_ours() or not embedded.is_alive(pid), 60, lambda: True, self._log, "PostgreSQL")
-        if self.alive():
-            return True
-        self._pid = None
-        return False
+        return True
 
     def _is_ours(self) -> bool:
         """Answers to our password, from our data folder (the port alone could be somebody else's)."""

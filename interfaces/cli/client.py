@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -17,10 +19,17 @@ if TYPE_CHECKING:
     from interfaces.cli.stream import Stream
 
 TIMEOUT = 30.0
+AGAIN_SECONDS, MOST_AGAIN_SECONDS = 0.5, 10.0
+_PASSING = frozenset({429, 502, 503, 504})
+"""Statuses of answers with which nothing was done, and which may be others a moment later."""
 
 
 class Client:
-    """Calls of one server with one key. Use it as a context manager."""
+    """Calls of one server with one key. Use it as a context manager.
+
+    By itself it asks once. Once it is `patient`, what may be asked twice is asked again while the server is away or busy, or
+    its read models are behind: reading, and commands that say so.
+    """
 
     def __init__(self, credentials: Credentials) -> None:
         self.url = credentials.url
@@ -33,6 +42,17 @@ class Client:
             verify=credentials.url.startswith("https"),
         )
         self._workspace: str | None = None
+        self._patience = 0.0
+        self._note: Callable[[str], None] = lambda text: None
+        self._given_up = threading.Event()
+
+    def be_patient(self, seconds: float, note: Callable[[str], None]) -> None:
+        """From now on, ask again for so long; `note` hears of it."""
+        self._patience, self._note = seconds, note
+
+    def give_up(self) -> None:
+        """Whoever asks again at this moment is told what the last answer was."""
+        self._given_up.set()
 
     def __enter__(self) -> Client:
         return self
@@ -60,10 +80,10 @@ class Client:
         """The answer's JSON, or its text. A refusal of the server is raised as ours, its remedy included."""
         return self._read(self._send(method, path, options))
 
-    def command(self, method: str, path: str, body: Any, **headers: str) -> tuple[Any, str | None]:
-        """The answer of a command and the position of its event."""
+    def command(self, method: str, path: str, body: Any, *, twice: bool = False, **headers: str) -> tuple[Any, str | None]:
+        """The answer of a command and the position of its event; `twice` says that sending it again does no harm."""
         options = {"content": orjson.dumps(body), "headers": {"Content-Type": "application/json", **headers}}
-        response = self._send(method, path, options)
+        response = self._send(method, path, options, twice=twice)
         return self._read(response), response.headers.get("X-Event-Position")
 
     def remove(self, path: str) -> None:
@@ -84,14 +104,32 @@ class Client:
                 break
         return items
 
-    def _send(self, method: str, path: str, options: Mapping[str, Any]) -> httpx.Response:
+    def _send(self, method: str, path: str, options: Mapping[str, Any], *, twice: bool = False) -> httpx.Response:
+        end = time.monotonic() + (self._patience if twice or method == "GET" else 0.0)
+        noted = False
+        while True:
+            response, lost = self._sent(method, path, options)
+            why, pause = _passing(response) if response is not None else (str(lost) or type(lost).__name__, AGAIN_SECONDS)
+            if not why or time.monotonic() + pause > end or self._given_up.is_set():
+                break
+            if not noted:
+                self._note(f"{self.url}: {why}; trying for {self._patience:.0f} s to go on")
+                noted = True
+            self._given_up.wait(pause)
+        if response is not None:
+            return response
+        raise Unavailable(
+            f"no answer from {self.url}: {why}",
+            remedy="is the server running? start one with `testmesh up`, or set TESTMESH_URL",
+        ) from lost
+
+    def _sent(
+        self, method: str, path: str, options: Mapping[str, Any]
+    ) -> tuple[httpx.Response, None] | tuple[None, httpx.HTTPError]:
         try:
-            return self._http.request(method, path, **options)
+            return self._http.request(method, path, **options), None
         except httpx.HTTPError as error:
-            raise Unavailable(
-                f"no answer from {self.url}: {error or type(error).__name__}",
-                remedy="is the server running? start one with `testmesh up`, or set TESTMESH_URL",
-            ) from error
+            return None, error
 
     def _read(self, response: httpx.Response) -> Any:
         if response.is_success:
@@ -105,6 +143,16 @@ class Client:
         from interfaces.cli.stream import Stream
 
         return Stream(self.url, self._key, topics, **options)
+
+
+def _passing(response: httpx.Response) -> tuple[str, float]:
+    """Why an answer may be another one later, and in how many seconds; no reason when it will not."""
+    behind = response.status_code == 409 and b'"position_not_reached"' in response.content
+    if not behind and response.status_code not in _PASSING:
+        return "", 0.0
+    told = response.headers.get("Retry-After", "")
+    pause = float(told) if told.isdecimal() else AGAIN_SECONDS
+    return of_answer(str(response.url.host), response.status_code, response.content).message, min(pause, MOST_AGAIN_SECONDS)
 
 
 def _text(value: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -13,6 +14,12 @@ from interfaces.cli.up import config_option
 
 LATE_SECONDS = 30.0
 """A tick that nobody has considered for so long says that there is no scheduler."""
+UNATTENDED_SECONDS = 15.0
+"""What waits for so long while a worker has room for it is not on its way."""
+UNSEALED_SECONDS = 60.0
+"""An event that is not sealed after so long says that nobody seals."""
+STILL_SECONDS = 3.0
+"""A read model that is behind and takes nothing in for so long stands still."""
 Finding = tuple[str, str, str]
 """("ok" | "warning" | "problem", what was looked at, what was found)."""
 
@@ -31,19 +38,24 @@ def doctor(config: str | None, url: str | None) -> int:
 
 def _findings(config: str | None, url: str | None) -> Iterator[Finding]:
     yield from _packages()
+    from domain.errors import NotFound
     from interfaces.adapters.embedded import data_root
     from interfaces.cli.up import _settings
     from interfaces.offline import embedded_settings
 
     try:
         settings, stop = embedded_settings(_settings(config), data_root())
+    except NotFound as error:
+        yield "warning", "database", f"{error} ({error.remedy})"
     except Exception as error:
-        yield "warning", "database", str(error)
+        yield _broken("database", error)
     else:
         try:
             yield from _guarded("database", lambda: _database(settings))
             if settings.redis_url:
-                yield from _guarded("queue", lambda: _queue(settings.redis_url))
+                yield from _guarded("redis", lambda: _queue(settings.redis_url))
+            else:
+                yield "warning", "redis", "not running here (`testmesh up` starts it, or set TESTMESH_REDIS_URL)"
         finally:
             stop()
     yield from _guarded("server", lambda: _server(url))
@@ -53,8 +65,12 @@ def _guarded(name: str, look: Callable[[], Iterator[Finding]]) -> Iterator[Findi
     try:
         yield from look()
     except Exception as error:
-        remedy = getattr(error, "remedy", None)
-        yield "problem", name, f"{str(error).strip() or type(error).__name__}{f' ({remedy})' if remedy else ''}"
+        yield _broken(name, error)
+
+
+def _broken(name: str, error: Exception) -> Finding:
+    remedy = getattr(error, "remedy", None)
+    return "problem", name, f"{str(error).strip() or type(error).__name__}{f' ({remedy})' if remedy else ''}"
 
 
 def _packages() -> Iterator[Finding]:
@@ -83,8 +99,7 @@ def _database(settings: Any) -> Iterator[Finding]:
     from application import dead_letters
     from interfaces.bootstrap import Platform
     from interfaces.migration import ROLES, usable
-    from projections.positions import lag
-    from projections.registry import LOGS, for_log
+    from projections.registry import LOGS
 
     platform = Platform(settings)
     try:
@@ -106,9 +121,7 @@ def _database(settings: Any) -> Iterator[Finding]:
         wait = f"{dead} wait: testmesh admin dead-letters ls" if dead else "0"
         yield ("warning" if dead else "ok"), "dead letters", wait
         for log in LOGS:
-            for _, name, position, head in lag(platform.readers(log).pool, for_log(log)):
-                behind = head - position
-                yield ("warning" if behind else "ok"), f"projection {name}", f"at {position}, {behind} behind"
+            yield from _projections(platform, log)
             yield _seals(platform, log)
         yield _schedules(platform)
         yield _suite_runs(platform)
@@ -122,14 +135,38 @@ def _waiting(platform: Any) -> Iterator[Finding]:
 
     now = queue_health(platform)
     yield ("warning" if now.silent else "ok"), "leases", f"{now.leases} held, {now.silent} silent"
-    idle = now.waiting and not now.workers
-    told = f"{now.workers} live, room for {now.room} more"
-    yield ("warning" if idle else "ok"), "workers", told + (": start `testmesh worker`" if idle else "")
-    yield "ok", "queue", f"{now.waiting} wait, the oldest for {now.oldest:.0f} s"
+    idle = now.waiting and now.workers == now.quiet
+    told = f"{now.workers} live, room for {now.room} more" + (f", {now.quiet} without a heartbeat" if now.quiet else "")
+    remedy = ": start `testmesh worker`" if idle else ": is its machine frozen, or the database out of its reach?"
+    yield ("warning" if idle or now.quiet else "ok"), "workers", told + (remedy if idle or now.quiet else "")
+    late = now.unattended > UNATTENDED_SECONDS
+    why = f", one for {now.unattended:.0f} s although a worker has room: is a `testmesh projector` running, does Redis answer?"
+    waits = f"{now.waiting} wait, the oldest for {now.oldest:.0f} s"
+    yield ("warning" if late else "ok"), "queue", waits + (why if late else "")
     if now.stuck and now.workers:
         yield "warning", "labels", f"{now.stuck} wait: no worker has {'; or '.join(now.lacking)}"
     waits = f"{now.for_groups} wait for one, the oldest for {now.oldest_for_groups:.0f} s"
     yield "ok", "groups", f"{now.held} places held, {waits}"
+
+
+def _projections(platform: Any, log: str) -> Iterator[Finding]:
+    """How far each read model is; one that is behind is looked at again, for what moves is well."""
+    from projections.positions import lag
+    from projections.registry import for_log
+
+    def look() -> dict[str, tuple[int, int]]:
+        return {name: (at, head) for _, name, at, head in lag(platform.readers(log).pool, for_log(log))}
+
+    first = now = look()
+    end = time.monotonic() + STILL_SECONDS
+    while any(now[name][0] == at < head for name, (at, head) in first.items()) and time.monotonic() < end:
+        time.sleep(0.1)
+        now = look()
+    for name, (at, head) in now.items():
+        still = first[name][0] == at < first[name][1]
+        told = f"at {at}, {head - at} behind"
+        remedy = f" and stands still: is a `testmesh projector` running? its log says what stops it ({log})"
+        yield ("warning" if still else "ok"), f"projection {name}", told + (remedy if still else "")
 
 
 def _seals(platform: Any, log: str) -> Finding:
@@ -142,7 +179,9 @@ def _seals(platform: Any, log: str) -> Finding:
         last, head = newest(connection, log), head_of(connection, log)
     behind = head - (last.seal.last if last else 0)
     told = f"up to {last.seal.last} at {last.seal.at}, {behind} behind" if last else f"none, {behind} behind"
-    late = behind > 0 and (last is None or (datetime.now(UTC) - datetime.fromisoformat(last.seal.at)).total_seconds() > 60)
+    first = platform.logs[log].read(last.seal.last if last else 0, 1)
+    waited = (datetime.now(UTC) - first[0].event.timestamp).total_seconds() if first else 0.0
+    late = waited > UNSEALED_SECONDS  # a quiet log's newest seal may be old: what counts is how long an event has waited
     return (
         ("warning" if late else "ok"),
         f"seals {log}",
@@ -172,14 +211,29 @@ def _suite_runs(platform: Any) -> Finding:
 
 
 def _queue(url: str) -> Iterator[Finding]:
-    import redis
+    from urllib.parse import urlsplit
 
-    with redis.Redis.from_url(url.replace("+cluster", "", 1), socket_timeout=5) as client:
-        info: Any = client.info()
-        policy: Any = client.config_get("maxmemory-policy")
-        yield "ok", "redis", str(info.get("valkey_version") or info["redis_version"])
-        good = policy.get("maxmemory-policy") == "noeviction"
-        yield ("ok" if good else "problem"), "eviction", str(policy.get("maxmemory-policy"))
+    import redis
+    from redis.backoff import NoBackoff
+    from redis.retry import Retry
+
+    from domain.errors import Unavailable
+
+    plain = url.replace("+cluster", "", 1)
+    place = f"{urlsplit(plain).hostname}:{urlsplit(plain).port or 6379}"
+    patience: Any = {"socket_timeout": 5, "socket_connect_timeout": 5, "retry": Retry(NoBackoff(), 0)}
+    with redis.Redis.from_url(plain, **patience) as client:
+        try:
+            info: Any = client.info()
+        except redis.exceptions.RedisError as error:
+            remedy = "what is accepted waits in the log, and begins when it answers again"
+            raise Unavailable(f"{place} cannot be used: {error}", remedy=remedy) from error
+        yield "ok", "redis", f"{info.get('valkey_version') or info['redis_version']} at {place}"
+        try:
+            policy = str(dict(client.config_get("maxmemory-policy"))["maxmemory-policy"])
+        except (redis.exceptions.ResponseError, KeyError):
+            policy = str(info.get("maxmemory_policy", "not told"))
+        yield ("ok" if policy == "noeviction" else "problem"), "eviction", policy
         yield ("ok" if info.get("aof_enabled") else "warning"), "append-only file", "on" if info.get("aof_enabled") else "off"
 
 

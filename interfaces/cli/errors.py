@@ -65,6 +65,8 @@ def fail(error: Exception) -> int:
         print(printable(f"error: {error.message}"), file=sys.stderr)
         if error.remedy:
             print(printable(f"  = {error.remedy}"), file=sys.stderr)
+        if error.kind == "not_found" and error.code == "nothing_selected":
+            return ExitCode.NOTHING
         return _KINDS.get(error.kind, ExitCode.USAGE)
     import traceback
 

@@ -146,8 +146,27 @@ def run(arguments: Sequence[str] | None = None) -> int:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         return fail(Unavailable(f"something cannot be written: {error.strerror}") if full else error)
     except Exception as error:
-        return fail(error)
+        return fail(_away(error) or error)
     return outcome if isinstance(outcome, int) else ExitCode.PASSED
+
+
+def _away(error: Exception) -> Exception | None:
+    """A database or a queue that cannot be reached is no bug: the refusal to show instead."""
+    from domain.errors import Unavailable
+
+    psycopg: Any = sys.modules.get("psycopg")
+    redis: Any = sys.modules.get("redis")
+    told = str(error).strip().partition("\n")[0] or type(error).__name__
+    if psycopg is not None and isinstance(error, psycopg.OperationalError):
+        return Unavailable(
+            f"PostgreSQL cannot be used: {told}",
+            remedy="is it running, and is TESTMESH_DATABASE_URL right? `testmesh doctor` says what else is missing",
+        )
+    if psycopg is not None and isinstance(error, psycopg.errors.UndefinedTable | psycopg.errors.InvalidSchemaName):
+        return Unavailable(f"the database is not that of this version: {told}", remedy="run `testmesh admin migrate`")
+    if redis is not None and isinstance(error, redis.exceptions.ConnectionError | redis.exceptions.TimeoutError):
+        return Unavailable(f"Redis cannot be used: {told}", remedy="is it running, and is TESTMESH_REDIS_URL right?")
+    return None
 
 
 def _replace_limits() -> None:

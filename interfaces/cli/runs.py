@@ -92,30 +92,39 @@ def _show(client: Any, id: str) -> None:
 @url_option
 @click.option("-q", "--quiet", is_flag=True, help="Only the result.")
 def follow(execution: str, url: str | None, quiet: bool) -> int:
-    """Follow an execution to its verdict; the exit code says how it ended."""
-    import asyncio
+    """Follow an execution to its verdict; the exit code says how it ended. Ctrl-C ends the following alone; to end the
+    execution there is `testmesh runs cancel`."""
+    from contextlib import suppress
 
+    from domain.errors import Refusal
     from interfaces.cli.client import connect_client
     from interfaces.cli.reports.model import Collector
     from interfaces.cli.running.progress import live_view
+    from interfaces.cli.running.remote_following import FIRST_PATIENCE, PATIENCE, Following, goes_on
     from interfaces.cli.running.summary import show_results
 
-    collector = Collector()
-    view = live_view("auto", 1, quiet=quiet)
+    async def ready(topic: str) -> None:
+        """It was seen just now."""
+
+    collector, view = Collector(), live_view("auto", 1, quiet=quiet)
     with connect_client(url) as client:
+        client.be_patient(FIRST_PATIENCE, view.note)
         row = client.get(client.room("/executions", execution))
-
-        async def watch() -> None:
-            async for event in client.stream([f"execution:{row['id']}"], note=view.note).events():
-                view.changed(collector.add(event))
-
+        client.be_patient(PATIENCE, view.note)
+        left = f"{row['id']}; see `testmesh runs follow {row['id']}`"
+        following = Following(client, None, lambda: left, tick=view.tick, note=view.note)
         try:
-            asyncio.run(watch())
+            with goes_on(left):
+                following.run([f"execution:{row['id']}"], lambda event: view.changed(collector.add(event)), ready)
         finally:
             view.close()
-        sources = {row["file"]: client.get(client.room(f"/executions/{row['id']}/source"))}
+        sources: dict[str, str] = {}
+        with suppress(Refusal):
+            sources[row["file"]] = client.get(client.room(f"/executions/{row['id']}/source"))
     executions = collector.finish()
-    show_results(executions, sources, 1, again=["--remote"])
+    show_results(executions, sources, 1, again=["--remote"], under_way=following.halted is not None)
+    if following.halted:
+        return ExitCode.INTERRUPTED
     return of_verdicts(verdict or "error" for _, verdict, _, _ in executions.ends())
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import click
@@ -71,7 +71,7 @@ def ls(flow: str | None, paused: bool, url: str | None, form: str, limit: int) -
 
 
 def _selection_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Which flows a suite run has, for `create`."""
+    """Which flows a suite run has, for `create` and `change`."""
     for option in reversed(
         (
             click.option("--suite", help="Instead of FLOW: the flows of this suite, as one suite run."),
@@ -80,7 +80,8 @@ def _selection_options(command: Callable[..., Any]) -> Callable[..., Any]:
             click.option("--project", help="Only flows of this project."),
             click.option("--matrix", multiple=True, metavar="NAME=A,B", help="Run all with each value; may be repeated."),
             click.option("-j", "--jobs", "parallel", type=click.IntRange(1), help="How many cases run at once."),
-            click.option("--fail-fast", is_flag=True, help="A case that does not pass ends the suite run."),
+            click.option("--timeout", help="How long a suite run may take as a whole, such as 30m."),
+            click.option("--fail-fast/--no-fail-fast", default=None, help="A case that does not pass ends the suite run."),
         )
     ):
         command = option(command)
@@ -103,7 +104,8 @@ def create(
     project: str | None,
     matrix: tuple[str, ...],
     parallel: int | None,
-    fail_fast: bool,
+    timeout: str | None,
+    fail_fast: bool | None,
     url: str | None,
     form: str,
     **options: Any,
@@ -111,11 +113,9 @@ def create(
     """Let FLOW (id, path, key or name), or the flows that --suite, --tags and --folder mean, run at the ticks of CRON: minute
     hour day month weekday, a second before them if wanted, or @hourly, @daily, @weekly, @monthly, @yearly."""
     from interfaces.cli.client import connect_client
-    from interfaces.cli.running.suite_request import parse_matrix
 
-    selection: dict[str, Any] = {"suite": suite, "tags": chosen, "folder": folder, "project": project}
-    selection |= {"matrix": parse_matrix(matrix), "parallel": parallel, "fail_fast": fail_fast}
-    selection = {key: value for key, value in selection.items() if value}
+    given = {"suite": suite, "tags": chosen, "folder": folder, "project": project, "matrix": matrix}
+    selection = _selection({}, {**given, "parallel": parallel, "timeout": timeout, "fail_fast": fail_fast})
     if len(words) != (1 if selection else 2):
         raise click.UsageError("give FLOW and CRON, or CRON and one of --suite, --tags, --folder")
     with connect_client(url) as client:
@@ -136,22 +136,58 @@ def create(
     return ExitCode.PASSED
 
 
+def _selection(before: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    """The selection before with the options that were given; an empty one takes its part away."""
+    from interfaces.cli.running.suite_request import parse_matrix
+
+    given = {name: value for name, value in options.items() if value not in (None, ())}
+    if "matrix" in given:
+        given["matrix"] = parse_matrix([text for text in given["matrix"] if text])
+    return {name: value for name, value in {**before, **given}.items() if value}
+
+
 @schedules.command()
 @click.argument("called")
 @click.option("--name", help="Another name.")
 @click.option("--cron", help="Another expression; its ticks count from now on.")
+@click.option("--flow", help="Another flow (id, path, key or name), or one in place of a selection.")
+@_selection_options
 @_plan_options
 @url_option
-def change(called: str, url: str | None, **options: Any) -> int:
-    """Change a schedule (id or name); what is not given stays as it is."""
+def change(
+    called: str,
+    flow: str | None,
+    suite: str | None,
+    chosen: str | None,
+    folder: str | None,
+    project: str | None,
+    matrix: tuple[str, ...],
+    parallel: int | None,
+    timeout: str | None,
+    fail_fast: bool | None,
+    url: str | None,
+    **options: Any,
+) -> int:
+    """Change a schedule (id or name); what is not given stays as it is. Of a selection too: --suite '' takes the suite out of
+    it, --matrix '' the matrix."""
     from interfaces.cli.client import connect_client
 
+    given: dict[str, Any] = {"suite": suite, "tags": chosen, "folder": folder, "project": project, "matrix": matrix}
+    given |= {"parallel": parallel, "timeout": timeout, "fail_fast": fail_fast}
+    selecting = any(value not in (None, ()) for value in given.values())
     body = _given(options)
-    if not body:
+    if not body and not selecting and flow is None:
         print("nothing is to be changed", file=sys.stderr)
         return ExitCode.USAGE
+    if flow is not None and selecting:
+        raise click.UsageError("give --flow, or what selects flows, not both")
     with connect_client(url) as client:
-        _command(client, "PATCH", find_schedule(client, called), "", body)
+        row = find_schedule(client, called)
+        if flow is not None:
+            body["flow"] = find_flow(client, flow)["id"]
+        if selecting:
+            body["selection"] = _selection(row["selection"], given)
+        _command(client, "PATCH", row, "", body)
     return ExitCode.PASSED
 
 
@@ -174,11 +210,16 @@ def get(called: str, limit: int, url: str | None, form: str) -> int:
     names = ("name", "id", "flow", "selection", "cron", "time_zone", "jitter", "overlap", "missed", "variables", "tags")
     for name in (*names, "paused", "pause_reason", "next_tick", "last_tick", "waiting"):
         if row[name] not in ("", [], {}, 0, None, False):
-            text = ", ".join(row[name]) if isinstance(row[name], list) else str(row[name])
+            text = ", ".join(row[name]) if isinstance(row[name], list) else _told(row[name])
             click.echo(f"{name:<12} {printable(text)}")
     if decisions:
         show_table(decisions, DECISIONS)
     return ExitCode.PASSED
+
+
+def _told(value: Any) -> str:
+    """A value for people: of an object its parts."""
+    return ", ".join(f"{name} {part}" for name, part in value.items()) if isinstance(value, dict) else str(value)
 
 
 @schedules.command("next")

@@ -50,7 +50,7 @@ class Stream:
 
     async def events(self) -> AsyncIterator[dict[str, Any]]:
         """The messages of type event. Unavailable after `patience` without a connection; other refusals at once."""
-        from websockets.exceptions import InvalidStatus, WebSocketException
+        from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 
         lost: float | None = None
         while self._positions:
@@ -62,6 +62,8 @@ class Stream:
                         yield message
             except (OSError, WebSocketException) as error:
                 why = str(error) or type(error).__name__
+                if isinstance(error, ConnectionClosed) and error.rcvd and error.rcvd.reason:
+                    why = error.rcvd.reason
                 if isinstance(error, InvalidStatus) and error.response.status_code < 500:
                     why = self._bearable(error).message
             if self._positions:
@@ -114,8 +116,6 @@ class Stream:
             lost = time.monotonic()
             self._note(f"no event stream from {self._url} ({why}); trying for {self._patience:.0f} s to go on")
         if time.monotonic() - lost > self._patience:
-            kind, _, id = next(iter(self._positions)).partition(":")
-            remedy = f"the server goes on; later: testmesh {'suites' if kind == 'suite_run' else 'runs'} follow {id}"
-            raise Unavailable(f"the event stream of {self._url} is lost: {why}", remedy=remedy)
+            raise Unavailable(f"the event stream of {self._url} is lost: {why}")
         await asyncio.sleep(RETRY_SECONDS)
         return lost

@@ -88,30 +88,47 @@ def _counted(counts: dict[str, int]) -> str:
 @url_option
 @click.option("-q", "--quiet", is_flag=True, help="Only the result.")
 def follow(suite_run: str, url: str | None, quiet: bool) -> int:
-    """Follow a suite run to its verdict; the exit code says how it ended. Ctrl-C cancels it."""
-    return _followed(suite_run, url, quiet)
+    """Follow a suite run to its verdict; the exit code says how it ended. Ctrl-C ends the following alone; to end the suite
+    run there is `testmesh suites cancel`."""
+    return _followed(suite_run, url, quiet, cancels=False)
 
 
 @suites.command()
 @click.argument("suite_run")
 @click.option("-j", "--jobs", type=click.IntRange(1), help="How many cases run at once; as before unless given.")
+@click.option("--timeout", metavar="DURATION", help="How long all of it may take; as before unless given.")
 @click.option("--follow/--detach", "wait", default=True, help="Wait for the verdict, or only print the id.")
 @click.option("--idempotency-key", help="The same key again is the same rerun.")
 @url_option
 @click.option("-q", "--quiet", is_flag=True, help="Only the result.")
-def rerun(suite_run: str, jobs: int | None, wait: bool, idempotency_key: str | None, url: str | None, quiet: bool) -> int:
-    """Run again what did not pass, as a new suite run."""
+def rerun(
+    suite_run: str,
+    jobs: int | None,
+    timeout: str | None,
+    wait: bool,
+    idempotency_key: str | None,
+    url: str | None,
+    quiet: bool,
+) -> int:
+    """Run again what did not pass, as a new suite run. Ctrl-C cancels it."""
     from interfaces.cli.client import connect_client
+    from interfaces.cli.running.remote_following import FIRST_PATIENCE, PATIENCE, goes_on, sendable
 
-    headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
+    def note(text: str) -> None:
+        print(text, file=sys.stderr, flush=True)
+
+    headers = {"Idempotency-Key": sendable(idempotency_key)}
     with connect_client(url) as client:
-        body = {"parallel": jobs} if jobs else {}
-        answer, position = client.command("POST", client.room("/suite-runs", suite_run, "/rerun"), body, **headers)
-        client.get(client.room(f"/suite-runs/{answer['id']}"), min_position=position)
-    if not wait:
-        print(answer["id"])
-        return ExitCode.PASSED
-    return _followed(answer["id"], url, quiet)
+        client.be_patient(FIRST_PATIENCE, note)
+        body = {name: value for name, value in (("parallel", jobs), ("timeout", timeout)) if value}
+        answer, position = client.command("POST", client.room("/suite-runs", suite_run, "/rerun"), body, twice=True, **headers)
+        if not wait:
+            print(answer["id"])
+            return ExitCode.PASSED
+        client.be_patient(PATIENCE, note)
+        with goes_on(f"suite run {answer['id']}; see `testmesh suites follow {answer['id']}`"):
+            client.get(client.room(f"/suite-runs/{answer['id']}"), min_position=position)
+    return _followed(answer["id"], url, quiet, cancels=True)
 
 
 @suites.command()
@@ -128,9 +145,10 @@ def cancel(suite_run: str, reason: str, url: str | None) -> int:
     return ExitCode.PASSED
 
 
-def _followed(id: str, url: str | None, quiet: bool) -> int:
+def _followed(id: str, url: str | None, quiet: bool, *, cancels: bool) -> int:
     from interfaces.cli.reports.model import Collector
     from interfaces.cli.running.progress import live_view
+    from interfaces.cli.running.results import WHY
     from interfaces.cli.running.suite_run import SuiteRun
     from interfaces.cli.running.summary import show_results
 
@@ -144,6 +162,7 @@ def _followed(id: str, url: str | None, quiet: bool) -> int:
         lambda event: view.changed(collector.add(event)),
         id=id,
         url=url,
+        cancels=cancels,
         tick=view.tick,
         note=view.note,
         counted=counted,
@@ -152,7 +171,16 @@ def _followed(id: str, url: str | None, quiet: bool) -> int:
         runner.run()
     finally:
         view.close()
-    executions = collector.finish()
-    show_results(executions, runner.sources, runner.total, skipped=runner.skipped, again=["--remote"])
+    executions, left = collector.finish(), runner.halted == "interrupted" and not cancels
+    show_results(
+        executions,
+        runner.sources,
+        runner.total,
+        skipped=runner.skipped,
+        again=["--remote"],
+        under_way=left,
+        ended_by=None if left else WHY.get(runner.halted or ""),
+    )
     codes = [of_verdicts([runner.verdict or "error"])]
-    return worst([ExitCode.INTERRUPTED, *codes] if runner.halted == "interrupted" else codes)
+    halts = {"interrupted": ExitCode.INTERRUPTED, "time_limit": ExitCode.TIME_LIMIT}
+    return worst([*codes, *(code for why, code in halts.items() if why == runner.halted)])

@@ -21,12 +21,17 @@ def _settings(config: str | None, **given: Any) -> Settings:
     from domain.limits import replace_limits
     from interfaces.settings import load
 
-    file = config or os.environ.get("TESTMESH_CONFIG") or ("testmesh.toml" if Path("testmesh.toml").is_file() else None)
+    file = _file(config)
     settings, warnings = load(os.environ, Path(file) if file else None)
     for warning in warnings:
         print(f"warning: {warning}", file=sys.stderr)
     replace_limits(settings.limits)
     return replace(settings, **{name: value for name, value in given.items() if value is not None})
+
+
+def _file(config: str | None) -> str | None:
+    """The file of settings: given, or of the environment, or in this folder."""
+    return config or os.environ.get("TESTMESH_CONFIG") or ("testmesh.toml" if Path("testmesh.toml").is_file() else None)
 
 
 config_option = click.option("--config", type=click.Path(dir_okay=False), help="The server's settings (testmesh.toml).")
@@ -50,7 +55,7 @@ def up(host: str | None, port: int | None, workers: int, allow: tuple[str, ...],
 
         settings = replace(settings, egress_allow=(*settings.egress_allow, *allow))
     _check_port(settings)
-    return run_up(settings, workers=workers, foreground_logs=foreground_logs)
+    return run_up(settings, workers=workers, foreground_logs=foreground_logs, config=_file(config))
 
 
 def _check_port(settings: Settings) -> None:

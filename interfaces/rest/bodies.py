@@ -225,6 +225,7 @@ class Selection:
     matrix: dict[str, Any] = value({}, about="Lists of values by variable; every combination is run", most=20)
     parallel: int | None = value(None, least=1, most=LIMITS.suite_parallel)
     fail_fast: bool = value(False)
+    timeout: str | None = value(None, about="How long all of it may take, waiting included: 30m", most=50)
 
 
 @dataclass(frozen=True, slots=True)
@@ -334,6 +335,11 @@ class RequestSuiteRun:
     runs_on: list[str] = value([], about="Labels that the workers must have, besides each flow's", most=MOST_LABELS, each=127)
     concurrency: Concurrency | None = value(None, about="A group of every case, besides those of its flow")
     queue_timeout: str | None = value(None, about="How long a case may wait for a worker: 10m; 0s for any time", most=50)
+    timeout: str | None = value(
+        None,
+        about="How long all of it may take, waiting included: 30m. Then the rest is skipped and what runs is cancelled",
+        most=50,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -341,3 +347,4 @@ class Rerun:
     """How to run again what did not pass."""
 
     parallel: int | None = value(None, about="As before unless given", least=1, most=LIMITS.suite_parallel)
+    timeout: str | None = value(None, about="As before unless given, from now on; 0s for any time", most=50)

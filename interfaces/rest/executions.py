@@ -20,7 +20,7 @@ from domain.duration import parse_duration
 from domain.errors import Invalid, LimitExceeded, NotFound, Refusal
 from domain.limits import LIMITS
 from domain.queueing import Group, checked_labels
-from interfaces.reading import parse_position
+from interfaces.reading import Reading, parse_position
 from interfaces.rest.bodies import RequestExecution, RequestSuiteRun
 from interfaces.rest.call import Call, Reply, id_of, position_text
 from interfaces.rest.sent_files import contents
@@ -31,7 +31,7 @@ _LATER = ("path", "files", "priority", "runs_on", "concurrency", "queue_timeout"
 
 
 class Resync(Refusal):
-    """The position is older than what the feed keeps."""
+    """Nobody can go on without a gap from this position."""
 
     kind = "conflict"
     code = "resync"
@@ -145,17 +145,18 @@ def wish_of(body: RequestExecution | RequestSuiteRun) -> Wish:
     """What a body says about waiting."""
     group, given = None, body.concurrency
     if given is not None:
-        timeout = _seconds(given.timeout, "concurrency.timeout") or 0.0
+        timeout = seconds_of(given.timeout, "concurrency.timeout") or 0.0
         group = Group(given.group, given.max, given.when_full, timeout)
     labels = checked_labels(body.runs_on, "runs_on")
-    return Wish(body.priority, labels, group, _seconds(body.queue_timeout, "queue_timeout"))
+    return Wish(body.priority, labels, group, seconds_of(body.queue_timeout, "queue_timeout"))
 
 
-def _seconds(text: str | None, where: str) -> float | None:
+def seconds_of(text: str | None, where: str) -> float | None:
+    """A duration of a body; Invalid names the field."""
     try:
         return parse_duration(text) if text is not None else None
     except ValueError as error:
-        raise Invalid(f"{where} is {error}", code="invalid_field") from error
+        raise Invalid(f"{where}: {error}", code="invalid_field") from error
 
 
 def _bundle(body: RequestExecution) -> Bundle:
@@ -216,6 +217,17 @@ def check_kept(feed: LiveFeed, workspace: str, row: Mapping[str, Any]) -> None:
         raise Resync("the first events of this execution are not kept in the feed any more; read the execution itself")
 
 
+def check_position(reading: Reading, after: int) -> None:
+    """Raise Resync unless whoever has seen this position can go on there without a gap."""
+    if reading.live_feed.expired(after):
+        raise Resync("events this old are not kept in the feed any more; read the executions, then follow from now")
+    if after > (head := reading.platform.logs["executions"].head()):
+        raise Resync(
+            f"executions:{after} is behind the newest event of this server, executions:{head}: it is of another server, or from"
+            " before a backup was restored; read the executions, then follow from now"
+        )
+
+
 async def feed(call: Call) -> Reply:
     """The events of the whole workspace after a position."""
     return await events_of(call, None)
@@ -226,8 +238,8 @@ async def events_of(call: Call, executions: Collection[str | UUID] | None, begin
     before `begin`."""
     after = feed_position(call.query.after)
     live = call.reading.live_feed
-    if after and await call.run(live.expired, after):
-        raise Resync("events this old are not kept in the feed any more; read the executions, then follow from now")
+    if after:
+        await call.run(check_position, call.reading, after)
     found = await call.run(live.after, call.workspace, max(after, begin), executions=executions, limit=call.query.limit)
     items = [{"position": position_text("executions", row["feed_id"]), **row} for row in found]
     return Reply({"items": items, "next": items[-1]["position"] if items else call.query.after})

@@ -13,8 +13,9 @@ from domain.duration import parse_duration
 from domain.errors import Invalid, LimitExceeded, NotFound
 from domain.limits import LIMITS
 from domain.schedule import PLAN, due_at
+from domain.suite_run import check_time_limit
 from interfaces.rest.call import Call, Reply, id_of, position_text
-from interfaces.rest.executions import check_size
+from interfaces.rest.executions import check_size, seconds_of
 from interfaces.rest.suite_runs import matrix_of
 
 ROUTE = "POST /schedules"
@@ -73,6 +74,7 @@ def _given(body: Any) -> dict[str, Any]:
         if not given.keys() & {"project", "folder", "suite", "tags"}:
             raise Invalid("a selection says which flows: project, folder, suite or tags", code="nothing_selected")
         plan["selection"] = {**given, "matrix": matrix_of(given.get("matrix", {}))}
+        check_time_limit(seconds_of(given.get("timeout"), "selection.timeout") or 0.0)
     return plan
 
 

@@ -16,7 +16,7 @@ from application.suites import SuiteRequest
 from domain.errors import Invalid, NotFound
 from interfaces.rest.bodies import RequestSuiteRun, SuiteMember
 from interfaces.rest.call import Call, Reply, id_of, position_text
-from interfaces.rest.executions import check_kept, check_size, events_of, feed_position, wish_of
+from interfaces.rest.executions import check_kept, check_size, events_of, feed_position, seconds_of, wish_of
 from interfaces.rest.sent_files import contents
 
 SELECTION = ("project", "folder", "suite", "tags")
@@ -72,6 +72,7 @@ def _accept(call: Call) -> tuple[UUID, int]:
         variables=body.variables,
         parallel=body.parallel,
         fail_fast=body.fail_fast,
+        timeout=seconds_of(body.timeout, "timeout") or 0.0,
         trigger=body.trigger,
         seed=body.seed,
         wish=wish_of(body),
@@ -205,6 +206,7 @@ def _rerun(call: Call) -> tuple[UUID, int]:
         call.workspace,
         id,
         parallel=call.body.parallel,
+        timeout=seconds_of(call.body.timeout, "timeout"),
         idempotency_key=call.idempotency_key,
         digest=digest,
     )

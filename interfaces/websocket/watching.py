@@ -16,7 +16,7 @@ from domain.values import dataclass
 from interfaces.authentication import Caller
 from interfaces.reading import Reading
 from interfaces.rest.call import position_text
-from interfaces.rest.executions import Resync, check_kept, feed_position
+from interfaces.rest.executions import check_kept, check_position, feed_position
 from interfaces.rest.problems import problem
 from interfaces.websocket.hub import Hub
 
@@ -154,8 +154,8 @@ class Watching:
         if not isinstance(begin, str):
             raise Invalid("`from` is a position, or `start`", code="invalid_message")
         position = 0 if begin == "start" else feed_position(begin)
-        if position and await asyncio.to_thread(self._hub.feed.expired, position):
-            raise Resync("events this old are not kept in the feed any more; read the executions, then subscribe from now")
+        if position:
+            await asyncio.to_thread(check_position, self._reading, position)
         if not position and topic.row is not None:
             await asyncio.to_thread(check_kept, self._hub.feed, self._caller.workspace, topic.row)
             position = int(topic.row.get("first_position", 1)) - 1

@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import orjson
 
+from domain.errors import Unavailable
 from interfaces import loops
 from interfaces.bootstrap import Platform
 from interfaces.settings import Settings
@@ -22,18 +23,24 @@ from interfaces.signals import StopSignal
 def configure_logging(settings: Settings, role: str) -> None:
     """One line an event on stderr: text, or JSON with control characters escaped."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_Json(role) if settings.log_format == "json" else _Text(role))
+    handler.setFormatter(_Json(role) if settings.log_format.lower() == "json" else _Text(role))
     logging.basicConfig(level=settings.log_level.upper(), handlers=[handler], force=True)
+    logging.getLogger("psycopg").addFilter(_is_news)
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """A pipeline whose connection was cut is told by whoever used it, and by psycopg at its end once more."""
+    return not str(record.msg).startswith("error ignored terminating")
 
 
 class _Text(logging.Formatter):
     def __init__(self, role: str) -> None:
         super().__init__(f"%(asctime)s {role} %(levelname)s %(name)s: %(message)s")
 
-    def format(self, record: logging.LogRecord) -> str:
-        line, newline, trace = super().format(record).partition("\n")
-        escaped = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
-        return escaped + newline + trace
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        """One line, whatever the message holds; a trace comes behind it."""
+        line = super().formatMessage(record)
+        return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
 
 
 class _Json(logging.Formatter):
@@ -62,7 +69,13 @@ def metrics_port(settings: Settings) -> Iterator[None]:
         return
     from prometheus_client import start_http_server
 
-    server, thread = start_http_server(settings.metrics_port, settings.metrics_host)
+    try:
+        server, thread = start_http_server(settings.metrics_port, settings.metrics_host)
+    except OSError as error:
+        raise Unavailable(
+            f"{settings.metrics_host}:{settings.metrics_port} cannot be used for metrics: {error.strerror or error}",
+            remedy="choose another TESTMESH_METRICS_PORT; each role needs one of its own",
+        ) from error
     try:
         yield
     finally:
@@ -80,6 +93,7 @@ def run_worker(settings: Settings, config: str | None = None) -> None:
     configure_logging(settings, "worker")
     platform = Platform(settings, pool_size=10)
     try:
+        platform.require_tables()
         with metrics_port(settings):
             loops.run(_work(platform, config))
     finally:
@@ -161,6 +175,7 @@ def run_projector(settings: Settings) -> None:
     queue = RedisCommandQueue(settings.redis_url, settings.queue_shards)
     followers = Followers(platform, queue)
     try:
+        platform.require_tables()
         with metrics_port(settings):
             if settings.metrics_port:
                 from interfaces.metrics import watch_followers
@@ -184,6 +199,7 @@ def run_scheduler(settings: Settings) -> None:
     stop, ended = StopSignal(), threading.Event()
     platform = Platform(settings)
     try:
+        platform.require_tables()
         _ = platform.key
         rows = ScheduleList(platform.database("schedules").pool)
         log, now = platform.logs["schedules"], rows.now

@@ -81,7 +81,18 @@ def test_a_suite_runs_by_itself_with_its_rows(ticking: tuple[Program, str]) -> N
     row = until(lambda: [run for run in program.json("suites", "ls", "--name", "ticked") if run["verdict"]])[0]
     assert (row["verdict"], row["trigger"], row["counts"]) == ("passed", "schedule", {"passed": 4})
     assert row["id"] in [decision["execution"] for decision in decisions(program, "ticked")]
-    assert "ticked" in program.run("schedules", "get", "ticked").stdout
+    assert "suite ticked" in program.run("schedules", "get", "ticked").stdout
+    changed = program.run("schedules", "change", "ticked", "--tags", "smoke", "-j", "3", "--fail-fast", "--cron", "@yearly")
+    assert changed.returncode == 0, changed.stderr
+    selection = {"suite": "ticked", "tags": "smoke", "matrix": {"site": ["a", "b"]}, "parallel": 3, "fail_fast": True}
+    assert program.json("schedules", "get", "ticked")["selection"] == selection
+    assert program.run("schedules", "change", "ticked", "--suite", "", "--matrix", "", "--no-fail-fast").returncode == 0
+    assert program.json("schedules", "get", "ticked")["selection"] == {"tags": "smoke", "parallel": 3}
+    both = program.run("schedules", "change", "ticked", "--flow", "rows", "--suite", "ticked")
+    assert (both.returncode, "not both" in both.stderr) == (2, True)
+    assert program.run("schedules", "change", "ticked", "--flow", "rows").returncode == 0
+    row = program.json("schedules", "get", "ticked")
+    assert (bool(row["flow"]), row["selection"]) == (True, {})
     wrong = program.run("schedules", "create", "@daily")
     assert (wrong.returncode, "give FLOW and CRON" in wrong.stderr) == (2, True)
 

@@ -140,6 +140,38 @@ def test_an_interrupt_cancels_the_suite_run_and_teardown_still_runs(project: tup
     assert (row["verdict"], row["counts"]) == ("cancelled", {"cancelled": 2, "skipped": 1})
 
 
+def test_a_suite_run_has_a_time_limit_of_its_own_that_needs_no_follower(project: tuple[Program, Path]) -> None:
+    program, folder = project
+    id = program.run("run", "--remote", "--suite", "slow", "-j", "2", "--timeout", "2s", "--detach", cwd=folder).stdout.strip()
+    until(lambda: newest(program)["verdict"])
+    row = newest(program)
+    assert (row["id"], row["verdict"], row["counts"], row["timeout"]) == (id, "timed_out", {"cancelled": 2, "skipped": 1}, 2.0)
+    done = program.run("suites", "follow", id)
+    assert (done.returncode, "ended early: the time was up" in done.stdout) == (124, True), done.stdout
+    assert "the suite run did not end within 2s" in program.run("suites", "get", id).stdout
+    followed = program.run("run", "--remote", "--suite", "slow", "--timeout", "1s", cwd=folder)
+    assert followed.returncode == 124, followed.stdout + followed.stderr
+    single = program.run("run", "--remote", "login.yaml", "--timeout", "1s", "--detach", cwd=folder)
+    assert (single.returncode, "--detach follows nothing" in single.stderr) == (2, True)
+
+
+def test_an_interrupt_of_the_following_leaves_the_suite_run_alone(project: tuple[Program, Path]) -> None:
+    program, folder = project
+    id = program.run("run", "--remote", "--suite", "slow", "--detach", cwd=folder).stdout.strip()
+    until(lambda: newest(program)["counts"].get("running"))
+    argv = [sys.executable, "-m", "interfaces.cli.main", "suites", "follow", id]
+    pipe = subprocess.PIPE
+    running = subprocess.Popen(argv, cwd=folder, env={**os.environ, **program.environ}, stdout=pipe, stderr=pipe, text=True)
+    assert running.stderr is not None
+    assert running.stderr.readline() == f"suite run {id}\n"
+    running.send_signal(signal.SIGINT)
+    out, err = running.communicate(timeout=60)
+    assert (running.returncode, f"left to the server: suite run {id}" in err) == (130, True), out + err
+    assert newest(program)["verdict"] is None
+    assert program.run("suites", "cancel", id).returncode == 0
+    until(lambda: newest(program)["verdict"] == "cancelled")
+
+
 @pytest.mark.parametrize("what", [["login.yaml"], ["--suite", "shop"]])
 def test_what_is_said_about_waiting_reaches_every_execution(project: tuple[Program, Path], what: list[str]) -> None:
     program, folder = project
@@ -154,7 +186,7 @@ def test_what_is_said_about_waiting_reaches_every_execution(project: tuple[Progr
 def test_nothing_selected_is_an_error_with_a_remedy(project: tuple[Program, Path]) -> None:
     program, folder = project
     done = program.run("run", "--remote", "--suite", "nonesuch", cwd=folder)
-    assert (done.returncode, "and suite 'nonesuch'" in done.stderr) == (2, True), done.stderr
+    assert (done.returncode, "and suite 'nonesuch'" in done.stderr) == (4, True), done.stderr
     local = program.run("run", "--matrix", "a=b", "login.yaml", cwd=folder)
     assert (local.returncode, "--matrix works with --remote alone" in local.stderr) == (2, True)
     assert program.run("run", "--suite", "shop", cwd=folder).returncode == 0

@@ -146,7 +146,9 @@ def test_three_coordinators_at_the_same_moment_start_each_case_once(processes: l
 COORDINATOR = """
 import sys, threading
 from tests.application.test_coordinators_together import Process
-Process(sys.argv[1]).coordinator.run(threading.Event())
+made = Process(sys.argv[1])
+print("ready", flush=True)
+made.coordinator.run(threading.Event())
 """
 
 
@@ -158,22 +160,30 @@ def test_coordinators_that_are_killed_at_any_moment_lose_nothing_and_double_noth
 
     def coordinator() -> subprocess.Popen[bytes]:
         argv = [sys.executable, "-c", COORDINATOR, processes[0].database.url]
-        return subprocess.Popen(tied(*argv), cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)})
+        return subprocess.Popen(tied(*argv), cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE)
+
+    def kill_one(one: subprocess.Popen[bytes]) -> None:
+        """At any moment of its work, not of its start, which takes seconds where the machine is busy."""
+        with one:
+            assert one.stdout is not None
+            assert one.stdout.readline() == b"ready\n"
+            stop.wait(chance.uniform(0.1, 1.0))
+            one.kill()
+        assert one.returncode == -signal.SIGKILL
 
     def kill() -> None:
         nonlocal kills
         alive = [coordinator(), coordinator()]
         try:
-            while not stop.wait(chance.uniform(0.3, 1.5)):
+            while not stop.is_set():
                 number = chance.randrange(2)
-                alive[number].send_signal(signal.SIGKILL)
-                assert alive[number].wait() == -signal.SIGKILL
+                kill_one(alive[number])
                 kills += 1
                 alive[number] = coordinator()
         finally:
             for one in alive:
-                one.kill()
-                one.wait()
+                with one:
+                    one.kill()
 
     killing = threading.Thread(target=kill)
     killing.start()

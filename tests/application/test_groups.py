@@ -378,6 +378,33 @@ def test_places_that_a_restored_backup_does_not_have_are_made_again_from_the_eve
     assert room.take(waits)
 
 
+class EmptiedQueue(MemoryQueue):
+    """A queue that loses its data just after something was sent, before the sender can note that it was."""
+
+    def __init__(self, room: Room) -> None:
+        super().__init__()
+        self._room = room
+        self.emptied = False
+
+    def send(self, commands: list[RunCommand]) -> None:
+        """As usual; then it is empty, and a sweeper sees to it, from a read model in which the call does not stand."""
+        super().send(commands)
+        if not self.emptied:
+            self.emptied = True
+            self.unread.clear()
+            assert self._room.sweeper().restore_queue() == 0
+
+
+def test_a_call_that_the_queue_loses_before_it_is_noted_is_made_again(room: Room) -> None:
+    id = room.lock("db")
+    room.queue = EmptiedQueue(room)
+    room.dispatcher = Dispatcher(room.log, room.queue)
+    assert room.called() == []
+    assert room.sweeper().call() == 1, "the next round of the sweeper calls it again"
+    assert room.sweeper().call() == 0, "once"
+    assert [command.execution for command in room.queue.unread.values()] == [id]
+
+
 def test_holders_and_waiting_ones_can_be_seen(room: Room) -> None:
     runs, waits = room.lock("db"), room.lock("db")
     room.request("v", lock="db")

@@ -36,6 +36,17 @@ def _snapshots(log: PostgresLog, schema: str) -> list[int]:
     return [row[0] for row in rows]
 
 
+def test_events_count_as_appended_although_no_snapshot_could_be_kept(log: PostgresLog) -> None:
+    source = {"description": "", "suite": "", "digest": "0", "document": {"id": "d", "size": 1}, "steps": 1}
+    known = Flow.register(BY, workspace="w", project="", key="k", path="p", name="n", tags=["a"], **source)
+    assert log.database is not None
+    with log.database.connect() as connection:
+        connection.execute("DROP TABLE flows.snapshots")
+    for number in range(SNAPSHOT_EVERY):
+        known.revise(BY, path="p", name="n", tags=["a"], **{**source, "digest": str(number + 1)})
+    assert log.put(known) == SNAPSHOT_EVERY + 1
+
+
 def test_a_flow_of_many_revisions_is_loaded_from_a_snapshot_as_it_was(log: PostgresLog) -> None:
     source = {"description": "", "suite": "", "digest": "0", "document": {"id": "d", "size": 1}, "steps": 1}
     known = Flow.register(BY, workspace="w", project="", key="k", path="p", name="n", tags=["a"], **source)

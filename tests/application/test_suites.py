@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -9,9 +10,11 @@ import pytest
 
 from application.data_rows import Case as Row
 from application.executions import IdempotencyKeyReused
+from application.memory_log import MemoryLog
 from application.suite_plan import Member
 from application.suites import SuiteRequest
 from domain.errors import Conflict, Invalid, NotFound
+from domain.execution import Execution
 from domain.suite_run import SuiteRun
 from tests.support.suites import BY, WORKSPACE, System
 
@@ -136,6 +139,43 @@ def test_a_cancelled_run_cancels_its_cases(system: System) -> None:
         system.suites.cancel(BY, WORKSPACE, run)
     with pytest.raises(NotFound):
         system.suites.cancel(BY, "other", run)
+
+
+class TimedLog(MemoryLog):
+    """A log whose clock is set by hand."""
+
+    moment = datetime(2026, 11, 26, 2, tzinfo=UTC)
+
+    def now(self) -> datetime:
+        return self.moment
+
+
+def test_a_run_that_takes_too_long_is_ended_by_any_coordinator() -> None:
+    log = TimedLog("executions")
+    system = System(log)
+    run = system.request(*(system.push(name) for name in "abc"), parallel=2, timeout=60.0)
+    coordinator = system.coordinator()
+    coordinator.step()
+    log.moment += timedelta(seconds=59)
+    coordinator.step()
+    assert system.load(run).counts() == {"running": 2, "waiting": 1}
+    system.end_case(run, 0, "passed")
+    log.moment += timedelta(seconds=1)
+    late = system.coordinator()
+    while late.step() or coordinator.step():
+        pass
+    ended = system.load(run)
+    assert (ended.verdict, ended.counts()) == ("timed_out", {"cancelled": 1, "passed": 1, "skipped": 1})
+    assert log.load(Execution, ended.execution_of(1)).verdict == "cancelled"
+    again, _ = system.suites.rerun(BY, WORKSPACE, run, idempotency_key=None, digest="")
+    assert (system.load(again).timeout, system.load(again).deadline) == (60.0, "2026-11-26T02:02:00+00:00")
+    freed, _ = system.suites.rerun(BY, WORKSPACE, run, timeout=0.0, idempotency_key=None, digest="")
+    assert (system.load(freed).timeout, system.load(freed).deadline) == (0.0, "")
+
+
+def test_a_time_limit_has_bounds(system: System) -> None:
+    with pytest.raises(Invalid, match="timeout may be 30 days at most"):
+        system.request(system.push("a"), timeout=1e12)
 
 
 def test_a_rerun_runs_what_did_not_pass_with_the_outputs_of_what_did(system: System) -> None:

@@ -81,6 +81,33 @@ def test_a_cancel_that_comes_too_late_changes_no_verdict() -> None:
     assert finished.verdict == "passed"
 
 
+def time_is_up(run: SuiteRun) -> None:
+    run.reach_time_limit(BY)
+
+
+def test_when_its_time_is_up_nothing_more_starts_and_what_runs_is_stopped() -> None:
+    run = suite_run(parallel=1, timeout=90.0, deadline="2026-11-26T02:00:00+00:00")
+    given(run, advanced).when(time_is_up).then(SuiteRun.TimeLimitReached)
+    assert run.halted == "the suite run did not end within 1m30s"
+    given(run).when(time_is_up).then()
+    given(run).when(lambda r: r.request_cancel(BY, "late")).then()
+    (skipped,) = given(run).when(advanced).then(Skipped)
+    assert (skipped.cases, skipped.reason, skipped.why) == ([1, 2], "timed_out", run.halted)
+    (finished,) = given(run, ended(0, "cancelled")).when(advanced).then(Finished)
+    assert (finished.verdict, finished.counts) == ("timed_out", {"cancelled": 1, "skipped": 2})
+
+
+def test_a_time_limit_that_comes_too_late_or_after_a_cancel_changes_nothing() -> None:
+    run = suite_run(case("a"), timeout=1.0, deadline="2026-11-26T02:00:00+00:00")
+    given(run, advanced, ended(0)).when(time_is_up).then()
+    (finished,) = given(run).when(advanced).then(Finished)
+    assert finished.verdict == "passed"
+    given(run).when(time_is_up).then()
+    cancelled = suite_run(case("a"), timeout=1.0, deadline="2026-11-26T02:00:00+00:00")
+    given(cancelled, lambda r: r.request_cancel(BY, "enough")).when(time_is_up).then()
+    assert cancelled.halted == "the suite run was cancelled: enough"
+
+
 @pytest.mark.parametrize(
     ("verdicts", "overall"),
     [
@@ -181,7 +208,7 @@ def test_whatever_happens_each_case_is_settled_once_in_the_order_of_needs(
             break
         number = chance.choice(run.running())
         if chance.random() < 0.05:
-            run.request_cancel(BY)
+            chance.choice([run.request_cancel, run.reach_time_limit])(BY)
         run.end_cases(BY, {number: (verdicts[number], "")})
     assert run.verdict is not None
     assert len(began) == len(set(began))

@@ -42,6 +42,7 @@ STORED_FOR_EVER = {
     "suite_run.cases_started",
     "suite_run.finished",
     "suite_run.requested",
+    "suite_run.time_limit_reached",
     "user.disabled",
     "user.enabled",
     "user.registered",

@@ -43,6 +43,14 @@ def test_mock_servers_listen_at_an_address_of_the_settings() -> None:
         ({"TESTMESH_PORT": "http"}, "TESTMESH_PORT"),
         ({"TESTMESH_MOCK_BIND": "localhost"}, "TESTMESH_MOCK_BIND"),
         ({"TESTMESH_WORKER_DRAIN": "soon"}, "TESTMESH_WORKER_DRAIN"),
+        ({"TESTMESH_WORKER_CONCURRENCY": "0"}, "TESTMESH_WORKER_CONCURRENCY cannot be 0"),
+        ({"TESTMESH_METRICS_PORT": "-1"}, "TESTMESH_METRICS_PORT cannot be -1"),
+        ({"TESTMESH_PORT": "99999"}, "TESTMESH_PORT cannot be 99999"),
+        ({"TESTMESH_LOG_LEVEL": "loud"}, "TESTMESH_LOG_LEVEL cannot be 'loud'"),
+        ({"TESTMESH_LOG_FORMAT": "xml"}, "TESTMESH_LOG_FORMAT cannot be 'xml'"),
+        ({"TESTMESH_LEASE": "0"}, "TESTMESH_HEARTBEAT 5 s is too long for TESTMESH_LEASE 0 s"),
+        ({"TESTMESH_HEARTBEAT": "10s"}, "TESTMESH_HEARTBEAT 10 s is too long"),
+        ({"TESTMESH_HEARTBEAT": "0"}, "TESTMESH_HEARTBEAT 0 s"),
     ],
 )
 def test_a_wrong_value_names_its_setting(environ: dict[str, str], says: str) -> None:

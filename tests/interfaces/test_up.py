@@ -7,12 +7,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 
 from domain.errors import Unavailable
 from interfaces import up
-from interfaces.settings import Settings
+from interfaces.settings import Settings, load
 
 Answers = dict[str, list[int]]
 
@@ -59,3 +60,13 @@ def test_what_never_becomes_ready_is_said(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(up, "READY_SECONDS", 0.3)
     with server({"/ready": [503]}) as (settings, _), pytest.raises(Unavailable, match="does not become ready"):
         up._wait_until_ready(settings, threading.Event(), None)
+
+
+def test_the_file_of_settings_is_handed_on_to_every_role(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mine.toml").write_text('[worker]\nlabels = ["gpu"]\nconcurrency = 3\n[egress]\nallow = ["127.0.0.1"]\n')
+    monkeypatch.chdir(tmp_path)
+    settings, _ = load({}, Path("mine.toml"))
+    handed = up.environment(replace(settings, egress_allow=("127.0.0.1", "10.0.0.1")), "mine.toml")
+    assert Path(handed["TESTMESH_CONFIG"]).is_absolute()
+    found, _ = load(handed, Path(handed["TESTMESH_CONFIG"]))
+    assert (found.worker_labels, found.worker_concurrency, found.egress_allow) == (("gpu",), 3, ("127.0.0.1", "10.0.0.1"))

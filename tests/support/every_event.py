@@ -73,6 +73,9 @@ def _suites() -> Iterator[Any]:
     run.end_cases(BY, {2: ("cancelled", "")})
     run.advance(BY)
     yield run
+    late = suite_run(timeout=60.0, deadline="2026-11-26T02:00:00+00:00")
+    late.reach_time_limit(BY)
+    yield late
     step = OnceStep.claim(BY, workspace=WORKSPACE, suite_run=str(run.id), cell="", name="login", execution=run.id, attempt=1)
     step.give_up(BY)
     step.reclaim(BY, run.id, 2)

@@ -77,7 +77,9 @@ def _verdict_case(suite: Xml.Element, execution: Execution) -> None:
         return
     case = Xml.SubElement(suite, "testcase", classname=_clean(execution.file), name=_clean(execution.title), time="0")
     tag = "failure" if execution.verdict == "failed" else "error"
-    Xml.SubElement(case, tag, type=execution.cause or str(execution.verdict), message=_clean(execution.message))
+    kind = execution.cause or execution.verdict or "unfinished"
+    message = execution.message or ("" if execution.verdict else "it was not followed to its end")
+    Xml.SubElement(case, tag, type=kind, message=_clean(message))
 
 
 def _case(execution: Execution, step: Step, sources: Mapping[str, str]) -> Xml.Element:
@@ -88,7 +90,7 @@ def _case(execution: Execution, step: Step, sources: Mapping[str, str]) -> Xml.E
     elif step.verdict in ("failed", "error", "timed_out", "cancelled"):
         text = failure_text(execution, step, sources)
         tag = "failure" if step.verdict == "failed" else "error"
-        kind = step.error["kind"] if step.error else "assertion"
+        kind = step.error["kind"] if step.error else "assertion" if step.verdict == "failed" else step.verdict
         Xml.SubElement(case, tag, type=kind, message=_clean(summary(step))).text = _clean(text)
     if step.logs:
         lines = "\n".join(f"[{line['level']}] {line['message']}" for line in step.logs)

@@ -11,7 +11,7 @@ from interfaces.cli.client import Client, connect_client
 from interfaces.cli.planning.plan import Planned
 from interfaces.cli.running.jobs import Job
 from interfaces.cli.running.remote_flows import RemoteFlows
-from interfaces.cli.running.remote_following import Following
+from interfaces.cli.running.remote_following import FIRST_PATIENCE, PATIENCE, Following, goes_on, sendable
 from interfaces.cli.sending import sent_files
 
 
@@ -78,11 +78,14 @@ class RemoteRun:
     def run(self) -> None:
         """Request, and follow to the verdict."""
         with connect_client(self._url) as client:
+            client.be_patient(FIRST_PATIENCE, self._note)
             id, position = self._request(client)
             if not self._follow:
                 print(id, flush=True)
                 return
-            self._watch(client, id, position)
+            client.be_patient(PATIENCE, self._note)
+            with goes_on(f"{id}; see `testmesh runs follow {id}`"):
+                self._watch(client, id, position)
 
     def _request(self, client: Client) -> tuple[str, str]:
         flow = self._job.flow
@@ -92,8 +95,8 @@ class RemoteRun:
             body["case"] = self._job.case
         if self._seed:
             body["seed"] = self._seed
-        headers = {"Idempotency-Key": self._key[:255].encode("ascii", "replace").decode()} if self._key else {}
-        answer, position = client.command("POST", client.room("/executions"), body, **headers)
+        headers = {"Idempotency-Key": sendable(self._key)}
+        answer, position = client.command("POST", client.room("/executions"), body, twice=True, **headers)
         return str(answer["id"]), str(position)
 
     def _sent(self, flow: Planned) -> dict[str, Any]:
@@ -107,7 +110,7 @@ class RemoteRun:
 
         def cancel(why: str) -> None:
             try:
-                client.command("POST", client.room(f"/executions/{id}/cancel"), {"reason": why})
+                client.command("POST", client.room(f"/executions/{id}/cancel"), {"reason": why}, twice=True)
             except Conflict:
                 return  # it has finished
             except Refusal as refusal:

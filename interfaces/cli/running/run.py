@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from interfaces.cli.reports.model import Collected
     from interfaces.cli.running.local_run import Options
 
+SERVER_GRACE = 15.0
+"""So many seconds after the time limit of a suite run it is cancelled from here."""
 _HALTS = {"interrupted": ExitCode.INTERRUPTED, "time_limit": ExitCode.TIME_LIMIT}
 
 
@@ -83,7 +86,7 @@ _HALTS = {"interrupted": ExitCode.INTERRUPTED, "time_limit": ExitCode.TIME_LIMIT
 @click.option("--queue-timeout", metavar="DURATION", help="With --remote: how long to wait for a worker, 10m.")
 @click.option("--follow/--detach", default=True, help="With --remote: wait for the verdicts, or only print the id.")
 @click.option("--idempotency-key", help="With --remote: the same key again is the same run.")
-@click.option("--timeout", type=DURATION, help="With --remote: wait at most this long.")
+@click.option("--timeout", type=DURATION, help="With --remote: end the whole run after this long; as --max-duration.")
 @click.option("--url", help="The server. Default: TESTMESH_URL, testmesh.yaml, then the credentials of `testmesh up`.")
 def run(paths: tuple[str, ...], **options: Any) -> int:
     """Run flow files, folders, globs, or - for standard input. Without PATHS: those of testmesh.yaml, or this folder."""
@@ -95,10 +98,11 @@ def run(paths: tuple[str, ...], **options: Any) -> int:
 
 
 def _run(paths: Sequence[str], options: Mapping[str, Any]) -> int:
-    from domain.errors import InvalidFlow
+    from domain.errors import InvalidFlow, NotFound
     from interfaces.cli.planning.plan import plan
     from interfaces.cli.project import secret_names
     from interfaces.cli.reports.model import Collector
+    from interfaces.cli.running.refused_run import leave_nothing
     from interfaces.cli.running.results import leave_results, parse_reports
     from interfaces.cli.running.secret_variables import doubtful_secrets, refuse_secrets
 
@@ -123,7 +127,12 @@ def _run(paths: Sequence[str], options: Mapping[str, Any]) -> int:
     garbage.settle()
     collector = Collector()
     runner, view = (_remote if options["remote"] else _local)(flows, paths, options, local, collector)
-    refusal = _driven(runner, collector, view)
+    try:
+        refusal = _driven(runner, collector, view)
+    except NotFound as nothing:
+        if nothing.code != "nothing_selected":
+            raise
+        return worst([ExitCode(fail(nothing)), *leave_nothing(options, reports)])
     if refusal is None and options["remote"] and not options["follow"]:
         return ExitCode.PASSED
     sources = {**runner.sources, **{flow.file: flow.text for flow in flows}}
@@ -144,11 +153,18 @@ def _nothing(options: Mapping[str, Any], reports: Any) -> int:
 
     if options["last_failed"]:
         print("nothing failed last time", file=sys.stderr)
-    elif any(options[name] for name in ("tags", "text", "cases")):
-        print("no flow was selected", file=sys.stderr)
+    elif given := _given(options):
+        print(f"no flow was selected by {given}", file=sys.stderr)
     else:
         print("no flow was found: `testmesh init` begins a project", file=sys.stderr)
     return worst([ExitCode.NOTHING, *leave_nothing(options, reports)])
+
+
+def _given(options: Mapping[str, Any]) -> str:
+    """The options that leave flows out, as they were given."""
+    named = [("--suite", options["suite"]), ("--tags", options["tags"]), ("-k", options["text"])]
+    named += [("--case", key) for key in options["cases"]]
+    return " ".join(f"{flag} {shlex.quote(value)}" for flag, value in named if value)
 
 
 def _refused(invalid: InvalidFlow, options: Mapping[str, Any], reports: Any) -> int:
@@ -269,7 +285,7 @@ def _remote(flows: Sequence[Planned], paths: Sequence[str], options: Mapping[str
     from interfaces.cli.running.jobs import jobs_of
     from interfaces.cli.running.remote_flows import RemoteFlows
     from interfaces.cli.running.remote_run import RemoteRun
-    from interfaces.cli.running.suite_request import wished
+    from interfaces.cli.running.suite_request import time_limit, wished
     from interfaces.cli.running.suite_run import SuiteRun
 
     if options["secrets"]:
@@ -291,13 +307,18 @@ def _remote(flows: Sequence[Planned], paths: Sequence[str], options: Mapping[str
         "url": options["url"],
         "follow": options["follow"],
         "idempotency_key": options["idempotency_key"],
-        "max_seconds": options["timeout"] or options["max_duration"],
+        "max_seconds": time_limit(options),
         "tick": view.tick,
         "note": view.note,
     }
     sink = _sink(collector, view, options)
     runner: RemoteRun | SuiteRun
     if len(jobs) == 1 and not options["matrix"] and not flows[0].definition.needs:
+        if more["max_seconds"] and not options["follow"]:
+            raise Invalid(
+                "--timeout of a single flow is kept by whoever follows it, and --detach follows nothing",
+                remedy="give the flow a `timeout`, or leave one of them out",
+            )
         runner = RemoteRun(jobs[0], sink, seed=options["seed"], wish=wished(options), **more)
         view.total = runner.total
     else:
@@ -305,6 +326,8 @@ def _remote(flows: Sequence[Planned], paths: Sequence[str], options: Mapping[str
         def counted(total: int) -> None:
             view.total = total
 
+        if more["max_seconds"]:
+            more["max_seconds"] += SERVER_GRACE  # the server keeps the limit; this is for one without a coordinator
         runner = SuiteRun(_asked(flows, paths, options, remote), sink, counted=counted, **more)
     if not options["quiet"]:
         _warn(runner.warnings)

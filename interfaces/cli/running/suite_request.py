@@ -38,7 +38,15 @@ def common(options: Mapping[str, Any]) -> dict[str, Any]:
         body["parallel"] = min(int(options["jobs"]), LIMITS.suite_parallel)
     if options["seed"]:
         body["seed"] = options["seed"]
+    if limit := time_limit(options):
+        body["timeout"] = f"{limit:g}s"
     return body
+
+
+def time_limit(options: Mapping[str, Any]) -> float | None:
+    """How many seconds the whole run may take, if there is a limit."""
+    limit: float | None = options["timeout"] or options["max_duration"]
+    return limit
 
 
 def selection(

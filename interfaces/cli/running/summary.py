@@ -88,7 +88,7 @@ def _show_failure(
         for line in failure_lines(execution, step, sources, exchange=exchange):
             _print_line(line, paint)
         shown = True
-    if execution.message and (not shown or execution.cause):
+    if execution.message and (not shown or execution.cause or execution.verdict == "cancelled"):
         print(printable(f"  {execution.cause or execution.verdict}: {execution.message}"))
     print(f"  execution {execution.id}, seed {execution.seed}")
     print(printable(f"  run it again: {again_command(execution, again)}"))

@@ -6,14 +6,17 @@ import asyncio
 from collections.abc import Sequence
 from concurrent.futures import Future
 from typing import Any
+from uuid import UUID
 
+import psycopg
 import pytest
 from eventsourcing.domain import Aggregate
 
+from application import recorder
 from application.actions.registry import ACTIONS
 from application.attempts import Attempt
 from application.flow_documents import read_flow
-from application.log import LostTail, SideWrite
+from application.log import A, LostTail, SideWrite
 from application.memory_log import MemoryLog
 from domain.definition import FlowDefinition
 from domain.execution import Execution
@@ -107,6 +110,50 @@ class BreakingLog(MemoryLog):
         for aggregate in aggregates:
             aggregate.collect_events()
         return failed
+
+
+class RivalLog(MemoryLog):
+    """Somebody cancels just before the n-th append, and the database is away when the execution is to be loaded again."""
+
+    rival_at = 10_000
+    appends = 0
+    away = 0
+
+    def submit(self, *aggregates: Aggregate, side: Sequence[SideWrite] = (), patience: float = 3.0) -> Future[int]:
+        """As usual; the cancel comes first."""
+        self.appends += 1
+        if self.appends == self.rival_at:
+            rival = super().load(Execution, aggregates[0].id)
+            rival.request_cancel(BY)
+            super().submit(rival)
+            self.away = 3
+        return super().submit(*aggregates, side=side, patience=patience)
+
+    def load(self, kind: type[A], id: UUID) -> A:
+        """As usual, unless the database is away."""
+        if self.away:
+            self.away -= 1
+            raise psycopg.OperationalError("server closed the connection unexpectedly")
+        return super().load(kind, id)
+
+
+@pytest.mark.parametrize("rival_at", range(1, 9))
+async def test_a_conflict_while_the_database_is_away_costs_no_attempt(rival_at: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recorder, "LOAD_AGAIN_SECONDS", 0.0)
+    local = Local()
+    log = RivalLog("executions")
+    local.log = local.executions.log = log
+    local.tools = type(local.tools)(log, local.payloads, local.actions, local.tools.egress, b"k" * 32)
+    attempt = local.attempt(
+        flow(
+            "- {id: make, action: say, config: {message: made}}", teardown="- {id: down, action: say, config: {message: down}}"
+        )
+    )
+    log.rival_at = log.appends + rival_at
+    assert await attempt.run() is not None
+    events = local.events()
+    assert (finished(events).verdict, log.away) == ("passed", 0)
+    assert topics(events).count("cancel_requested") == (1 if log.appends >= log.rival_at else 0)
 
 
 @pytest.mark.parametrize("breaks_at", range(1, 9))

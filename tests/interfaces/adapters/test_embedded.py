@@ -15,11 +15,13 @@ import psycopg
 import pytest
 import redis
 
-from domain.errors import Conflict
+from domain.errors import Conflict, Unavailable
 from interfaces.adapters import embedded
 from interfaces.adapters.embedded import RootLock, free_port
 from interfaces.adapters.embedded_postgres import EmbeddedPostgres
 from interfaces.adapters.embedded_valkey import EmbeddedValkey
+from interfaces.offline import embedded_settings
+from interfaces.settings import Settings
 
 pytestmark = pytest.mark.servers
 
@@ -86,6 +88,32 @@ def test_valkey_keeps_acknowledged_entries_and_a_living_one_is_adopted(root: Pat
             assert client.xlen("s") == 1
     finally:
         server.stop()
+
+
+def test_servers_of_a_running_up_that_do_not_answer_are_named(root: Path):
+    """As for `testmesh doctor` beside it: the queue is not left out, and nobody waits a minute for PostgreSQL."""
+    server, valkey, owner = EmbeddedPostgres(root, fsync=False), EmbeddedValkey(root), RootLock(root)
+    url, queue = server.start(), valkey.start()
+    owner.take()
+    try:
+        assert valkey.pid is not None
+        assert server.pid is not None
+        os.kill(valkey.pid, signal.SIGSTOP)
+        settings, _ = embedded_settings(Settings(), root)
+        assert (settings.database_url, settings.redis_url) == (url, queue)
+        os.kill(server.pid, signal.SIGSTOP)
+        with pytest.raises(Unavailable, match=rf"PostgreSQL of {root} \(process {server.pid}\) does not answer"):
+            EmbeddedPostgres(root).running_url(0.1)
+        os.kill(server.pid, signal.SIGCONT)
+        server.stop()
+        with pytest.raises(Unavailable, match=rf"PostgreSQL of {root} does not run"):
+            EmbeddedPostgres(root).running_url(0.1)
+    finally:
+        for frozen in (server, valkey):
+            if frozen.pid is not None:
+                os.kill(frozen.pid, signal.SIGCONT)
+            frozen.stop()
+        owner.release()
 
 
 def test_a_cluster_of_another_major_version_is_left_alone_with_advice(root: Path):

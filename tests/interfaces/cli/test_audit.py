@@ -10,6 +10,7 @@ import pytest
 
 from domain.events import Actor
 from interfaces.bootstrap import Platform, make_key
+from interfaces.cli import doctor
 from interfaces.cli.doctor import _seals
 from interfaces.cli.main import run
 from interfaces.settings import Settings
@@ -100,12 +101,16 @@ def test_what_is_no_checkpoint_is_refused(platform: Platform, since: str, capsys
     assert "checkpoint" in capsys.readouterr().err
 
 
-def test_doctor_says_how_far_a_log_is_sealed(platform: Platform) -> None:
+def test_doctor_says_how_far_a_log_is_sealed(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
     level, name, told = _seals(platform, "identity")
     assert (level, name) == ("ok", "seals identity")
     assert told.startswith("up to 4 at 20")
     assert told.endswith("Z, 0 behind")
     assert _seals(platform, "flows") == ("ok", "seals flows", "none, 0 behind")
-    change(platform, "TRUNCATE identity.seals")
     platform.identity.issue_key(Actor("user:x"), "w", "n", ["runs:read"])
+    level, _, told = _seals(platform, "identity")
+    assert (level, told.endswith("Z, 1 behind")) == ("ok", True), "a new event has time to be sealed"
+    change(platform, "TRUNCATE identity.seals")
+    assert _seals(platform, "identity")[0] == "ok"
+    monkeypatch.setattr(doctor, "UNSEALED_SECONDS", 0.0)
     assert _seals(platform, "identity")[0] == "warning"

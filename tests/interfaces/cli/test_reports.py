@@ -280,5 +280,5 @@ def test_where_nothing_was_selected_every_report_says_so(kind: str, wanted: str,
 
     ran = testmesh("run", ".", "--tags", "none", f"--report={kind}=report.out")
 
-    assert (ran.code, ran.err.strip(), ran.out) == (4, "no flow was selected", "")
+    assert (ran.code, ran.err.strip(), ran.out) == (4, "no flow was selected by --tags none", "")
     assert wanted in (folder / "report.out").read_text()

@@ -113,7 +113,7 @@ def test_bad_input_gets_one_message_and_exit_code_2(testmesh: Testmesh, argument
 
 def test_nothing_selected_is_said(testmesh: Testmesh) -> None:
     ran = testmesh("run", "good.yaml", "--tags", "other")
-    assert (ran.code, ran.err.strip()) == (4, "no flow was selected")
+    assert (ran.code, ran.err.strip()) == (4, "no flow was selected by --tags other")
 
 
 def test_tags_and_text_select(testmesh: Testmesh) -> None:

@@ -96,10 +96,9 @@ async def test_a_refused_handshake_says_what_the_server_says() -> None:
 async def test_too_many_connections_are_waited_for_until_patience_ends() -> None:
     notes: list[str] = []
     async with served(never, lambda: refused(HTTPStatus.FORBIDDEN, "too_many_connections")) as url:
-        with pytest.raises(Unavailable) as caught:
+        with pytest.raises(Unavailable, match="is lost: the server says why"):
             await collected(Stream(url, "k", ["execution:7"], note=notes.append, patience=0.1))
     assert len(notes) == 1
-    assert "testmesh runs follow 7" in str(caught.value.remedy)
 
 
 async def test_a_problem_of_a_topic_is_raised() -> None:

@@ -14,7 +14,16 @@ from interfaces.cli.running.remote_flows import RemoteFlows
 from interfaces.cli.running.suite_request import LocalSuite, common, parse_matrix, selection
 from tests.interfaces.cli.conftest import Ran
 
-OPTIONS: dict[str, Any] = {"matrix": (), "fail_fast": False, "jobs": None, "seed": None, "suite": None, "tags": None}
+OPTIONS: dict[str, Any] = {
+    "timeout": None,
+    "max_duration": None,
+    "matrix": (),
+    "fail_fast": False,
+    "jobs": None,
+    "seed": None,
+    "suite": None,
+    "tags": None,
+}
 OPTIONS |= {"priority": None, "runs_on": (), "queue_timeout": None}
 
 
@@ -48,6 +57,7 @@ def test_options_become_fields_where_they_are_given() -> None:
     asked = common({**OPTIONS, "jobs": "7", "seed": "s", "fail_fast": True})
     assert (asked["parallel"], asked["seed"], asked["fail_fast"]) == (7, "s", True)
     assert "parallel" not in common({**OPTIONS, "jobs": "auto"})
+    assert common({**OPTIONS, "timeout": 90.0})["timeout"] == common({**OPTIONS, "max_duration": 90.0})["timeout"] == "90s"
 
 
 def test_a_selection_has_what_is_given_and_one_folder_at_most() -> None:

@@ -166,6 +166,14 @@ def test_events_that_are_not_kept_any_more_are_answered_with_resync(room: Room, 
             connection.commit()
 
 
+def test_a_position_that_this_server_has_never_had_leaves_no_silent_gap(room: Room) -> None:
+    id = room.request()
+    room.drive(id)
+    answer = room.http.get(room.path(f"/executions/{id}/events"), params={"after": "executions:999999999"})
+    assert (answer.status_code, answer.json()["code"]) == (410, "resync")
+    assert "is behind the newest event of this server" in answer.json()["title"]
+
+
 def test_an_accepted_request_is_answered_the_same_after_its_flow_was_archived(room: Room) -> None:
     flow = room.push()
     headers = {"Idempotency-Key": "again"}

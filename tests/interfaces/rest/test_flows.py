@@ -47,7 +47,8 @@ def test_a_position_that_is_not_reached_is_answered_with_the_lag(impatient: Serv
         begun = time.monotonic()
         answer = room.http.get(room.path("/flows"), params={"min_position": "flows:999999999"})
         assert (answer.status_code, answer.json()["code"]) == (409, "position_not_reached")
-        assert "behind" in answer.json()["title"]
+        assert answer.json()["title"].startswith("flows:999999999 is behind the newest event of this server, flows:")
+        assert "is it of another server" in answer.json()["remedy"]
         assert 0.3 <= time.monotonic() - begun < 2
 
 

@@ -137,3 +137,18 @@ def test_the_count_is_asked_for_once_a_second_and_goes_on_by_itself() -> None:
     with pytest.raises(QueueFull):
         pressure.check("w")
     assert asked == [None, "w"]
+
+
+def test_a_worker_without_a_heartbeat_takes_nothing_soon(room: Room) -> None:
+    def waits_for(id: UUID) -> object:
+        return room.http.get(room.path(f"/executions/{id}")).json()["waiting_for"]
+
+    with room.server.platform.database("executions").pool.connection() as connection:
+        worker_list.beat(connection, "quiet", "there", ["slow-only"], 4, 0)
+        id = room.request(wish=Wish(runs_on=("slow-only",)))
+        try:
+            assert waits_for(id) == ["a worker will take it soon"]
+            connection.execute("UPDATE executions.workers SET beat = beat - interval '20 s' WHERE incarnation = 'quiet'")
+            assert waits_for(id) == ["every worker that may take it is silent (1)"]
+        finally:
+            worker_list.leave(connection, "quiet")

@@ -198,3 +198,14 @@ def test_a_flow_that_was_pushed_a_moment_ago_is_found(room: Room) -> None:
         text = f"name: f{number}\ntags: [t{number}]\n{STEPS}"
         room.http.post(room.path("/flows"), json={"documents": [{"path": f"{number}.yaml", "text": text}]})
         assert room.http.post(room.path("/suite-runs"), json={"tags": f"t{number}"}).status_code == 202
+
+
+@pytest.mark.parametrize(
+    ("text", "says"), [("soon", "not a duration"), ("-1s", "cannot be negative"), ("40d", "30 days at most")]
+)
+def test_a_time_limit_that_cannot_be_is_refused_where_it_is_given(room: Room, text: str, says: str) -> None:
+    asked = room.http.post(room.path("/suite-runs"), json={"flows": [room.push()], "timeout": text})
+    plan = {"name": "late", "cron": "@daily", "selection": {"suite": "any", "timeout": text}}
+    planned = room.http.post(room.path("/schedules"), json=plan)
+    for answer in (asked, planned):
+        assert (answer.status_code, says in answer.json()["title"]) == (422, True), answer.text

@@ -198,6 +198,14 @@ async def test_nothing_comes_after_unsubscribing(room: Room) -> None:
         assert (await hear(socket))["type"] == "pong"
 
 
+async def test_a_position_that_this_server_has_never_had_leaves_no_silent_gap(room: Room) -> None:
+    id = await aside(room.request)
+    async with watching(room) as socket:
+        for topic in (f"execution:{id}", "workspace"):
+            answer = await subscribe(socket, topic, begin="executions:999999999")
+            assert (answer["problem"]["code"], answer["problem"]["status"]) == ("resync", 410)
+
+
 async def test_positions_that_are_not_kept_any_more_are_answered_with_resync(room: Room, settings: Settings) -> None:
     id = await aside(room.request)
     end = await aside(room.drive, id)
