@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import random
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from uuid import UUID
@@ -18,8 +19,9 @@ import orjson
 from application.ports import Delivery, RunCommand
 from domain.values import dataclass
 
-CHILD_SECONDS = 2.0
-"""How long an execution waits for a child of this worker before it is given to another worker."""
+CHILD_SECONDS = (0.5, 2.5)
+"""How long an execution waits for a child of this worker before it is given to another worker: now shorter, now longer, as two
+workers that read in step would always give it to the same of them."""
 IDLE_SECONDS = 30.0
 """How long a child that has nothing to do is kept."""
 LINE_BYTES = 4096
@@ -60,7 +62,7 @@ class Solitary:
         """Let a child do it, to its end or that of the child; `claimed` is awaited when the command needs no repetition.
         False when none begins here any more, or every child has had its work for some seconds: it is for another worker."""
         try:
-            await asyncio.wait_for(self._free.acquire(), CHILD_SECONDS)
+            await asyncio.wait_for(self._free.acquire(), random.uniform(*CHILD_SECONDS))
         except TimeoutError:
             return False
         try:

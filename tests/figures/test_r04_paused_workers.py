@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 from uuid import UUID
 
@@ -19,6 +20,8 @@ from tests.chaos.trial import running
 from tests.support.figures import Figure
 
 pytestmark = pytest.mark.row("R4")
+FROZEN_SECONDS = 8.0
+"""Less than the ten after which a worker whose loop stands still ends itself: it is to try what it may no longer do."""
 BODY = {"document": FLOW, "file": "chaos.yaml", "variables": {"NAP": 1500}}
 
 
@@ -33,47 +36,76 @@ def test_a_thousand_attempts_of_frozen_workers_are_replaced(figure: Figure) -> N
 
 
 def frozen_attempts(wanted: int, at_once: int, figure: Figure) -> None:
-    """Freeze the worker past its lease with work in its hands, wait until another has taken it over, let it go on; again."""
+    """Freeze the worker past its lease with work in its hands, let others take it over, let it go on; again."""
     with running(workers=2, lease=2.0, heartbeat=0.5, concurrency=at_once) as system:
-        replaced, rounds, url = set[tuple[UUID, str]](), list[Clients](), system.settings.database_url
+        load, url = Load(system, at_once * 3), system.settings.database_url
+        replaced, rounds, followed = set[tuple[UUID, str]](), 0, 0
         while len(replaced) < wanted:
-            until(lambda: unfinished(url) <= at_once, "what was lost to be made good", 120)
-            rounds.append(Clients(system, seed=len(rounds), body=BODY))
-            rounds[-1].start(at_once * 3)
-            replaced |= _one_round(system, at_once)
-            rounds[-1].join()
+            found, gone_on = _one_round(system, at_once)
+            replaced, rounds, followed = replaced | found, rounds + 1, followed + gone_on
+        answered = load.stop()
         wait_for_the_end(url, 120)
         log, refused = read_log(url), _refused(system)
         late = sum(_late(log[id], worker) for id, worker in replaced)
         figure(
-            f"{len(replaced):,} attempts frozen past their lease in {len(rounds)} rounds, replaced, then resumed: {late} of"
-            f" their writes accepted, {refused:,} appends refused (others were told by the heartbeat)"
+            f"{len(replaced):,} attempts frozen past their lease in {rounds} rounds and replaced, {followed:,} with a successor"
+            f" at work, then resumed: {late} of their writes accepted, {refused:,} appends refused (others were told by the"
+            " heartbeat)"
         )
         assert late == 0
-        answered = [id for clients in rounds for id in clients.journal.read().values()]
         assert broken_promises(log, answered) == []
         assert _held(url, incarnations(system, system.workers[0])[-1]) == set()
 
 
-def _one_round(system: System, at_once: int) -> set[tuple[UUID, str]]:
-    """The attempts that the first worker held when it was frozen, each of them taken from it before it went on."""
+class Load:
+    """Requests executions so that so many are under way, and no backlog hides what is lost."""
+
+    def __init__(self, system: System, level: int) -> None:
+        self._system = system
+        self._level = level
+        self._made: list[Clients] = []
+        self._enough = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> list[UUID]:
+        """Request no more; what was accepted."""
+        self._enough.set()
+        self._thread.join()
+        return [id for clients in self._made for id in clients.journal.read().values()]
+
+    def _run(self) -> None:
+        while not self._enough.wait(0.2):
+            missing = self._level - unfinished(self._system.settings.database_url)
+            if missing > 0:
+                clients = Clients(self._system, seed=len(self._made), body=BODY)
+                self._made.append(clients)
+                clients.start(missing)
+                clients.join()
+
+
+def _one_round(system: System, at_once: int) -> tuple[set[tuple[UUID, str]], int]:
+    """The attempts that the first worker held when it was frozen, each of them taken from it before it went on; and for how
+    many another had begun by then: that is waited for as long as a worker may stand still without ending itself."""
     role, url = system.workers[0], system.settings.database_url
     pid, worker = pid_of(role), ""
 
     def full() -> bool:
-        nonlocal worker
-        worker = (incarnations(system, role) or [""])[-1]
+        nonlocal worker, pid
+        pid, worker = pid_of(role), (incarnations(system, role) or [""])[-1]
         return len(_held(url, worker)) >= at_once * 4 // 5
 
     until(full, "the worker to have work", 60)
     os.kill(pid, signal.SIGSTOP)
+    begun = time.monotonic()
     time.sleep(0.5)  # a commit that was on its way to the database arrives all the same
     held = _held(url, worker)
     until(lambda: not _held(url, worker), "the attempts to be taken from it", 60)
-    until(lambda: held <= _going_on(url, worker), "others to go on with them", 60)
+    until(lambda: held <= _going_on(url, worker) or time.monotonic() - begun > FROZEN_SECONDS, "others to go on with them", 60)
+    followed = len(held & _going_on(url, worker))
     os.kill(pid, signal.SIGCONT)
     time.sleep(0.5)
-    return {(id, worker) for id in held}
+    return {(id, worker) for id in held}, followed
 
 
 def _held(url: str, worker: str) -> set[UUID]:
