@@ -64,6 +64,7 @@ def test_it_holds_when_waits_time_out(tmp_path: Path) -> None:
     assert "Search not completed" not in said
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", MUTATIONS)
 def test_a_guard_that_is_gone_is_missed(tmp_path: Path, name: str) -> None:
     faults, order = MUTATIONS[name]
