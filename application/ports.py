@@ -25,11 +25,6 @@ class RunCommand:
     runs_on: tuple[str, ...] = field(default=(), compare=False)
     """Labels that the worker must have: with the priority, the way that the message takes."""
 
-    @property
-    def follows(self) -> bool:
-        """Whether an attempt was begun before it: a teardown is owed, or somebody waits for the second time."""
-        return self.kind == "teardown" or self.attempt > 1
-
 
 @dataclass(frozen=True, slots=True)
 class Delivery:

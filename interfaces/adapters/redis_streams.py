@@ -70,9 +70,9 @@ class Streams:
     shards: int = 1
 
     def of(self, command: RunCommand) -> str:
-        """The stream of a command. What follows a lost attempt does not stand in line again: that is the highest priority."""
+        """The stream of a command."""
         shard = zlib.crc32(command.execution.bytes) % self.shards
-        level = 1 if command.follows else max(min(command.priority, 1), -1)
+        level = max(min(command.priority, 1), -1)
         return _name(shard, pool_of(command.runs_on), next(name for name, rank in PRIORITIES.items() if rank == level))
 
     def of_shard(self, shard: int, pools: Sequence[str]) -> list[str]:

@@ -19,7 +19,7 @@ import orjson
 from application.ports import Delivery, RunCommand
 from domain.values import dataclass
 
-CHILD_SECONDS = (0.5, 2.5)
+CHILD_SECONDS = (10.0, 20.0)
 """How long an execution waits for a child of this worker before it is given to another worker: now shorter, now longer, as two
 workers that read in step would always give it to the same of them."""
 IDLE_SECONDS = 30.0
@@ -48,9 +48,10 @@ class _Child:
 class Solitary:
     """The worker's side: gives each execution to a child that is idle, or to a new one."""
 
-    def __init__(self, argv: Sequence[str], most: int) -> None:
-        """`argv` starts a child; `most` run at the same time."""
+    def __init__(self, argv: Sequence[str], most: int, patience: tuple[float, float] = CHILD_SECONDS) -> None:
+        """`argv` starts a child; `most` run at the same time. `patience` in seconds is how long one is waited for."""
         self._argv = argv
+        self._patience = patience
         self._free = asyncio.Semaphore(most)
         self._idle: list[_Child] = []
         self._children: set[_Child] = set()
@@ -62,7 +63,7 @@ class Solitary:
         """Let a child do it, to its end or that of the child; `claimed` is awaited when the command needs no repetition.
         False when none begins here any more, or every child has had its work for some seconds: it is for another worker."""
         try:
-            await asyncio.wait_for(self._free.acquire(), random.uniform(*CHILD_SECONDS))
+            await asyncio.wait_for(self._free.acquire(), random.uniform(*self._patience))
         except TimeoutError:
             return False
         try:

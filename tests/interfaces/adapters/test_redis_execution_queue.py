@@ -161,19 +161,6 @@ async def test_higher_priorities_come_first_and_the_others_have_their_share(
     assert [command for command in [*first, *rest] if command in low] == low, "in their order"
 
 
-async def test_what_follows_a_lost_attempt_does_not_stand_in_line_again(
-    queue: RedisCommandQueue, worker: RedisDeliveries
-) -> None:
-    waiting = [RunCommand(uuid4(), 1) for _ in range(20)]
-    teardown, again = RunCommand(uuid4(), 1, "teardown", 1, priority=-1), RunCommand(uuid4(), 2)
-    queue.send([*waiting, teardown, again])
-
-    first = await taken(worker, 4)
-
-    assert {teardown, again} < set(first)
-    assert [command for command in first if command in waiting] == waiting[:2]
-
-
 async def test_without_higher_ones_nothing_is_held_back(queue: RedisCommandQueue, worker: RedisDeliveries) -> None:
     low = commands(10, priority=-1)
     queue.send(low)

@@ -99,7 +99,7 @@ async def test_what_a_child_does_takes_no_place_of_its_worker(cluster: Cluster) 
 
 async def test_what_finds_every_child_at_work_is_done_by_another_worker(cluster: Cluster) -> None:
     stop, nap = asyncio.Event(), lost(cluster, SLOW.replace("seconds: 1", "seconds: 60"))
-    busy = cluster.worker(concurrency=4, solitary=Solitary(child(cluster), 1))
+    busy = cluster.worker(concurrency=4, solitary=Solitary(child(cluster), 1, (0.5, 2.5)))
     workers = [asyncio.create_task(busy.run(stop))]
     with cluster.following(), cluster.sweeping():
         await cluster.until(lambda: under_way(cluster, nap), 60)
