@@ -304,9 +304,10 @@ class Execution(RecordedAggregate):
 
     @property
     def suspect(self) -> bool:
-        """Whether what is wanted next may end the process that does it: a worker was lost over it already."""
+        """Whether what is wanted next may end the process that does it: a worker was lost over its like already. What a step
+        has done says nothing of the teardown."""
         if self.status == "owes_teardown":
-            return self.why == "worker_lost" or self.teardowns > 0
+            return self.teardowns > 0
         return self.status == "queued" and self.lost > 0
 
     @property
