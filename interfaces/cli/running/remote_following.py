@@ -75,11 +75,18 @@ class Following:
         """`interrupted` or `time_limit` when it was ended early."""
 
     def run(
-        self, topics: Sequence[str], on_event: Callable[[dict[str, Any]], None], ready: Callable[[str], Awaitable[None]]
+        self,
+        topics: Sequence[str],
+        on_event: Callable[[dict[str, Any]], None],
+        ready: Callable[[str], Awaitable[None]],
+        said: str = "",
     ) -> None:
-        """Follow the topics to the end of each; `ready` is awaited before each is subscribed to."""
+        """Follow the topics to the end of each; `ready` is awaited before each is subscribed to. `said` is noted once an
+        interrupt is no surprise any more."""
         early: list[int] = []
         with _kept(early):
+            if said:
+                self._note(said)
             asyncio.run(self._follow(topics, on_event, ready, early))
 
     async def _follow(

@@ -91,7 +91,6 @@ class SuiteRun:
             if not self._follow:
                 print(self.id, flush=True)
                 return
-            self._note(f"suite run {self.id}")
             client.be_patient(PATIENCE, self._note)
             with goes_on(f"suite run {self.id}; see `testmesh suites follow {self.id}`"):
                 self._watch(client, position)
@@ -126,7 +125,7 @@ class SuiteRun:
 
         left = f"suite run {self.id}; see `testmesh suites follow {self.id}`"
         self._following = Following(client, cancel if self._cancels else None, lambda: left, **self._options)
-        self._following.run([f"suite_run:{self.id}"], self._take, ready)
+        self._following.run([f"suite_run:{self.id}"], self._take, ready, f"suite run {self.id}")
 
     def _take(self, event: dict[str, Any]) -> None:
         kind, _, what = event["topic"].partition(".")

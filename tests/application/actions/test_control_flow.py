@@ -186,7 +186,7 @@ class TestForEach:
 
     async def test_parallel_iterations_overlap_and_keep_their_order(self, local: Local) -> None:
         steps = (
-            "[{id: n, action: nap, config: {seconds: '${(3 - item) / 50}'}}, {id: s, action: say, config: "
+            "[{id: n, action: nap, config: {seconds: '${(3 - item) / 4}'}}, {id: s, action: say, config: "
             "{message: '${item}'}, output: {o: $}}]"
         )
         text = (
