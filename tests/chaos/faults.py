@@ -339,9 +339,10 @@ class Faults:
 
 
 def incarnations(system: System, role: Role) -> list[str]:
-    """The names of the processes that a worker has been so far; its log says them."""
+    """The names of the processes that a worker has been so far; its log says them, and those of its children, which do one
+    execution at a time."""
     path = system.root / "logs" / f"{role.name}.log"
-    return re.findall(r"worker (\w+) is ready", path.read_text(errors="replace")) if path.exists() else []
+    return re.findall(r"worker (\w+) is ready for (?!1 )", path.read_text(errors="replace")) if path.exists() else []
 
 
 def pid_of(role: Role) -> int:
