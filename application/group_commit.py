@@ -198,11 +198,12 @@ class GroupCommitter:
             both = f"WITH beside AS ({side[0].sql}) {statement}"
             row = connection.execute(both, (*side[0].params, *params)).fetchone()
         else:
-            with connection.pipeline(), connection.transaction():
-                cursor = connection.execute(statement, params)
+            # No pipeline: who is frozen in the middle of one is not `idle in transaction` for the server, which would then
+            # hold the lock of the log for it without any time limit.
+            with connection.transaction():
+                row = connection.execute(statement, params).fetchone()
                 for write in side:
                     connection.execute(write.sql, write.params)
-            row = cursor.fetchone()
         positions: list[int] = row[0] if row else []
         ends, last = [], -1
         for append in batch:
