@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from uuid import uuid4
@@ -19,6 +23,8 @@ from domain.errors import Unavailable
 from domain.events import SYSTEM
 from domain.execution import Execution
 from tests.domain.test_execution import requested
+from tests.support.program import ROOT
+from tests.support.tied import tied
 
 pytestmark = pytest.mark.servers
 
@@ -180,6 +186,48 @@ def test_a_commit_whose_answer_was_lost_is_found_and_not_repeated(log: PostgresL
     assert lossy.broken == 1
     assert log.load(Execution, execution.id).version == 2
     assert log.head() == 2
+
+
+FROZEN = """
+import os, signal, sys
+from application.database import Database
+from application.event_store import PostgresLog
+from application.log import SideWrite
+from tests.domain.test_execution import requested
+
+log = PostgresLog("executions", Database(sys.argv[1]))
+log.put(requested())
+connection = log._committer._connected()
+execute = connection.execute
+
+def freezing(statement, *args, **kwargs):
+    found = execute(statement, *args, **kwargs)
+    if "append(" in statement:
+        os.kill(os.getpid(), signal.SIGSTOP)
+    return found
+
+connection.execute = freezing
+side = [SideWrite("SELECT 1"), SideWrite("SELECT 2")]
+try:
+    log.put(requested(), side=side, patience=0.0)
+except Exception as error:
+    print(type(error).__name__)
+"""
+
+
+def test_a_process_that_is_frozen_between_two_statements_of_an_append_holds_up_others_for_a_second(log: PostgresLog):
+    argv = [sys.executable, "-c", FROZEN, log.database.url]
+    with subprocess.Popen(tied(*argv), cwd=ROOT, stdout=subprocess.PIPE, text=True) as frozen:
+        _, status = os.waitpid(frozen.pid, os.WUNTRACED)
+        assert os.WIFSTOPPED(status)
+        try:
+            assert log.put(requested(), patience=20.0) > 0, "while the other stands still in its append"
+        finally:
+            frozen.send_signal(signal.SIGCONT)
+        assert frozen.stdout is not None
+        assert frozen.stdout.read().strip() == "Unavailable"
+    assert log.head() == 2 + 1, "the gap is that of a position which was taken and not kept"
+    assert len(log.read(0, 10)) == 2
 
 
 def test_a_database_that_stays_away_is_said_after_a_bounded_time():
