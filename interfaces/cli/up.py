@@ -87,22 +87,18 @@ def server(host: str | None, port: int | None, config: str | None) -> None:
 @click.command(context_settings={"auto_envvar_prefix": "TESTMESH_OPT"})
 @click.option("--concurrency", type=click.IntRange(1, 1000), help="Executions at once; 16 unless set.")
 @click.option("--label", "labels", multiple=True, help="What this worker has: gpu, region=eu. Runs may ask for it by runs_on.")
-@click.option("--child", is_flag=True, hidden=True)
 @config_option
-def worker(concurrency: int | None, labels: tuple[str, ...], child: bool, config: str | None) -> None:
+def worker(concurrency: int | None, labels: tuple[str, ...], config: str | None) -> None:
     """Run an execution worker until SIGTERM, then drain."""
     from domain.queueing import checked_labels
-    from interfaces.workers.roles import run_child, run_worker
+    from interfaces.workers.roles import run_worker
 
     settings = _settings(config, worker_concurrency=concurrency)
-    if child:
-        run_child(settings)
-        return
     if labels:
         from dataclasses import replace
 
         settings = replace(settings, worker_labels=checked_labels([*settings.worker_labels, *labels], "--label"))
-    run_worker(settings, config)
+    run_worker(settings)
 
 
 @click.command()

@@ -21,6 +21,7 @@ from application.ports import Delivery, RunCommand
 from domain.errors import Unavailable
 from domain.execution import Execution
 from interfaces.workers.heartbeat import WATCH_SECONDS, Heartbeat
+from interfaces.workers.nursery import Closed
 from interfaces.workers.solitary import Solitary
 
 ADOPT_SECONDS = 5.0
@@ -87,6 +88,7 @@ class ExecutionWorker:
         self._free = asyncio.Semaphore(concurrency)
         self._beside: set[asyncio.Task[Any]] = set()
         """Those of the tasks that hold none of the places: a child does their work."""
+        self._stop = asyncio.Event()
         self._gate = asyncio.Event()
         self._gate.set()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -112,6 +114,7 @@ class ExecutionWorker:
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set, then drain: finish what can be finished, give the rest back."""
         self._loop = asyncio.get_running_loop()
+        self._stop = stop
         self._heart.start()
         if self._tools.folders is not None:
             await asyncio.to_thread(self._tools.folders.sweep)
@@ -259,7 +262,13 @@ class ExecutionWorker:
         if task is not None and len(self._beside) < self._concurrency:
             self._beside.add(task)
             self._free.release()
-        if not await self._solitary.run(command, lambda: self._queue.done(delivery)):
+        try:
+            begun = await self._solitary.run(command, lambda: self._queue.done(delivery))
+        except Closed:
+            logger.error("the process that starts others for this worker has ended; so does this worker, when it has drained")
+            begun = False
+            self._stop.set()
+        if not begun:
             self._claimed(delivery)  # it may come back before this one is acknowledged
             await self._queue.give_back(delivery)
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
 import logging
 import signal
 import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TYPE_CHECKING
 
 import orjson
 
@@ -18,6 +21,9 @@ from interfaces import loops
 from interfaces.bootstrap import Platform
 from interfaces.settings import Settings
 from interfaces.signals import StopSignal
+
+if TYPE_CHECKING:
+    from interfaces.workers.nursery import Nursery
 
 
 def configure_logging(settings: Settings, role: str) -> None:
@@ -86,23 +92,35 @@ def metrics_port(settings: Settings) -> Iterator[None]:
 
 THREADS = 32
 """Of a worker, for what blocks: mostly answers of PostgreSQL, which may be far away. asyncio's own number goes by the cores."""
+NEEDED = ("interfaces.adapters.redis_execution_queue", "interfaces.workers.execution_worker", "application.engine.egress")
+"""Modules that a worker imports before it forks the process of its children."""
 
 
-def run_worker(settings: Settings, config: str | None = None) -> None:
-    """Work until SIGTERM or SIGINT, then drain. `config` is the file of settings, for children."""
+def run_worker(settings: Settings) -> None:
+    """Work until SIGTERM or SIGINT, then drain."""
+    from interfaces.workers.nursery import Nursery
+
     configure_logging(settings, "worker")
+    _import_all()
+    nursery = Nursery(partial(_run_child, settings))
     platform = Platform(settings, pool_size=10)
     try:
         platform.require_tables()
         with metrics_port(settings):
-            loops.run(_work(platform, config))
+            loops.run(_work(platform, nursery))
     finally:
         platform.close()
+        nursery.close()
 
 
-def run_child(settings: Settings) -> None:
-    """Do what the worker that started this process writes to its standard input, one execution at a time."""
-    configure_logging(settings, "worker")
+def _import_all() -> None:
+    """What every worker comes to need anyway, so that its children have it from the start."""
+    for name in NEEDED:
+        importlib.import_module(name)
+
+
+def _run_child(settings: Settings) -> None:
+    """Do what the worker writes to the standard input of this process, one execution at a time."""
     platform = Platform(settings, pool_size=2)
     try:
         loops.run(_work_alone(platform))
@@ -130,7 +148,7 @@ async def _work_alone(platform: Platform) -> None:
     await worker.run(stop)
 
 
-async def _work(platform: Platform, config: str | None) -> None:
+async def _work(platform: Platform, nursery: Nursery) -> None:
     from interfaces.adapters.redis_execution_queue import RedisDeliveries
     from interfaces.workers.execution_worker import ExecutionWorker
     from interfaces.workers.solitary import Solitary, most_children
@@ -152,10 +170,7 @@ async def _work(platform: Platform, config: str | None) -> None:
         heartbeat=settings.heartbeat,
         lease=settings.lease,
         labels=settings.worker_labels,
-        solitary=Solitary(
-            [sys.executable, "-m", "interfaces.cli.main", "worker", "--child", *(["--config", config] if config else [])],
-            most_children(settings.worker_concurrency),
-        ),
+        solitary=Solitary(nursery, most_children(settings.worker_concurrency)),
     )
     if settings.metrics_port:
         from interfaces.metrics import watch_worker

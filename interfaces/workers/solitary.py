@@ -11,13 +11,14 @@ import logging
 import os
 import random
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from uuid import UUID
 
 import orjson
 
 from application.ports import Delivery, RunCommand
 from domain.values import dataclass
+from interfaces.workers.nursery import KILL, TERMINATE, Child, Nursery
 
 CHILD_SECONDS = (10.0, 20.0)
 """How long an execution waits for a child of this worker before it is given to another worker: now shorter, now longer, as two
@@ -35,33 +36,29 @@ def most_children(concurrency: int) -> int:
 
 
 @dataclass(slots=True, eq=False)
-class _Child:
-    process: asyncio.subprocess.Process
-    retire: asyncio.TimerHandle | None = None
+class _Idle:
+    """A child without work, and when it is let go."""
 
-    def end(self) -> None:
-        """No further command: it ends by itself."""
-        if self.process.stdin is not None:
-            self.process.stdin.close()
+    child: Child
+    retire: asyncio.TimerHandle
 
 
 class Solitary:
     """The worker's side: gives each execution to a child that is idle, or to a new one."""
 
-    def __init__(self, argv: Sequence[str], most: int, patience: tuple[float, float] = CHILD_SECONDS) -> None:
-        """`argv` starts a child; `most` run at the same time. `patience` in seconds is how long one is waited for."""
-        self._argv = argv
+    def __init__(self, nursery: Nursery, most: int, patience: tuple[float, float] = CHILD_SECONDS) -> None:
+        """Children come from `nursery`; `most` run at the same time. `patience` in seconds is how long one is waited for."""
+        self._nursery = nursery
         self._patience = patience
         self._free = asyncio.Semaphore(most)
-        self._idle: list[_Child] = []
-        self._children: set[_Child] = set()
-        self._starting = False
-        self._changed = asyncio.Event()
+        self._idle: list[_Idle] = []
+        self._children: set[Child] = set()
         self._stopping = False
 
     async def run(self, command: RunCommand, claimed: Claimed) -> bool:
         """Let a child do it, to its end or that of the child; `claimed` is awaited when the command needs no repetition.
-        False when none begins here any more, or every child has had its work for some seconds: it is for another worker."""
+        False when none begins here any more, or every child has had its work for some seconds: it is for another worker.
+        Closed when there can be no child any more."""
         try:
             await asyncio.wait_for(self._free.acquire(), random.uniform(*self._patience))
         except TimeoutError:
@@ -73,84 +70,71 @@ class Solitary:
 
     async def _run(self, command: RunCommand, claimed: Claimed) -> bool:
         child = await self._child()
-        if child.process.stdin is None or child.process.stdout is None:
-            raise RuntimeError("the child has no pipes")
-        child.process.stdin.write(_line(command))
-        while answer := await child.process.stdout.readline():
+        child.writer.write(_line(command))
+        while answer := await _answer(child):
             if answer == b"claimed\n":
                 await claimed()
             elif answer == b"ready\n":
                 self._rest(child)
                 return True
-        code = await child.process.wait()
         self._children.discard(child)
+        child.writer.close()
+        code = await child.wait()
         logger.warning("the process that ran execution %s alone has ended with %s", command.execution, code)
         return True
 
-    async def _child(self) -> _Child:
-        """One that is idle, or a new one. One starts at a time, as that takes a second of a core: most of what waits meanwhile
-        is a teardown of some milliseconds, which the first child has done before a second one would be ready."""
-        while self._idle or self._starting:
-            if self._idle:
-                child = self._idle.pop()
-                if child.retire is not None:
-                    child.retire.cancel()
-                if child.process.returncode is None:
-                    return child
-            else:
-                await self._changed.wait()
-        self._starting = True
-        try:
-            return await self._started()
-        finally:
-            self._starting = False
-            self._wake()
-
-    async def _started(self) -> _Child:
-        process = await asyncio.create_subprocess_exec(
-            *self._argv, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, limit=LINE_BYTES
-        )
-        child = _Child(process)
+    async def _child(self) -> Child:
+        """One that is idle, or a new one."""
+        while self._idle:
+            idle = self._idle.pop()
+            idle.retire.cancel()
+            if not idle.child.ended:
+                return idle.child
+            self._children.discard(idle.child)
+        child = await self._nursery.child()
         self._children.add(child)
-        if process.stdout is not None:
-            await process.stdout.readline()  # its first `ready`
+        if self._stopping:
+            child.signal(TERMINATE)
+        await _answer(child)  # its first `ready`
         return child
 
-    def _wake(self) -> None:
-        """Let those that wait for a child look again."""
-        self._changed.set()
-        self._changed = asyncio.Event()
+    def _rest(self, child: Child) -> None:
+        retire = asyncio.get_running_loop().call_later(IDLE_SECONDS, self._retire, child)
+        self._idle.append(_Idle(child, retire))
 
-    def _rest(self, child: _Child) -> None:
-        child.retire = asyncio.get_running_loop().call_later(IDLE_SECONDS, self._retire, child)
-        self._idle.append(child)
-        self._wake()
-
-    def _retire(self, child: _Child) -> None:
-        if child in self._idle:
-            self._idle.remove(child)
-            child.end()
+    def _retire(self, child: Child) -> None:
+        self._idle = [idle for idle in self._idle if idle.child is not child]
+        self._children.discard(child)
+        child.writer.close()
 
     def stop(self) -> None:
         """Let every child drain; no further one begins."""
         self._stopping = True
         for child in self._children:
-            if child.process.returncode is None:
-                child.process.terminate()
+            child.signal(TERMINATE)
 
     async def close(self, patience: float = 15.0) -> None:
         """Wait for the children to end; those that do not are killed."""
+        for idle in self._idle:
+            idle.retire.cancel()
         self._idle.clear()
         for child in list(self._children):
-            if child.retire is not None:
-                child.retire.cancel()
-            child.end()
+            child.writer.close()
             try:
-                await asyncio.wait_for(child.process.wait(), patience)
+                await asyncio.wait_for(child.wait(), patience)
             except TimeoutError:
-                child.process.kill()
-                await child.process.wait()
+                child.signal(KILL)
+                await child.wait()
         self._children.clear()
+        self._nursery.close()
+
+
+async def _answer(child: Child) -> bytes:
+    """The next line that it writes; none when it has ended."""
+    try:
+        return await child.reader.readline()
+    except ConnectionError:
+        return b""
 
 
 class PipeDeliveries:

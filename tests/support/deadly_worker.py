@@ -1,4 +1,5 @@
-"""A worker process whose flows may kill it: `python -m tests.support.deadly_worker DATABASE_URL REDIS_URL [alone]`."""
+"""A worker process whose flows may kill it:
+`python -m tests.support.deadly_worker DATABASE_URL REDIS_URL CONCURRENCY CHILDREN SECONDS`."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ from typing import Any
 
 from application.engine.action import Action, ActionContext
 from interfaces.workers.execution_worker import ExecutionWorker
+from interfaces.workers.nursery import Nursery
 from interfaces.workers.solitary import PipeDeliveries, Solitary
 from tests.support.cluster import Cluster
 from tests.support.local import Calls, small_actions
@@ -27,14 +29,15 @@ def deadly_actions() -> Mapping[str, Action]:
 
 
 def main() -> None:
-    """Work until killed; with `alone`, do what standard input says, one execution at a time."""
-    cluster = Cluster(sys.argv[1], sys.argv[2], deadly_actions(), clean=False)
-    asyncio.run(_alone(cluster) if sys.argv[3:] == ["alone"] else _work(cluster))
+    """Work until killed. SECONDS is how long an execution waits for a child."""
+    concurrency, children, seconds = int(sys.argv[3]), int(sys.argv[4]), float(sys.argv[5])
+    nursery = Nursery(lambda: asyncio.run(_alone(_cluster())))
+    solitary = Solitary(nursery, children, (seconds, 2 * seconds))
+    asyncio.run(_cluster().worker(concurrency=concurrency, solitary=solitary).run(asyncio.Event()))
 
 
-async def _work(cluster: Cluster) -> None:
-    child = [sys.executable, "-m", "tests.support.deadly_worker", *sys.argv[1:3], "alone"]
-    await cluster.worker(solitary=Solitary(child, 2)).run(asyncio.Event())
+def _cluster() -> Cluster:
+    return Cluster(sys.argv[1], sys.argv[2], deadly_actions(), clean=False)
 
 
 async def _alone(cluster: Cluster) -> None:

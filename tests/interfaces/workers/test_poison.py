@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from uuid import UUID
 
 import pytest
 
 from domain.execution import Execution
-from interfaces.workers.solitary import Solitary
 from tests.support.cluster import Cluster
 from tests.support.deadly_worker import EXIT_KILLED, deadly_actions
 from tests.support.events import BY
@@ -37,16 +35,15 @@ def cluster(database_url: str, valkey_url: str) -> Iterator[Cluster]:
 
 def supervised(cluster: Cluster, id: UUID, seconds: float) -> list[int]:
     """A worker that is started again whenever it ends, until the execution has finished; the exit codes."""
-    argv = [sys.executable, "-m", "tests.support.deadly_worker", cluster.database.url, cluster.redis_url]
     end, codes = time.monotonic() + seconds, []
-    worker = subprocess.Popen(tied(*argv))
+    worker = started(cluster)
     try:
         while cluster.load(id).status != "finished":
             assert time.monotonic() < end, cluster.events()
             time.sleep(0.05)
             if worker.poll() is not None:
                 codes.append(worker.returncode)
-                worker = subprocess.Popen(tied(*argv))
+                worker = started(cluster)
     finally:
         worker.kill()
         worker.wait()
@@ -84,34 +81,54 @@ def test_what_runs_beside_flows_that_kill_their_worker_is_lost_once_at_most_and_
     assert codes.count(EXIT_KILLED) <= 2
 
 
-async def test_what_a_child_does_takes_no_place_of_its_worker(cluster: Cluster) -> None:
+def started(cluster: Cluster, concurrency: int = 16, children: int = 2, seconds: float = 10.0) -> subprocess.Popen[bytes]:
+    """A worker process; `seconds` is how long an execution waits for one of its children."""
+    settings = (str(concurrency), str(children), str(seconds))
+    argv = [sys.executable, "-m", "tests.support.deadly_worker", cluster.database.url, cluster.redis_url, *settings]
+    return subprocess.Popen(tied(*argv))
+
+
+@pytest.fixture
+def workers(cluster: Cluster) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
+    """Starts workers that are killed in the end."""
+    running: list[subprocess.Popen[bytes]] = []
+
+    def start(**options: float) -> subprocess.Popen[bytes]:
+        running.append(started(cluster, **options))
+        return running[-1]
+
+    yield start
+    for worker in running:
+        worker.kill()
+        worker.wait()
+
+
+async def test_what_a_child_does_takes_no_place_of_its_worker(
+    cluster: Cluster, workers: Callable[..., subprocess.Popen[bytes]]
+) -> None:
     nap = lost(cluster, SLOW.replace("seconds: 1", "seconds: 60"))
-    stop = asyncio.Event()
-    worker = asyncio.create_task(cluster.worker(concurrency=1, solitary=Solitary(child(cluster), 1)).run(stop))
+    workers(concurrency=1, children=1)
     with cluster.following(), cluster.sweeping():
         await cluster.until(lambda: under_way(cluster, nap), 60)
         beside = cluster.request(HARMLESS)
         assert (await cluster.finished(beside, 30)).verdict == "passed"
         assert cluster.load(nap).status == "running"
-        stop.set()
-        await worker
 
 
-async def test_what_finds_every_child_at_work_is_done_by_another_worker(cluster: Cluster) -> None:
-    stop, nap = asyncio.Event(), lost(cluster, SLOW.replace("seconds: 1", "seconds: 60"))
-    busy = cluster.worker(concurrency=4, solitary=Solitary(child(cluster), 1, (0.5, 2.5)))
-    workers = [asyncio.create_task(busy.run(stop))]
+async def test_what_finds_every_child_at_work_is_done_by_another_worker(
+    cluster: Cluster, workers: Callable[..., subprocess.Popen[bytes]]
+) -> None:
+    nap = lost(cluster, SLOW.replace("seconds: 1", "seconds: 60"))
+    workers(concurrency=4, children=1, seconds=0.5)
     with cluster.following(), cluster.sweeping():
         await cluster.until(lambda: under_way(cluster, nap), 60)
         others = [lost(cluster, HARMLESS) for _ in range(3)]
         beside = cluster.request(HARMLESS)
         assert (await cluster.finished(beside, 30)).verdict == "passed"
         assert [cluster.load(id).status for id in others] == ["queued"] * 3
-        workers.append(asyncio.create_task(cluster.worker(concurrency=1, solitary=Solitary(child(cluster), 1)).run(stop)))
+        workers(concurrency=1, children=1)
         assert [(await cluster.finished(id, 60)).verdict for id in others] == ["passed"] * 3
         assert cluster.load(nap).status == "running"
-        stop.set()
-        await asyncio.gather(*workers)
 
 
 def lost(cluster: Cluster, text: str) -> UUID:
@@ -128,8 +145,3 @@ def under_way(cluster: Cluster, id: UUID) -> bool:
     """Whether its second attempt runs."""
     execution = cluster.load(id)
     return execution.attempt == 2 and execution.status == "running"
-
-
-def child(cluster: Cluster) -> list[str]:
-    """What starts a child of a worker."""
-    return [sys.executable, "-m", "tests.support.deadly_worker", cluster.database.url, cluster.redis_url, "alone"]
