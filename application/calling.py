@@ -1,7 +1,10 @@
-"""Calls executions whose turn in their concurrency groups has come, and cancels those that newer ones replace."""
+"""Calls executions whose turn in their concurrency groups has come, says which of them go first, and cancels those that newer
+ones replace."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from uuid import UUID
 
 from application import group_places
@@ -10,6 +13,7 @@ from application.log import Log
 from application.ports import CommandQueue, RunCommand
 from domain.events import Actor
 from domain.execution import ExecutionFinished
+from domain.queueing import FIRST
 
 BY = Actor("dispatcher")
 
@@ -21,10 +25,19 @@ def call_waiting(log: Log, queue: CommandQueue) -> int:
         found = group_places.callable_now(connection)
         round = group_places.round_of_calls(connection) if found else 0
     if found:
-        queue.send([RunCommand(id, 1, priority=priority, runs_on=runs_on) for id, priority, runs_on in found])
+        queue.send(ranked(log, [RunCommand(id, 1, priority=priority, runs_on=runs_on) for id, priority, runs_on in found]))
         with log.database.pool.connection() as connection:
             group_places.mark_called(connection, [id for id, _, _ in found], round)
     return len(found)
+
+
+def ranked(log: Log, commands: Sequence[RunCommand]) -> list[RunCommand]:
+    """These commands with the priority by which they are to be sent. Who is in a group and is waited for there goes first: its
+    place would stand empty while it stands behind everything that waits for a worker."""
+    assert log.database is not None
+    with log.database.pool.connection() as connection:
+        first = group_places.waited_for(connection, [command.execution for command in commands])
+    return [replace(command, priority=FIRST) if command.execution in first else command for command in commands]
 
 
 def cancel_older(log: Log, id: UUID, name: str, most: int) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from application.calling import call_waiting, cancel_older, groups_in_use
+from application.calling import call_waiting, cancel_older, groups_in_use, ranked
 from application.following import follow
 from application.log import Log
 from application.ports import CommandQueue, RunCommand
@@ -67,7 +67,8 @@ class Dispatcher:
     def _routed(self, command: RunCommand) -> RunCommand:
         """With what the request says about the way; only lost attempts come here."""
         request = self._log.load(Execution, command.execution).request
-        return replace(command, priority=request.priority, runs_on=tuple(request.runs_on))
+        routed = replace(command, priority=request.priority, runs_on=tuple(request.runs_on))
+        return ranked(self._log, [routed])[0] if request.groups else routed
 
     def _mind_groups(self, events: Sequence[Any]) -> None:
         """Cancel what newer executions replace, and call whose turn it is."""

@@ -12,6 +12,7 @@ from uuid import UUID
 
 from application.log import Log, SideWrite
 from domain.execution import Execution
+from domain.queueing import WORKSPACE_GROUP
 from domain.values import dataclass
 
 if TYPE_CHECKING:
@@ -302,6 +303,18 @@ def totals(connection: psycopg.Connection[Any]) -> tuple[int, int, float]:
         " FROM executions.group_places"
     ).fetchone()
     return (row[0], row[1], float(row[2])) if row else (0, 0, 0.0)
+
+
+def waited_for(connection: psycopg.Connection[Any], executions: Sequence[UUID]) -> set[UUID]:
+    """Which of these have others behind them, whose turn has not come yet, in a group that has a name: the sooner these run,
+    the sooner those do. A quota of the workspace does not count, as others than its own would be overtaken for it."""
+    rows = connection.execute(
+        "SELECT DISTINCT p.execution FROM executions.group_places p WHERE p.execution = ANY(%s) AND p.name <> %s AND EXISTS"
+        " (SELECT 1 FROM executions.group_places w WHERE w.workspace = p.workspace AND w.name = p.name"
+        " AND w.held_since IS NULL AND NOT w.called AND w.execution <> ALL(%s))",
+        (list(executions), WORKSPACE_GROUP, list(executions)),
+    ).fetchall()
+    return {row[0] for row in rows}
 
 
 def missing(connection: psycopg.Connection[Any], executions: Sequence[UUID]) -> list[UUID]:

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from uuid import UUID
 
 from application import group_places, leases, waiting, worker_list
-from application.calling import call_waiting
+from application.calling import call_waiting, ranked
 from application.group_commit import is_connection_error
 from application.log import Log, VersionConflict
 from application.ports import CommandKind, CommandQueue, RunCommand
@@ -247,12 +247,12 @@ class Sweeper:
     def _commands(self, rows: Sequence[Row]) -> list[RunCommand]:
         """Of these, all but those that wait for a place in a group."""
         grouped = [row.id for row in rows if row.groups]
-        held_up: set[UUID] = set()
-        if grouped:
-            assert self._log.database is not None
-            with self._log.database.pool.connection() as connection:
-                held_up = group_places.without_room(connection, grouped)
-        return [_command(row) for row in rows if row.id not in held_up]
+        if not grouped:
+            return [_command(row) for row in rows]
+        assert self._log.database is not None
+        with self._log.database.pool.connection() as connection:
+            held_up = group_places.without_room(connection, grouped)
+        return ranked(self._log, [_command(row) for row in rows if row.id not in held_up])
 
 
 def _bounds(row: Row, waited: float) -> list[str]:

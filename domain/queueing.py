@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 PRIORITIES: Mapping[str, int] = {"low": -1, "normal": 0, "high": 1}
 """The priorities by their names, as events record them."""
+FIRST = max(PRIORITIES.values())
+"""Of whoever has a place in a group, or is called to one, while others wait for it."""
 WHEN_FULL = ("queue", "cancel_older", "skip")
 """What becomes of an execution whose group is full: it waits, older ones are cancelled for it, or it ends at once."""
 LABEL = r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}(=[A-Za-z0-9._-]{1,63})?"

@@ -23,7 +23,7 @@ from application.queueing import QueueRules, Wish
 from application.sweeper import Sweeper
 from domain.events import Actor
 from domain.execution import Execution
-from domain.queueing import Group
+from domain.queueing import FIRST, Group
 from projections.execution_list import Waiting
 from tests.support.local import BY, Calls, flow, small_actions
 from tests.support.memory_queue import MemoryQueue
@@ -69,9 +69,13 @@ class Room:
 
     def called(self) -> list[UUID]:
         """What the dispatcher sends now."""
+        return [command.execution for command in self.sent()]
+
+    def sent(self) -> list[RunCommand]:
+        """The commands that the dispatcher sends now, and those that stand in the queue since before."""
         while self.dispatcher.step():
             pass
-        found = [command.execution for command in self.queue.unread.values()]
+        found = list(self.queue.unread.values())
         self.queue.unread.clear()
         return found
 
@@ -202,6 +206,42 @@ def test_a_place_is_kept_between_two_attempts(room: Room) -> None:
     assert execution.status == "queued"
     assert not room.take(second)
     assert claim(room.log, RunCommand(first, 2), "b") is not None
+
+
+def test_who_is_waited_for_goes_first_and_the_last_one_waits_in_line(room: Room) -> None:
+    first, second, third = (room.lock("db") for _ in range(3))
+    beside = room.request()
+    sent = []
+    for id in (first, second, third):
+        sent += [(command.execution, command.priority) for command in room.sent()]
+        assert room.take(id)
+        room.end(id)
+    assert sorted(sent[:2]) == sorted([(first, FIRST), (beside, 0)])
+    assert sent[2:] == [(second, FIRST), (third, 0)]
+
+
+@pytest.mark.parametrize(("waiting", "priority"), [(1, FIRST), (0, -1)])
+def test_what_follows_a_lost_attempt_of_one_that_is_waited_for_goes_first(room: Room, waiting: int, priority: int) -> None:
+    holder = room.lock("db", config="priority: low")
+    assert [command.priority for command in room.sent()] == [-1]
+    assert room.take(holder)
+    for _ in range(waiting):
+        room.lock("db", config="priority: low")
+    execution = room.load(holder)
+    execution.start_step(BY, 1, "a", path="one", phase="steps", number=1, name="one", action="say")
+    execution.abandon(Actor("sweeper"), 1, "worker_lost")
+    room.log.put(execution)
+    lost = room.row(holder)
+    (teardown,) = room.sent()
+    assert (teardown.kind, teardown.priority) == ("teardown", priority)
+    room.sweeper(lost).restore_queue()
+    assert room.sent() == [teardown], "after a loss of the queue as well"
+    torn = claim(room.log, RunCommand(holder, 1, "teardown", 1), "b")
+    assert torn is not None
+    torn.finish_teardown(BY, 1, "b", 1, "passed")
+    room.log.put(torn)
+    (again,) = room.sent()
+    assert (again.kind, again.attempt, again.priority) == ("attempt", 2, priority)
 
 
 def test_what_is_cancelled_while_it_waits_or_runs_gives_its_turn_up(room: Room) -> None:
@@ -358,7 +398,9 @@ def test_a_quota_of_the_workspace_is_a_group_of_all_its_executions(database_url:
     room = Room(database_url, QueueRules(workspace_concurrency=2))
     try:
         ours, theirs = [room.request() for _ in range(4)], room.request("v")
-        assert room.called() == [*ours[:2], theirs]
+        sent = room.sent()
+        assert [command.execution for command in sent] == [*ours[:2], theirs]
+        assert [command.priority for command in sent] == [0] * 3, "a quota lets nobody overtake others"
         assert [room.take(id) for id in ours] == [True, True, False, False]
         assert room.take(theirs)
     finally:
