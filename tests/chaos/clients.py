@@ -19,8 +19,9 @@ from tests.chaos.harness import FLOW, System
 
 BUSY = (502, 503, 504)
 WAIT_SECONDS = 5.0
-GROUPED = 1 / 12
-"""How many of all executions are in a concurrency group."""
+GROUPED, SHARED_BY = 1 / 12, 1000
+"""The part of all executions that are in a concurrency group: one of two places for each thousand, as a trial with one for all
+would take as long as two places need."""
 
 
 class Journal:
@@ -109,15 +110,16 @@ class Clients:
                         return
                     number, self._next = self._next, self._next + 1
                 try:
-                    self._one(http, self._key(number), dice)
+                    self._one(http, number, dice)
                 except Exception as error:
                     self.wrong.append(f"{type(error).__name__}: {error}")
                 time.sleep(dice.random() * 2 * pause)
 
-    def _one(self, http: httpx.Client, key: str, dice: random.Random) -> None:
+    def _one(self, http: httpx.Client, number: int, dice: random.Random) -> None:
+        key = self._key(number)
         body = self._body or {"document": FLOW, "file": "chaos.yaml", "variables": {"NAP": dice.randint(20, 150)}}
         if self._body is None and dice.random() < GROUPED:
-            body["concurrency"] = {"group": "pair", "max": 2}
+            body["concurrency"] = {"group": f"pair {number // SHARED_BY}", "max": 2}
         self.journal.accept(key, self._until_accepted(http, key, body))
         if dice.random() < 0.02:
             self.answers["again"] += 1

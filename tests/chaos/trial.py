@@ -114,7 +114,7 @@ class Trial:
             f"{len(self.clients.journal.read())} accepted over HTTP {dict(self.clients.answers)}",
             f"{len(self.log)} recorded, {names['finished']} ended {dict(verdicts)}, by their last attempt {dict(attempts)}",
             f"{len(self.suites.requested)} suite runs, each with its verdict",
-            f"{self.grouped} in a group of two places, never more than two under way",
+            f"{self.grouped} in groups of two places, never more than two of one under way",
             f"{names['attempt_abandoned']} attempts or teardowns were lost, {names['teardown_given_up']} teardowns given up",
             f"{self.ticks} decisions about ticks, {len(scheduled(self.log))} executions by schedules",
             f"the watcher saw {len(self.watcher.seen)} events by {self.watcher.connections} connections",
