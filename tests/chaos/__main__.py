@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
+import tempfile
 import time
+from pathlib import Path
 
 from tests.chaos.afterwards import unfinished
 from tests.chaos.faults import Faults
 from tests.chaos.harness import System
 from tests.chaos.nemesis import Nemesis, as_promised
-from tests.chaos.trial import Trial, running
+from tests.chaos.trial import Trial, running, small_disk
+
+SHARDS = 3
 
 
 def main() -> int:
@@ -22,7 +27,12 @@ def main() -> int:
     parser.add_argument("--executions", type=int, default=1000, help="so many are requested, and more while it lasts")
     parser.add_argument("--workers", type=int, default=4)
     wanted = parser.parse_args()
-    with running(workers=wanted.workers, seed=wanted.seed, concurrency=16) as system:
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # what was started and mounted ends too
+    root = Path(tempfile.mkdtemp(prefix="tmc"))
+    with (
+        small_disk(root, lambda text: print(text, flush=True)) as disk,
+        running(root, workers=wanted.workers, seed=wanted.seed, concurrency=16, shards=SHARDS, disk=disk) as system,
+    ):
         return _run(system, wanted)
 
 
@@ -33,6 +43,7 @@ def _run(system: System, wanted: argparse.Namespace) -> int:
     trial = Trial(system, wanted.seed, clients=6)
     trial.start(wanted.executions, suites=max(2, wanted.executions // 500), rows=20)
     faults.requesting = lambda: trial.clients.working
+    faults.under_way = lambda: _under_way(trial)
     nemesis.start()
     while time.monotonic() - begun < wanted.minutes * 60 or _under_way(trial):
         time.sleep(1.0)

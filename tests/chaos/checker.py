@@ -4,7 +4,7 @@ protocol that it judges."""
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -75,11 +75,21 @@ def crowded(events: Iterable[tuple[UUID, str, dict[str, Any]]]) -> list[str]:
     return wrong
 
 
+def of_topic(log: Mapping[UUID, list[Event]], topic: str, cases: Mapping[UUID, Collection[UUID]]) -> dict[UUID, list[Event]]:
+    """What belongs to a topic: `workspace`, `execution:<id>`, or `suite_run:<id>` with the executions of its cases."""
+    if topic == "workspace":
+        return dict(log)
+    id = UUID(topic.partition(":")[2])
+    return {one: log[one] for one in {id, *cases.get(id, ())} if one in log}
+
+
 def missed_or_doubled(log: dict[UUID, list[Event]], seen: Sequence[tuple[UUID, int]]) -> list[str]:
     """What a watcher that resumes where it stopped should have seen exactly once and, of each execution, in order."""
     there = Counter((id, version) for id, events in log.items() for version, _, _ in events)
     wrong = [f"{id}: event {version} never reached the watcher" for id, version in there - Counter(seen)]
-    wrong += [f"{id}: event {version} reached the watcher twice" for id, version in Counter(seen) - there]
+    for id, version in Counter(seen) - there:
+        belongs = (id, version) in there
+        wrong.append(f"{id}: event {version} " + ("reached the watcher twice" if belongs else "is not of what was watched"))
     newest: dict[UUID, int] = {}
     for id, version in seen:
         if version < newest.get(id, 0):
@@ -103,7 +113,7 @@ def broken_so_far(events: Sequence[Event]) -> list[str]:
         wrong.append(f"{names.count('finished')} terminal events")
     elif "finished" in names and names[-1] != "finished":
         wrong.append(f"{names[-1]} after the terminal event")
-    return wrong + _fences(events) + _teardowns(events) + _claims(events) + _bounds(events)
+    return wrong + _fences(events) + _teardowns(events) + _claims(events) + _bounds(events) + _drained(events)
 
 
 def _fences(events: Sequence[Event]) -> list[str]:
@@ -132,6 +142,18 @@ def _bounds(events: Sequence[Event]) -> list[str]:
     tries = [fields["number"] for _, name, fields in events if name == "teardown_started"]
     wrong = [f"{counted + 1} attempts that count, {most} are allowed"] if counted >= most else []
     return wrong + ([f"teardown was tried {max(tries)} times"] if max(tries, default=0) > TEARDOWNS else [])
+
+
+def _drained(events: Sequence[Event]) -> list[str]:
+    """An attempt that a worker gave back when it was asked to end does not count."""
+    wrong, given_back = [], False
+    for _, name, fields in events:
+        if name == "attempt_abandoned":
+            given_back = fields.get("why") == "drain"
+        elif name == "requeued":
+            wrong += ["an attempt that was given back counts"] if given_back and fields.get("counts", True) else []
+            given_back = False
+    return wrong
 
 
 def _teardowns(events: Sequence[Event]) -> list[str]:

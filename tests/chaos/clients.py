@@ -15,6 +15,7 @@ from uuid import UUID
 
 import httpx
 
+from tests.chaos import large_answers
 from tests.chaos.harness import FLOW, System
 
 BUSY = (502, 503, 504)
@@ -22,6 +23,8 @@ WAIT_SECONDS = 5.0
 GROUPED, SHARED_BY = 1 / 12, 1000
 """The part of all executions that are in a concurrency group: one of two places for each thousand, as a trial with one for all
 would take as long as two places need."""
+LARGE = 1 / 6
+"""The part of all executions that keep an answer too large for an event."""
 
 
 class Journal:
@@ -64,6 +67,8 @@ class Clients:
         """Answers that no client should get."""
         self.times: list[float] = []
         """Seconds that each accepted request took, without what was tried before it."""
+        self.accepted: list[str] = []
+        """The ids that were answered, in order."""
         self._next = 0
         self._turn = threading.Lock()
         self._enough = threading.Event()
@@ -117,13 +122,22 @@ class Clients:
 
     def _one(self, http: httpx.Client, number: int, dice: random.Random) -> None:
         key = self._key(number)
-        body = self._body or {"document": FLOW, "file": "chaos.yaml", "variables": {"NAP": dice.randint(20, 150)}}
+        body = self._body or self._some_body(dice)
         if self._body is None and dice.random() < GROUPED:
             body["concurrency"] = {"group": f"pair {number // SHARED_BY}", "max": 2}
-        self.journal.accept(key, self._until_accepted(http, key, body))
+        id = self._until_accepted(http, key, body)
+        self.journal.accept(key, id)
+        self.accepted.append(id)
         if dice.random() < 0.02:
             self.answers["again"] += 1
             self.journal.accept(key, self._until_accepted(http, key, body))
+
+    def _some_body(self, dice: random.Random) -> dict[str, Any]:
+        variables: dict[str, Any] = {"NAP": dice.randint(20, 150)}
+        if dice.random() < LARGE:
+            variables["URL"] = self._system.large.url
+            return {"document": large_answers.FLOW, "file": "large.yaml", "variables": variables}
+        return {"document": FLOW, "file": "chaos.yaml", "variables": variables}
 
     def _until_accepted(self, http: httpx.Client, key: str, body: Mapping[str, Any]) -> str:
         """The id, however often it has to be asked for."""
@@ -140,5 +154,5 @@ class Clients:
                 self.times.append(time.monotonic() - begun)
                 return str(answer.json()["id"])
             if answer.status_code not in BUSY:
-                self.wrong.append(f"{key}: {answer.status_code} {answer.text[:300]}")
+                raise AssertionError(f"{key}: {answer.status_code} {answer.text[:300]}")
             time.sleep(0.1)

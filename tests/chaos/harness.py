@@ -20,6 +20,8 @@ from interfaces.adapters.embedded_valkey import EmbeddedValkey
 from interfaces.bootstrap import Platform, make_key
 from interfaces.settings import Settings
 from interfaces.supervisor import Role, Supervisor
+from tests.chaos.disk import SmallDisk
+from tests.chaos.large_answers import LargeAnswers
 from tests.support.tcp_proxy import TcpProxy
 
 FLOW = """
@@ -94,11 +96,14 @@ class System:
         projector: Mapping[str, str] | None = None,
         key: str = "",
         packages: Path | None = None,
+        shards: int = 1,
+        disk: SmallDisk | None = None,
         **environ: str,
     ) -> None:
         """`postgres` is another server than one of its own below `root`; `projector` is the environment of that role,
-        `environ` of all; `key` is one that its database knows already; `packages` is a folder of installed ones. Seconds."""
-        self.root, self.lease = root, lease
+        `environ` of all; `key` is one that its database knows already; `packages` is a folder of installed ones; `disk` is
+        the one at `root`/postgres, if that has one of its own. Seconds."""
+        self.root, self.lease, self.shards, self.disk = root, lease, shards, disk
         self.random = random.Random(seed)
         self.postgres: Store = postgres or EmbeddedPostgres(root)
         self.valkey = EmbeddedValkey(root)
@@ -111,6 +116,7 @@ class System:
             port=free_port(None),
             lease=lease,
             heartbeat=heartbeat,
+            queue_shards=shards,
         )
         self.urls = {DATABASE: self.settings.database_url, QUEUE: self.settings.redis_url}
         self.proxies = {store: TcpProxy(urlsplit(url).port or 0) for store, url in self.urls.items()}
@@ -123,7 +129,8 @@ class System:
         self.key, self.workspace = issued.text if issued else key, str(workspace_uuid("default"))
         self._packages = [str(packages)] if packages else []
         self._roles(workers)
-        self.projector.environ = projector or {}
+        self.projector.environ = {**self.projector.environ, **(projector or {})}
+        self.large = LargeAnswers()
         own = {
             **self.urls,
             "TESTMESH_KEY_FILE": self.settings.key_file,
@@ -132,6 +139,8 @@ class System:
             "TESTMESH_HEARTBEAT": str(heartbeat),
             "TESTMESH_WORKER_CONCURRENCY": str(concurrency),
             "TESTMESH_LIMIT_SCHEDULE_SECONDS": "1s",
+            "TESTMESH_QUEUE_SHARDS": str(shards),
+            "TESTMESH_EGRESS_ALLOW": self.large.address,
             **environ,
         }
         self.supervisor = Supervisor(self.roles, list(self.kept.values()), {**os.environ, **own}, root / "logs")
@@ -144,7 +153,7 @@ class System:
         names = [f"worker-{number}" for number in range(workers)]
         self.workers = [Role(name, ["worker"], 30.0, {**through, **self._clock(name)}) for name in names]
         self.api = Role("server", ["server"], 20.0, {**api, **self._clock("server")})
-        self.projector = Role("projector", ["projector"], 20.0)
+        self.projector = Role("projector", ["projector"], 20.0, self._clock("projector"))
         self.scheduler = Role("scheduler", ["scheduler"], 20.0, self._clock("scheduler"))
         self.roles = [self.api, *self.workers, self.projector, self.scheduler]
 
@@ -210,6 +219,7 @@ class System:
         self.supervisor.stop()
         for proxy in (*self.proxies.values(), self.api_proxy):
             proxy.close()
+        self.large.close()
 
 
 def _answers(http: httpx.Client) -> bool:

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
-from tests.chaos.faults import Faults, NothingToBreak
+from tests.chaos.faults import Faults
 
 Fault = Callable[[], str]
 
@@ -45,8 +45,6 @@ class Nemesis:
             fault = left.pop()
             try:
                 self._faults.inject(fault)
-            except NothingToBreak:
-                pass
             except Exception as error:
                 if not self._stop.is_set():
                     self.failed.append(f"{fault.__name__}: {type(error).__name__}: {error}")
@@ -57,6 +55,7 @@ def as_promised(faults: Faults) -> list[tuple[float, Sequence[Fault]]]:
     """What the row R1 of the promises asks for, and every other fault beside."""
     others = [
         faults.freeze_projector,
+        faults.freeze_worker_and_projector,
         faults.freeze_scheduler,
         faults.freeze_api,
         faults.cut_connections,
@@ -78,4 +77,6 @@ def as_promised(faults: Faults) -> list[tuple[float, Sequence[Fault]]]:
         (13.0, [faults.kill_api]),
         (10.0, others),
         (25.0, [faults.jump_clock]),
+        (60.0, [faults.restart_in_turn]),
+        (45.0, [faults.fill_disk]),
     ]

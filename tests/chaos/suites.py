@@ -58,9 +58,9 @@ def read_suite_runs(url: str) -> dict[UUID, list[tuple[str, dict[str, Any]]]]:
     return found
 
 
-def cases_of(runs: Mapping[UUID, list[tuple[str, dict[str, Any]]]]) -> set[UUID]:
-    """The executions that suite runs may start."""
-    return {_execution(id, case["key"]) for id, events in runs.items() for case in _planned(events)}
+def cases_of(runs: Mapping[UUID, list[tuple[str, dict[str, Any]]]]) -> dict[UUID, set[UUID]]:
+    """The executions that each suite run may start."""
+    return {id: {_execution(id, case["key"]) for case in _planned(events)} for id, events in runs.items()}
 
 
 def broken_suites(runs: Mapping[UUID, list[tuple[str, dict[str, Any]]]], log: Mapping[UUID, list[Event]]) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid4, uuid5
 
 from tests.chaos.afterwards import differs_from_the_keys
-from tests.chaos.checker import broken_promises, crowded, missed_or_doubled
+from tests.chaos.checker import broken_promises, crowded, missed_or_doubled, of_topic
 from tests.chaos.suites import broken_suites
 from tests.chaos.ticking import broken_ticks
 
@@ -80,6 +80,34 @@ def test_what_a_watcher_misses_or_sees_twice_or_late_is_found() -> None:
     assert missed_or_doubled(log, [(ID, 1)]) == [f"{ID}: event 2 never reached the watcher"]
     assert missed_or_doubled(log, [(ID, 1), (ID, 2), (ID, 2)]) == [f"{ID}: event 2 reached the watcher twice"]
     assert missed_or_doubled(log, [(ID, 2), (ID, 1)]) == [f"{ID}: event 1 reached the watcher after 2"]
+
+
+def test_a_watcher_of_one_suite_run_or_execution_is_measured_by_what_belongs_to_it() -> None:
+    run, case, other = uuid4(), uuid4(), uuid4()
+    log = {run: [(1, "suite_run.requested", {})], case: [(1, *REQUESTED), (2, *END)], other: [(1, *REQUESTED)]}
+    cases = {run: {case, uuid4()}}
+    seen = [(run, 1), (case, 1), (case, 2)]
+
+    def of_run(seen: list[tuple[UUID, int]]) -> list[str]:
+        return missed_or_doubled(of_topic(log, f"suite_run:{run}", cases), seen)
+
+    assert of_run(seen) == []
+    assert of_run(seen[:2]) == [f"{case}: event 2 never reached the watcher"]
+    assert of_run(seen[1:]) == [f"{run}: event 1 never reached the watcher"]
+    assert of_run([*seen, (other, 1)]) == [f"{other}: event 1 is not of what was watched"]
+    assert missed_or_doubled(of_topic(log, f"execution:{case}", cases), seen[1:]) == []
+    assert missed_or_doubled(of_topic(log, f"execution:{case}", cases), seen) == [f"{run}: event 1 is not of what was watched"]
+    assert len(missed_or_doubled(of_topic(log, "workspace", cases), seen)) == 1
+
+
+def test_an_attempt_that_was_given_back_and_counts_is_found() -> None:
+    given: Told = ("attempt_abandoned", {"attempt": 1, "why": "drain"})
+    lost: Told = ("attempt_abandoned", {"attempt": 1, "why": "lease"})
+    free: Told = ("requeued", {"attempt": 2, "counts": False})
+    counted: Told = ("requeued", {"attempt": 2, "counts": True})
+    assert history(REQUESTED, START, given, free, END) == []
+    assert history(REQUESTED, START, lost, counted, END) == []
+    assert history(REQUESTED, START, given, counted, END) == ["an attempt that was given back counts"]
 
 
 def test_a_fourth_attempt_that_counts_and_a_third_teardown_are_found() -> None:

@@ -43,6 +43,9 @@ class TcpProxy:
         self.delayed = 0
         self.swallowed = 0
         """Answers that were swallowed, each with its connection."""
+        self.listens_for = b""
+        self.heard = 0
+        """Pieces of data from the server with the bytes that it listens for."""
         self._words = b""
         self._always = False
         self._dice = random.Random(1)
@@ -131,6 +134,7 @@ class TcpProxy:
 
     def _is_swallowed(self, pair: _Pair, source: socket.socket, data: bytes) -> bool:
         if source is pair.server:
+            self.heard += bool(self.listens_for) and self.listens_for in data
             return pair.swallows and (b"COMMIT" in data or not pair.begun)
         pair.begun = pair.begun or b"BEGIN" in data
         if self._words and self._words in data:
