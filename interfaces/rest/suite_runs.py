@@ -16,7 +16,7 @@ from application.suites import SuiteRequest
 from domain.errors import Invalid, NotFound
 from interfaces.rest.bodies import RequestSuiteRun, SuiteMember
 from interfaces.rest.call import Call, Reply, id_of, position_text
-from interfaces.rest.executions import check_kept, check_size, events_of, feed_position, seconds_of, wish_of
+from interfaces.rest.executions import check_size, events_of, seconds_of, wish_of
 from interfaces.rest.sent_files import contents
 
 SELECTION = ("project", "folder", "suite", "tags")
@@ -183,8 +183,6 @@ async def events(call: Call) -> Reply:
     """Its events after a position, those of its executions included."""
     row = await _row(call)
     begin = row["first_position"] - 1
-    if not feed_position(call.query.after):
-        await call.run(check_kept, call.reading.live_feed, call.workspace, row)
     executions = await call.run(call.reading.suite_cases.executions, row["id"])
     return await events_of(call, [row["id"], *executions], begin)
 
@@ -201,6 +199,7 @@ def _rerun(call: Call) -> tuple[UUID, int]:
         before: tuple[UUID, int] | None = suites.accepted(call.workspace, call.idempotency_key, digest)
         if before is not None:
             return before
+    call.reading.back_pressure.check(call.workspace)
     made: tuple[UUID, int] = suites.rerun(
         call.by,
         call.workspace,
