@@ -76,7 +76,7 @@ class Dispatcher:
         for event in joined:
             for group in event.groups:
                 if group["when_full"] == "cancel_older":
-                    cancel_older(self._log, event.originator_id, group["name"], group["max"])
+                    cancel_older(self._log, event.originator_id, group["name"])
         if joined or (self._groups and any(isinstance(event, Execution.Finished) for event in events)):
             self._groups = True
             call_waiting(self._log, self._queue)
