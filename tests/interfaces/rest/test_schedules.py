@@ -98,6 +98,8 @@ def test_a_pause_has_its_reason_until_it_ends(room: Room) -> None:
     assert (found["paused"], found["pause_reason"], found["next_tick"]) == (True, "a release", None)
     again = room.http.post(room.path(f"/schedules/{id}/pause"), json={})
     assert (again.status_code, again.json()["code"]) == (409, "already_paused")
+    assert room.http.post(room.path(f"/schedules/{id}/pause"), json={"reason": "a longer release"}).status_code == 200
+    assert row(room, id)["pause_reason"] == "a longer release"
     assert names(room, paused="true") == ["nightly"]
     assert room.http.post(room.path(f"/schedules/{id}/resume")).status_code == 200
     found = row(room, id)
