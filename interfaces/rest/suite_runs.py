@@ -48,9 +48,14 @@ async def one(call: Call) -> Reply:
 async def request(call: Call) -> Reply:
     """Accept a suite run. Durable when this answers; the same Idempotency-Key again gives the same answer. Flows that were
     pushed a moment ago are found."""
+    await pushed_flows(call)
+    return _accepted(call, *await call.run(_accept, call))
+
+
+async def pushed_flows(call: Call) -> None:
+    """Wait until what was pushed before this request is found by a selection."""
     head = await call.run(call.platform.flows.log.head)
     await call.reading.wait(position_text("flows", head))
-    return _accepted(call, *await call.run(_accept, call))
 
 
 def _accept(call: Call) -> tuple[UUID, int]:
@@ -115,14 +120,19 @@ def _chosen(call: Call, body: RequestSuiteRun) -> tuple[list[Member], dict[str, 
         return suites.members(call.workspace, [id_of(id, "flow") for id in body.flows]), {"flows": list(body.flows)}
     if not given:
         raise Invalid(f"say what to run: {', '.join(SELECTION)}, flows or members", code="nothing_selected")
-    ids = suites.selected(call.workspace, **given)
+    return suites.members(call.workspace, selected(call, given)), given
+
+
+def selected(call: Call, given: Mapping[str, str]) -> list[UUID]:
+    """The flows of the workspace that a selection means; NotFound when it means none."""
+    ids: list[UUID] = call.platform.suites.selected(call.workspace, **given)
     if not ids:
         raise NotFound(
             f"no flow of this workspace has {_words(given)}",
             code="nothing_selected",
             remedy="see what there is with `testmesh flows ls`",
         )
-    return suites.members(call.workspace, ids), given
+    return ids
 
 
 def _words(given: Mapping[str, str]) -> str:
