@@ -179,7 +179,7 @@ class Attempt:
             return await self._recorder.finish("error", f"{error.message}{remedy}", {}, self._side, cause=cause)
         result = await executor.run()
         if result.stopped == "lost":
-            return None
+            raise Fenced(f"attempt {self._execution.attempt} has lost its lease")
         if result.stopped == "drain":
             return await self._recorder.give_back(self._side)
         self.outputs = result.outputs
@@ -195,7 +195,7 @@ class Attempt:
             logger.warning("teardown of execution %s cannot run: %s", self.execution_id, error.message)
             verdict = "error"
         if verdict == "lost" or self._stop == "lost":
-            return None
+            raise Fenced(f"teardown {self._teardown} of attempt {self._execution.attempt} has lost its lease")
         return await self._recorder.finish_taken_over(verdict, self._side)
 
     async def _prepared(self) -> Executor:

@@ -40,11 +40,11 @@ def ranked(log: Log, commands: Sequence[RunCommand]) -> list[RunCommand]:
     return [replace(command, priority=FIRST) if command.execution in first else command for command in commands]
 
 
-def cancel_older(log: Log, id: UUID, name: str, most: int) -> None:
+def cancel_older(log: Log, id: UUID, name: str) -> None:
     """Ask those to stop that were in the group before this execution and leave it no place."""
     assert log.database is not None
     with log.database.pool.connection() as connection:
-        found = group_places.older(connection, id, name, most)
+        found = group_places.older(connection, id, name)
     for older in found:
         try:
             cancel(log, BY, older, f"execution {id} is newer in the group {name}")

@@ -5,13 +5,16 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from application.calling import call_waiting, cancel_older, groups_in_use, ranked
 from application.following import follow
 from application.log import Log
 from application.ports import CommandQueue, RunCommand
 from domain.execution import Execution
+
+if TYPE_CHECKING:
+    import psycopg
 
 NAME = "dispatcher"
 TOPICS = (
@@ -21,6 +24,20 @@ TOPICS = (
     Execution.Finished.TOPIC,
 )
 BATCH = 500
+
+
+MOST_COUNTED = 100_000
+
+
+def lag(connection: psycopg.Connection[Any]) -> tuple[int, int]:
+    """The dispatcher's position in the log, and how many events that it acts on stand above it, counted up to MOST_COUNTED."""
+    row = connection.execute(
+        "WITH at AS (SELECT coalesce((SELECT position FROM executions.tracking WHERE name = %s), 0) AS position)"
+        " SELECT position, (SELECT count(*) FROM (SELECT 1 FROM executions.events WHERE notification_id > position"
+        " AND topic = ANY(%s) LIMIT %s) e) FROM at",
+        (NAME, list(TOPICS), MOST_COUNTED),
+    ).fetchone()
+    return (row[0], row[1]) if row else (0, 0)
 
 
 class Dispatcher:
@@ -76,7 +93,7 @@ class Dispatcher:
         for event in joined:
             for group in event.groups:
                 if group["when_full"] == "cancel_older":
-                    cancel_older(self._log, event.originator_id, group["name"], group["max"])
+                    cancel_older(self._log, event.originator_id, group["name"])
         if joined or (self._groups and any(isinstance(event, Execution.Finished) for event in events)):
             self._groups = True
             call_waiting(self._log, self._queue)

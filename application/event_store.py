@@ -124,6 +124,17 @@ class PostgresRecorder(ApplicationRecorder):
         with self._database.pool.connection() as connection:
             return [StoredEvent(*row) for row in connection.execute(sql, (list(ids), topic)).fetchall()]
 
+    def select_history(self, ids: Sequence[UUID], after: int, upto: int, limit: int) -> Sequence[Notification]:
+        """The events of some aggregates above one position and up to another, by position."""
+        sql = (
+            f"SELECT originator_id, originator_version, topic, state, notification_id FROM {self._table}"
+            " WHERE originator_id = ANY(%s) AND notification_id > %s AND notification_id <= %s"
+            " ORDER BY notification_id LIMIT %s"
+        )
+        with self._database.pool.connection() as connection:
+            rows = connection.execute(sql, (list(ids), after, upto, limit)).fetchall()
+        return [Notification(originator_id=i, originator_version=v, topic=t, state=s, id=n) for i, v, t, s, n in rows]
+
     def max_notification_id(self) -> int | None:
         """The head of the log."""
         with self._database.pool.connection() as connection:
@@ -236,6 +247,13 @@ class PostgresLog(Log):
     def read(self, after: int, limit: int, topics: Sequence[str] = ()) -> list[Recorded]:
         """Decoded events with a position above `after`, in order."""
         found = self._recorder.select_notifications(after, limit, topics=topics, inclusive_of_start=False)
+        return self._decoded(found)
+
+    def history(self, ids: Sequence[UUID], after: int, upto: int, limit: int) -> list[Recorded]:
+        """Decoded events of some aggregates with positions above `after` and up to `upto`, in order."""
+        return self._decoded(self._recorder.select_history(ids, after, upto, limit))
+
+    def _decoded(self, found: Sequence[Notification]) -> list[Recorded]:
         return [Recorded(n.id, self.application.mapper.to_domain_event(n), n.topic) for n in found]
 
     def position_of(self, id: UUID, version: int = 1) -> int:

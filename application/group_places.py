@@ -218,19 +218,23 @@ def round_of_calls(connection: psycopg.Connection[Any]) -> int:
 
 
 def mark_called(connection: psycopg.Connection[Any], executions: Sequence[UUID], round: int) -> None:
-    """The queue has got them, unless another round has begun since `round`: it may have lost them then."""
+    """The queue has got them, unless another round has begun since `round`: it may have lost them then. Those that begin or end
+    at this moment are left out, as waiting for some with others in hand could be a deadlock with an append."""
     connection.execute(
-        "WITH now AS MATERIALIZED (SELECT position FROM executions.tracking WHERE name = %s FOR SHARE)"
-        " UPDATE executions.group_places SET called = true FROM now"
-        " WHERE execution = ANY(%s) AND held_since IS NULL AND now.position = %s",
+        "WITH now AS MATERIALIZED (SELECT position FROM executions.tracking WHERE name = %s FOR SHARE),"
+        " free AS MATERIALIZED (SELECT p.execution, p.name FROM executions.group_places p, now"
+        " WHERE p.execution = ANY(%s) AND p.held_since IS NULL AND now.position = %s FOR UPDATE OF p SKIP LOCKED)"
+        " UPDATE executions.group_places p SET called = true FROM free"
+        " WHERE p.execution = free.execution AND p.name = free.name",
         (CALLS, list(executions), round),
     )
 
 
 def uncall_all(connection: psycopg.Connection[Any]) -> None:
     """The queue has lost its data: whoever was called and waits is to be called again. A new round begins first, so that
-    whoever has called somebody and not noted it yet does not note it any more."""
+    whoever has called somebody and not noted it yet does not note it any more. Nobody appends meanwhile."""
     with connection.transaction():
+        connection.execute("SELECT pg_advisory_xact_lock(hashtext('testmesh'), hashtext('executions'))")
         connection.execute(
             "INSERT INTO executions.tracking AS t (name, position) VALUES (%s, 1)"
             " ON CONFLICT (name) DO UPDATE SET position = t.position + 1",
@@ -255,15 +259,22 @@ def without_room(connection: psycopg.Connection[Any], executions: Sequence[UUID]
     return {row[0] for row in rows}
 
 
-def older(connection: psycopg.Connection[Any], execution: UUID, name: str, most: int) -> list[UUID]:
-    """Those that were requested for the group before this one and would leave no place for it, oldest first."""
+def older(connection: psycopg.Connection[Any], execution: UUID, name: str) -> list[UUID]:
+    """Those that were requested for the group before this one and leave no place for it, oldest first. The newest stay, as far
+    as the smallest bound among them and this one allows."""
     rows = connection.execute(
-        "SELECT o.execution FROM executions.group_places o JOIN executions.group_places mine"
+        "SELECT o.execution, o.most, mine.most FROM executions.group_places o JOIN executions.group_places mine"
         " ON o.workspace = mine.workspace AND o.name = mine.name AND o.seq < mine.seq"
-        " WHERE mine.execution = %s AND mine.name = %s ORDER BY o.seq DESC OFFSET %s",
-        (execution, name, most - 1),
+        " WHERE mine.execution = %s AND mine.name = %s ORDER BY o.seq DESC",
+        (execution, name),
     ).fetchall()
-    return [row[0] for row in reversed(rows)]
+    staying, bound, found = 0, rows[0][2] if rows else 0, []
+    for other, most, _ in rows:
+        if staying + 1 < min(bound, most):
+            staying, bound = staying + 1, min(bound, most)
+        else:
+            found.append(other)
+    return found[::-1]
 
 
 _PLACES = """
@@ -282,17 +293,31 @@ def places(connection: psycopg.Connection[Any], workspace: str, name: str | None
     return [Place(row[0], row[1], row[2], row[3], row[4], _labels(row[5]), *row[6:]) for row in rows]
 
 
-def places_of(connection: psycopg.Connection[Any], execution: UUID) -> list[tuple[str, int, list[UUID], int]]:
-    """The groups in which an execution waits: (name, max, up to ten holders, how many of its kind come before it)."""
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Why one waits for a place: `max` is the smallest bound among it, those that hold places (`held`, the first ten of them
+    `holders`) and those of its kind before it (`ahead`)."""
+
+    name: str
+    max: int
+    held: int
+    holders: tuple[UUID, ...]
+    ahead: int
+
+
+def waits_of(connection: psycopg.Connection[Any], execution: UUID) -> list[Wait]:
+    """The groups in which an execution finds no place, by name."""
     rows = connection.execute(
-        "SELECT p.name, p.most, (SELECT coalesce(array_agg(h.execution), '{}') FROM (SELECT execution FROM"
-        " executions.group_places h WHERE h.workspace = p.workspace AND h.name = p.name AND h.held_since IS NOT NULL"
-        " ORDER BY held_since LIMIT 10) h), (SELECT count(*) FROM executions.group_places w WHERE w.workspace = p.workspace"
-        " AND w.name = p.name AND w.held_since IS NULL AND w.runs_on = p.runs_on AND (w.turn, w.seq) < (p.turn, p.seq))"
-        " FROM executions.group_places p WHERE p.execution = %s AND p.held_since IS NULL ORDER BY p.name",
+        "SELECT p.name, least(p.most, h.most, w.most), h.n, h.ids, w.n FROM executions.group_places p,"
+        " LATERAL (SELECT min(o.most) AS most, count(*) AS n, (array_agg(o.execution ORDER BY o.held_since))[:10] AS ids"
+        " FROM executions.group_places o WHERE o.workspace = p.workspace AND o.name = p.name AND o.held_since IS NOT NULL) h,"
+        " LATERAL (SELECT min(o.most) AS most, count(*) AS n FROM executions.group_places o WHERE o.workspace = p.workspace"
+        " AND o.name = p.name AND o.held_since IS NULL AND o.runs_on = p.runs_on AND (o.turn, o.seq) < (p.turn, p.seq)) w"
+        " WHERE p.execution = %s AND p.held_since IS NULL ORDER BY p.name",
         (execution,),
     ).fetchall()
-    return [(row[0], row[1], list(row[2]), row[3]) for row in rows]
+    found = [Wait(name, most, held, tuple(holders or ()), ahead) for name, most, held, holders, ahead in rows]
+    return [wait for wait in found if wait.held + wait.ahead >= wait.max]
 
 
 def totals(connection: psycopg.Connection[Any]) -> tuple[int, int, float]:

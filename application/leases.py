@@ -58,21 +58,30 @@ def drop(lost: Lost) -> SideWrite:
 
 
 def beat(connection: psycopg.Connection[Any], worker: str, held: Sequence[UUID]) -> list[Beat]:
-    """Prolong what this worker holds; what is missing in the answer is lost."""
+    """Prolong what this worker holds; what is missing in the answer is lost. A row that an append is about to change is left
+    to the next beat: waiting for one with others in hand would be a deadlock with an append that ends several of them, and
+    holds up the whole log until PostgreSQL breaks it."""
     rows = connection.execute(
-        "UPDATE executions.leases SET beat = clock_timestamp(), missed = 0"
-        " WHERE worker = %s AND execution = ANY(%s) RETURNING execution, cancel_requested",
-        (worker, list(held)),
+        "WITH mine AS (SELECT execution, cancel_requested FROM executions.leases"
+        " WHERE worker = %(worker)s AND execution = ANY(%(held)s)),"
+        " free AS (SELECT execution FROM executions.leases WHERE worker = %(worker)s AND execution = ANY(%(held)s)"
+        " FOR UPDATE SKIP LOCKED),"
+        " beaten AS (UPDATE executions.leases l SET beat = clock_timestamp(), missed = 0"
+        " FROM free WHERE l.execution = free.execution)"
+        " SELECT execution, cancel_requested FROM mine",
+        {"worker": worker, "held": list(held)},
     ).fetchall()
     return [Beat(row[0], row[1]) for row in rows]
 
 
 def lost(connection: psycopg.Connection[Any], seconds: float = LEASE_SECONDS) -> list[Lost]:
-    """Leases seen silent in two rounds, and those over their deadline."""
+    """Leases seen silent in two rounds, and those over their deadline. As in `beat`, what an append is about to change is left
+    to the next round."""
     rows = connection.execute(
-        "UPDATE executions.leases SET missed = missed + 1"
-        " WHERE clock_timestamp() - beat > make_interval(secs => %s) OR clock_timestamp() > deadline"
-        " RETURNING execution, attempt, worker, missed, clock_timestamp() > deadline",
+        "WITH silent AS (SELECT execution FROM executions.leases"
+        " WHERE clock_timestamp() - beat > make_interval(secs => %s) OR clock_timestamp() > deadline FOR UPDATE SKIP LOCKED)"
+        " UPDATE executions.leases l SET missed = missed + 1 FROM silent WHERE l.execution = silent.execution"
+        " RETURNING l.execution, l.attempt, l.worker, l.missed, clock_timestamp() > l.deadline",
         (seconds,),
     ).fetchall()
     return [Lost(row[0], row[1], row[2], row[4]) for row in rows if row[3] >= 2]

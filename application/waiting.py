@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from application import group_places, leases, worker_list
+from application.group_places import Wait
 from application.worker_list import LiveWorker
 from domain.queueing import WORKSPACE_GROUP, may_take
 
@@ -18,20 +19,16 @@ SHOWN_HOLDERS = 3
 
 def reasons(connection: psycopg.Connection[Any], execution: UUID, runs_on: Sequence[str]) -> list[str]:
     """What an execution waits for now: places in groups, then a worker."""
-    found = [
-        _of_group(name, most, holders, ahead)
-        for name, most, holders, ahead in group_places.places_of(connection, execution)
-        if len(holders) + ahead >= most
-    ]
+    found = [_of_group(wait) for wait in group_places.waits_of(connection, execution)]
     return [*found, *_of_workers(worker_list.live(connection), runs_on, bool(found))]
 
 
-def _of_group(name: str, most: int, holders: Sequence[UUID], ahead: int) -> str:
-    what = "the workspace's quota" if name == WORKSPACE_GROUP else f"the group {name}"
-    shown = [str(id) for id in holders[:SHOWN_HOLDERS]]
-    more = [f"{len(holders) - SHOWN_HOLDERS} more"] if len(holders) > SHOWN_HOLDERS else []
-    held = f"is held by {', '.join([*shown, *more])}" if holders else "has others first"
-    return f"{what} (max {most}) {held}" + (f", {ahead} before it" if ahead else "")
+def _of_group(wait: Wait) -> str:
+    what = "the workspace's quota" if wait.name == WORKSPACE_GROUP else f"the group {wait.name}"
+    shown = [str(id) for id in wait.holders[:SHOWN_HOLDERS]]
+    more = [f"{wait.held - SHOWN_HOLDERS} more"] if wait.held > SHOWN_HOLDERS else []
+    held = f"is held by {', '.join([*shown, *more])}" if wait.holders else "has others first"
+    return f"{what} (max {wait.max}) {held}" + (f", {wait.ahead} before it" if wait.ahead else "")
 
 
 def _of_workers(live: Sequence[LiveWorker], runs_on: Sequence[str], waits_for_place: bool) -> list[str]:

@@ -224,10 +224,14 @@ class Schedule(RecordedAggregate):
             self._record(self.Changed, by, changes=new, since=since)
 
     def pause(self, by: Actor, reason: str) -> None:
-        """Let nothing start; ticks that wait are dropped."""
+        """Let nothing start; ticks that wait are dropped. Again, with another reason, gives it that one."""
         self._must_be_there()
-        if self.paused:
-            raise Conflict(f"schedule {self.name} is already paused", code="already_paused")
+        if self.paused and not reason:
+            raise Conflict(
+                f"schedule {self.name} is already paused",
+                code="already_paused",
+                remedy="pause it with a reason to give it another one",
+            )
         self.drop_waiting(by, "the schedule was paused")
         self._record(self.Paused, by, reason=reason)
 

@@ -11,7 +11,7 @@ from prometheus_client.registry import Collector
 from application import dead_letters
 from application.scheduling import Scheduler
 from interfaces.bootstrap import Platform
-from interfaces.queue_health import queue_health
+from interfaces.queue_health import dispatching, queue_health
 from interfaces.workers.execution_worker import ExecutionWorker
 from interfaces.workers.followers import Followers
 from projections.execution_list import ExecutionList
@@ -104,7 +104,7 @@ class _Behind(Collector):
         for status, count in ExecutionList(self._platform.readers("executions").pool).counts().items():
             executions.add_metric([status], count)
         yield executions
-        now = queue_health(self._platform)
+        now, sent = queue_health(self._platform), dispatching(self._platform)
         for name, text, value in (
             ("testmesh_waiting", "Executions that wait for a worker or a place.", now.waiting),
             ("testmesh_oldest_waiting_seconds", "How long the oldest of them has waited.", now.oldest),
@@ -119,6 +119,12 @@ class _Behind(Collector):
                 "testmesh_waiting_unattended_seconds",
                 "How long one has waited that a worker with room may take.",
                 now.unattended,
+            ),
+            ("testmesh_dispatcher_behind", "Events that the dispatcher has yet to act on.", sent.behind),
+            (
+                "testmesh_group_uncalled",
+                "Executions that have a place in their groups and are not called yet.",
+                len(sent.uncalled),
             ),
             ("testmesh_leases", "Attempts and teardowns that a worker holds.", now.leases),
             ("testmesh_leases_silent", "Leases whose worker has not beaten for their time.", now.silent),

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from uuid import UUID
 
-from application import group_places, worker_list
+from application import dispatch, group_places, worker_list
 from application.waiting import missing_labels
 from domain.queueing import may_take
 from domain.values import dataclass
@@ -33,6 +34,23 @@ class QueueHealth:
     unattended: float
     leases: int
     silent: int
+
+
+@dataclass(frozen=True, slots=True)
+class Dispatching:
+    """How far the dispatcher is in the log, how many events that it acts on it is `behind`, and whom it has yet to call
+    although there is a place in their groups."""
+
+    position: int
+    behind: int
+    uncalled: frozenset[UUID]
+
+
+def dispatching(platform: Platform) -> Dispatching:
+    """As it is now; what is behind or uncalled for more than a moment says that nobody dispatches."""
+    with platform.database("executions").pool.connection() as connection:
+        uncalled = group_places.callable_now(connection)
+        return Dispatching(*dispatch.lag(connection), frozenset(id for id, _, _ in uncalled))
 
 
 def queue_health(platform: Platform) -> QueueHealth:

@@ -82,7 +82,7 @@ class Reading:
     @cached_property
     def live_feed(self) -> LiveFeed:
         """Events for watchers."""
-        return LiveFeed(self.platform.database("executions").pool)
+        return LiveFeed(self.platform.database("executions").pool, self.platform.logs["executions"].history)
 
     @cached_property
     def schedule_list(self) -> ScheduleList:

@@ -1,16 +1,20 @@
-"""The executions' events as watchers get them: an event is here only when the stored state that it made is readable."""
+"""The executions' events as watchers get them: an event is here only when the stored state that it made is readable.
+
+Events are kept here for some days. Older ones of an execution or a suite run come from the log, which keeps them all.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+import orjson
 import psycopg
 
 from projections.execution_folding import shown_variables
-from projections.rows import Pool, Row, Table, Where, as_uuid, fetch
+from projections.rows import Pool, Row, Table, Where, as_uuid, fetch, json_text
 from projections.view import Projection, Recorded
 
 TABLE = Table(
@@ -28,6 +32,8 @@ TABLE = Table(
 )
 HIDDEN = ("originator_id", "originator_version", "timestamp", "state", "request_digest", "plan", "shared", "sealed")
 """Fields that a watcher does not get: said elsewhere in the row, or kept for workers alone."""
+History = Callable[[Sequence[UUID], int, int, int], Sequence[Recorded]]
+"""(ids, after position, up to position, limit) -> events of these aggregates in order."""
 PRUNED_AT_ONCE = 10_000
 MOST = 1000
 
@@ -91,24 +97,44 @@ def _shown(fields: dict[str, Any]) -> Row:
     return shown
 
 
+def _as_kept(row: Row) -> Row:
+    """A row as a query gives it."""
+    event = orjson.loads(json_text(row["event"]))
+    return {name: value for name, value in row.items() if name != "workspace"} | {
+        "execution": str(row["execution"]),
+        "event": event,
+    }
+
+
 class LiveFeed:
     """Queries, and the keeping of the feed."""
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Pool, history: History | None = None) -> None:
+        """`history` reads the log; without it, only what is kept here is found."""
         self._pool = pool
+        self._history = history
 
     def after(
         self, workspace: str, feed_id: int, *, executions: Collection[str | UUID] | None = None, limit: int = 500
     ) -> list[Row]:
         """The events of a workspace, or of some of its executions and suite runs, above a feed id in order: feed_id, topic,
-        execution (or suite run), version, at, event."""
+        execution (or suite run), version, at, event. Those of the workspace only as far back as they are kept."""
+        limit = max(1, min(limit, MOST))
+        if executions is None or self._history is None or feed_id >= (pruned := self._pruned()):
+            return self._kept(workspace, feed_id, executions, limit)
+        ids = [id for id in map(as_uuid, executions) if id is not None]
+        older = self._history(ids, feed_id, pruned, limit)
+        found = [_as_kept(row) for row in map(_row, older) if row["workspace"] == workspace]
+        return found + (self._kept(workspace, pruned, executions, limit - len(older)) if len(older) < limit else [])
+
+    def _kept(self, workspace: str, feed_id: int, executions: Collection[str | UUID] | None, limit: int) -> list[Row]:
         where = Where()
         where.equal(workspace=workspace)
         where.add("feed_id > %s", feed_id)
         if executions is not None:
             where.add("execution = ANY(%s::uuid[])", [id for id in map(as_uuid, executions) if id is not None])
         sql = f"SELECT feed_id, topic, execution, version, at, event FROM {TABLE.name} WHERE {where} ORDER BY feed_id LIMIT %s"
-        return fetch(self._pool, sql, [*where.values, max(1, min(limit, MOST))])
+        return fetch(self._pool, sql, [*where.values, limit])
 
     def tail(self, feed_id: int, limit: int = 500) -> list[Row]:
         """The events of all workspaces above a feed id in order, with their `workspace` and `size` (bytes of
@@ -134,7 +160,10 @@ class LiveFeed:
 
     def expired(self, feed_id: int) -> bool:
         """Whether events above this feed id were pruned: a watcher cannot resume there and reads the state anew."""
-        return feed_id < self._number("SELECT feed_id AS n FROM executions.live_feed_pruned")
+        return feed_id < self._pruned()
+
+    def _pruned(self) -> int:
+        return self._number("SELECT feed_id AS n FROM executions.live_feed_pruned")
 
     def prune(self, days: float = 7, *, now: datetime | None = None) -> int:
         """Delete the oldest events up to the newest one that is older than `days`, and remember how far; how many."""

@@ -11,7 +11,7 @@ from urllib.parse import quote
 import httpx
 import orjson
 
-from domain.errors import Unavailable
+from domain.errors import Refusal, Unavailable
 from interfaces.cli.credentials import Credentials, find
 from interfaces.cli.refused import of_answer
 
@@ -85,6 +85,16 @@ class Client:
         options = {"content": orjson.dumps(body), "headers": {"Content-Type": "application/json", **headers}}
         response = self._send(method, path, options, twice=twice)
         return self._read(response), response.headers.get("X-Event-Position")
+
+    def told(self, method: str, path: str, body: Any) -> None:
+        """A command whose answer says nothing. Returns when every answer of the server knows of it, or when its read models
+        are so far behind that they are not waited for: it is done all the same."""
+        _, position = self.command(method, path, body)
+        try:
+            self.get(self.room(), min_position=position)
+        except Refusal as refusal:
+            if refusal.code != "position_not_reached":
+                raise
 
     def remove(self, path: str) -> None:
         """Delete something, and wait until every answer of the server knows."""

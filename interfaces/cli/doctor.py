@@ -117,6 +117,7 @@ def _database(settings: Any) -> Iterator[Finding]:
                 what = "this account may act as it" if there else "missing: run `testmesh admin migrate` with CREATEROLE"
                 yield ("ok" if there else "warning"), f"role {role}", what
         yield from _waiting(platform)
+        yield _dispatching(platform)
         dead = dead_letters.count(platform.database("executions"))
         wait = f"{dead} wait: testmesh admin dead-letters ls" if dead else "0"
         yield ("warning" if dead else "ok"), "dead letters", wait
@@ -147,6 +148,26 @@ def _waiting(platform: Any) -> Iterator[Finding]:
         yield "warning", "labels", f"{now.stuck} wait: no worker has {'; or '.join(now.lacking)}"
     waits = f"{now.for_groups} wait for one, the oldest for {now.oldest_for_groups:.0f} s"
     yield "ok", "groups", f"{now.held} places held, {waits}"
+
+
+def _dispatching(platform: Any) -> Finding:
+    """How far the dispatcher is, and whether it calls whose turn it is; what it has to do is looked at again, as above."""
+    from interfaces.queue_health import dispatching
+
+    first = now = dispatching(platform)
+    end = time.monotonic() + STILL_SECONDS
+    while _stands(first, now) and time.monotonic() < end:
+        time.sleep(0.1)
+        now = dispatching(platform)
+    told = f"at {now.position}, {now.behind} behind"
+    if first.uncalled & now.uncalled:
+        told += f", {len(now.uncalled)} have a place in their groups and are not called"
+    remedy = ": is a `testmesh projector` running, does Redis answer?" if _stands(first, now) else ""
+    return ("warning" if remedy else "ok"), "dispatcher", told + remedy
+
+
+def _stands(first: Any, now: Any) -> bool:
+    return bool(now.behind and first.behind and now.position == first.position) or bool(first.uncalled & now.uncalled)
 
 
 def _projections(platform: Any, log: str) -> Iterator[Finding]:

@@ -247,7 +247,8 @@ def next_(called: str, count: int, url: str | None, form: str) -> int:
 @click.option("--reason", default="", help="Why; it is recorded and shown.")
 @url_option
 def pause(called: str, reason: str, url: str | None) -> int:
-    """Let nothing start until the schedule (id or name) is resumed; ticks that wait are dropped."""
+    """Let nothing start until the schedule (id or name) is resumed; ticks that wait are dropped. Pausing it again gives it
+    another reason."""
     from interfaces.cli.client import connect_client
 
     with connect_client(url) as client:

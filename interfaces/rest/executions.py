@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -24,7 +25,6 @@ from interfaces.reading import Reading, parse_position
 from interfaces.rest.bodies import RequestExecution, RequestSuiteRun
 from interfaces.rest.call import Call, Reply, id_of, position_text
 from interfaces.rest.sent_files import contents
-from projections.live_feed import LiveFeed
 
 ROUTE = "POST /executions"
 _LATER = ("path", "files", "priority", "runs_on", "concurrency", "queue_timeout")
@@ -205,21 +205,13 @@ async def events(call: Call) -> Reply:
     row = await call.run(call.reading.execution_list.get, call.workspace, id)
     if row is None:
         raise NotFound(f"there is no execution {id} in this workspace")
-    if not feed_position(call.query.after):
-        await call.run(check_kept, call.reading.live_feed, call.workspace, row)
     return await events_of(call, [id])
 
 
-def check_kept(feed: LiveFeed, workspace: str, row: Mapping[str, Any]) -> None:
-    """Raise Resync unless the feed still has the execution, or the suite run, of this row from its first event on."""
-    first = feed.after(workspace, 0, executions=[row["id"]], limit=1)
-    if first[0]["version"] != 1 if first else feed.expired(int(row["position"]) - 1):
-        raise Resync("the first events of this execution are not kept in the feed any more; read the execution itself")
-
-
-def check_position(reading: Reading, after: int) -> None:
-    """Raise Resync unless whoever has seen this position can go on there without a gap."""
-    if reading.live_feed.expired(after):
+def check_position(reading: Reading, after: int, *, whole: bool) -> None:
+    """Raise Resync unless whoever has seen this position can go on there without a gap. All events of an execution or a suite
+    run are there; those of the `whole` workspace are kept for some days."""
+    if whole and reading.live_feed.expired(after):
         raise Resync("events this old are not kept in the feed any more; read the executions, then follow from now")
     if after > (head := reading.platform.logs["executions"].head()):
         raise Resync(
@@ -239,7 +231,7 @@ async def events_of(call: Call, executions: Collection[str | UUID] | None, begin
     after = feed_position(call.query.after)
     live = call.reading.live_feed
     if after:
-        await call.run(check_position, call.reading, after)
+        await call.run(partial(check_position, call.reading, after, whole=executions is None))
     found = await call.run(live.after, call.workspace, max(after, begin), executions=executions, limit=call.query.limit)
     items = [{"position": position_text("executions", row["feed_id"]), **row} for row in found]
     return Reply({"items": items, "next": items[-1]["position"] if items else call.query.after})

@@ -164,7 +164,7 @@ ROUTES: tuple[Route, ...] = (
         body=RequestSuiteRun,
         status=202,
         idempotent=True,
-        errors=(409,),
+        errors=(409, 429),
         body_limit=2 * LIMITS.push_bytes,
     ),
     Route(
@@ -193,7 +193,7 @@ ROUTES: tuple[Route, ...] = (
         body=Rerun,
         status=202,
         idempotent=True,
-        errors=(409,),
+        errors=(409, 429),
     ),
     Route(
         "POST",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
@@ -16,7 +17,7 @@ from domain.schedule import PLAN, due_at
 from domain.suite_run import check_time_limit
 from interfaces.rest.call import Call, Reply, id_of, position_text
 from interfaces.rest.executions import check_size, seconds_of
-from interfaces.rest.suite_runs import matrix_of
+from interfaces.rest.suite_runs import SELECTION, matrix_of, pushed_flows, selected
 
 ROUTE = "POST /schedules"
 
@@ -45,6 +46,8 @@ async def one(call: Call) -> Reply:
 
 async def create(call: Call) -> Reply:
     """Make a schedule. Durable when this answers; the same Idempotency-Key again gives the same answer."""
+    if call.body.selection is not None:
+        await pushed_flows(call)
     id, position = await call.run(_create, call)
     body = {"id": str(id), "position": position_text("schedules", position)}
     where = {"Location": f"/api/v1/workspaces/{call.workspace}/schedules/{id}"}
@@ -58,11 +61,18 @@ def _create(call: Call) -> tuple[UUID, int]:
     def may() -> None:
         if call.reading.schedule_list.count(call.workspace) >= LIMITS.schedules:
             raise LimitExceeded(f"a workspace may have {LIMITS.schedules:,} schedules", remedy="delete one that is not needed")
+        _check_selection(call, plan)
 
     made: tuple[UUID, int] = call.platform.schedules.create(
         call.by, call.workspace, _checked(plan), idempotency_key=call.idempotency_key, digest=digest, may=may
     )
     return made
+
+
+def _check_selection(call: Call, plan: Mapping[str, Any]) -> None:
+    """NotFound when it means no flow today: it may mean others at each tick, but a typing error means none for ever."""
+    if selection := plan.get("selection"):
+        selected(call, {name: selection[name] for name in SELECTION if name in selection})
 
 
 def _given(body: Any) -> dict[str, Any]:
@@ -94,6 +104,9 @@ async def change(call: Call) -> Reply:
     """Change some fields."""
     id = id_of(call.path["schedule"], "schedule")
     changes = _given(call.body)
+    if changes.get("selection"):
+        await pushed_flows(call)
+        await call.run(_check_selection, call, changes)
     position = await call.run(call.platform.schedules.change, call.by, call.workspace, id, _checked(changes))
     return Reply({"id": str(id)}, position=("schedules", position))
 

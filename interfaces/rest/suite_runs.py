@@ -16,7 +16,7 @@ from application.suites import SuiteRequest
 from domain.errors import Invalid, NotFound
 from interfaces.rest.bodies import RequestSuiteRun, SuiteMember
 from interfaces.rest.call import Call, Reply, id_of, position_text
-from interfaces.rest.executions import check_kept, check_size, events_of, feed_position, seconds_of, wish_of
+from interfaces.rest.executions import check_size, events_of, seconds_of, wish_of
 from interfaces.rest.sent_files import contents
 
 SELECTION = ("project", "folder", "suite", "tags")
@@ -48,9 +48,14 @@ async def one(call: Call) -> Reply:
 async def request(call: Call) -> Reply:
     """Accept a suite run. Durable when this answers; the same Idempotency-Key again gives the same answer. Flows that were
     pushed a moment ago are found."""
+    await pushed_flows(call)
+    return _accepted(call, *await call.run(_accept, call))
+
+
+async def pushed_flows(call: Call) -> None:
+    """Wait until what was pushed before this request is found by a selection."""
     head = await call.run(call.platform.flows.log.head)
     await call.reading.wait(position_text("flows", head))
-    return _accepted(call, *await call.run(_accept, call))
 
 
 def _accept(call: Call) -> tuple[UUID, int]:
@@ -115,14 +120,19 @@ def _chosen(call: Call, body: RequestSuiteRun) -> tuple[list[Member], dict[str, 
         return suites.members(call.workspace, [id_of(id, "flow") for id in body.flows]), {"flows": list(body.flows)}
     if not given:
         raise Invalid(f"say what to run: {', '.join(SELECTION)}, flows or members", code="nothing_selected")
-    ids = suites.selected(call.workspace, **given)
+    return suites.members(call.workspace, selected(call, given)), given
+
+
+def selected(call: Call, given: Mapping[str, str]) -> list[UUID]:
+    """The flows of the workspace that a selection means; NotFound when it means none."""
+    ids: list[UUID] = call.platform.suites.selected(call.workspace, **given)
     if not ids:
         raise NotFound(
             f"no flow of this workspace has {_words(given)}",
             code="nothing_selected",
             remedy="see what there is with `testmesh flows ls`",
         )
-    return suites.members(call.workspace, ids), given
+    return ids
 
 
 def _words(given: Mapping[str, str]) -> str:
@@ -183,8 +193,6 @@ async def events(call: Call) -> Reply:
     """Its events after a position, those of its executions included."""
     row = await _row(call)
     begin = row["first_position"] - 1
-    if not feed_position(call.query.after):
-        await call.run(check_kept, call.reading.live_feed, call.workspace, row)
     executions = await call.run(call.reading.suite_cases.executions, row["id"])
     return await events_of(call, [row["id"], *executions], begin)
 
@@ -201,6 +209,7 @@ def _rerun(call: Call) -> tuple[UUID, int]:
         before: tuple[UUID, int] | None = suites.accepted(call.workspace, call.idempotency_key, digest)
         if before is not None:
             return before
+    call.reading.back_pressure.check(call.workspace)
     made: tuple[UUID, int] = suites.rerun(
         call.by,
         call.workspace,

@@ -11,12 +11,13 @@ from uuid import UUID
 import orjson
 
 from domain.errors import Invalid, NotFound, Refusal
+from domain.execution import Execution
 from domain.suite_run import SuiteRun
 from domain.values import dataclass
 from interfaces.authentication import Caller
 from interfaces.reading import Reading
 from interfaces.rest.call import position_text
-from interfaces.rest.executions import check_kept, check_position, feed_position
+from interfaces.rest.executions import check_position, feed_position
 from interfaces.rest.problems import problem
 from interfaces.websocket.hub import Hub
 
@@ -141,12 +142,21 @@ class Watching:
         reading = self._reading
         find = reading.execution_list.get if kind == "execution" else reading.suite_run_list.get
         row = await asyncio.to_thread(find, self._caller.workspace, key)
+        if row is None and (accepted := await asyncio.to_thread(self._accepted, kind, key)) is not None:
+            await reading.wait(position_text("executions", accepted))
+            row = await asyncio.to_thread(find, self._caller.workspace, key)
         if row is None:
             raise missing
         if kind == "execution":
             return Topic(row, frozenset({str(row["id"])}))
         executions = await asyncio.to_thread(reading.suite_cases.executions, key)
         return Topic(row, frozenset({str(row["id"]), *executions}), SuiteRun.Finished.TOPIC)
+
+    def _accepted(self, kind: str, id: UUID) -> int | None:
+        """The position of the request that the read models do not have yet; None when there was none in this workspace."""
+        log = self._reading.platform.logs["executions"]
+        found = log.find(Execution if kind == "execution" else SuiteRun, id)
+        return log.position_of(id) if found is not None and found.workspace == self._caller.workspace else None
 
     async def _begin(self, begin: Any, topic: Topic) -> int:
         if begin is None:
@@ -155,9 +165,8 @@ class Watching:
             raise Invalid("`from` is a position, or `start`", code="invalid_message")
         position = 0 if begin == "start" else feed_position(begin)
         if position:
-            await asyncio.to_thread(check_position, self._reading, position)
+            await asyncio.to_thread(check_position, self._reading, position, whole=topic.row is None)
         if not position and topic.row is not None:
-            await asyncio.to_thread(check_kept, self._hub.feed, self._caller.workspace, topic.row)
             position = int(topic.row.get("first_position", 1)) - 1
         return position
 

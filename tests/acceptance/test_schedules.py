@@ -73,7 +73,7 @@ def test_a_flow_runs_by_itself_with_its_variables_and_every_tick_is_told(ticking
 def test_a_suite_runs_by_itself_with_its_rows(ticking: tuple[Program, str]) -> None:
     program, _ = ticking
     steps = "  steps:\n    - {action: log, config: {message: x}}\n"
-    text = f"flow:\n  name: rows\n  suite: ticked\n  data: {{rows: [{{n: 1}}, {{n: 2}}]}}\n{steps}"
+    text = f"flow:\n  name: rows\n  suite: ticked\n  tags: [smoke]\n  data: {{rows: [{{n: 1}}, {{n: 2}}]}}\n{steps}"
     (program.folder / "rows.yaml").write_text(text)
     assert program.run("flows", "push", "rows.yaml").returncode == 0
     made = program.run("schedules", "create", "* * * * * *", "--suite", "ticked", "--matrix", "site=a,b", "--overlap", "queue")

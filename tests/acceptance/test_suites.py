@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as Xml
 
+import psycopg
 import pytest
 
 from tests.support.program import Program
@@ -117,6 +118,32 @@ def test_what_fails_is_told_what_needs_it_is_skipped_and_a_rerun_is_merged(proje
     shown = program.run("suites", "get", first, "--merged")
     assert (shown.returncode, "together with reruns: failed, 1 failed, 1 skipped" in shown.stdout) == (0, True), shown.stdout
     assert program.run("suites", "follow", first).returncode == 1
+
+
+def test_what_is_older_than_the_feed_is_followed_and_shown_as_before(project: tuple[Program, Path]) -> None:
+    program, folder = project
+    assert program.run("run", "--remote", "--suite", "broken", cwd=folder).returncode == 1
+    suite_run = newest(program)["id"]
+    cases = program.json("suites", "get", suite_run)["cases"]
+    execution = next(case["execution"] for case in cases if case["verdict"] == "failed")
+    asked = [
+        ("runs", "get", execution),
+        ("runs", "follow", execution),
+        ("suites", "get", suite_run),
+        ("suites", "follow", suite_run),
+    ]
+    before = [program.run(*words) for words in asked]
+    with psycopg.connect(program.database_url()) as connection:
+        connection.execute("UPDATE executions.live_feed_pruned SET feed_id = (SELECT max(feed_id) FROM executions.live_feed)")
+        connection.execute("DELETE FROM executions.live_feed")
+    after = [program.run(*words) for words in asked]
+    assert [done.returncode for done in after] == [0, 1, 0, 1]
+    assert [untimed(done.stdout) for done in after] == [untimed(done.stdout) for done in before]
+
+
+def untimed(text: str) -> str:
+    """What was told, without how long it took to tell."""
+    return re.sub(r" in [0-9.]+ s", "", text)
 
 
 def test_a_detached_run_prints_its_id_and_the_same_key_is_the_same_run(project: tuple[Program, Path]) -> None:

@@ -21,6 +21,7 @@ from application.payloads import MemoryPayloads
 from application.ports import RunCommand
 from application.queueing import QueueRules, Wish
 from application.sweeper import Sweeper
+from application.waiting import reasons
 from domain.events import Actor
 from domain.execution import Execution
 from domain.queueing import FIRST, Group
@@ -277,6 +278,38 @@ def test_cancel_older_cancels_what_waits_and_asks_what_runs_to_stop(room: Room) 
     assert not room.take(newest), "the older one still tears down"
     room.end(runs)
     assert room.called() == [newest]
+
+
+@pytest.mark.parametrize(
+    ("bounds", "stays"), [((1, 3), ""), ((3, 3, 3), "01"), ((3, 1, 3), "0"), ((2, 3, 3), "1"), ((3, 3, 2), "1")]
+)
+def test_cancel_older_leaves_those_for_which_the_smallest_bound_has_room(
+    room: Room, bounds: tuple[int, ...], stays: str
+) -> None:
+    def wanted(most: int) -> UUID:
+        return room.request(config=f"concurrency: {{group: g, max: {most}}}")
+
+    older = [wanted(most) for most in bounds[:-1]]
+    newest = room.request(config=f"concurrency: {{group: g, max: {bounds[-1]}, when_full: cancel_older}}")
+    called = room.called()
+    assert [id for id in older if room.load(id).verdict != "cancelled"] == [older[int(n)] for n in stays]
+    assert newest in called, "there is a place for it now"
+    for id in [*(older[int(n)] for n in stays), newest]:
+        assert room.take(id)
+
+
+def test_what_an_execution_waits_for_is_said_by_the_smallest_bound(room: Room) -> None:
+    strict = room.lock("db")
+    assert room.take(strict)
+    easy = room.request(config="concurrency: {group: db, max: 20}")
+    with room.database.pool.connection() as connection:
+        assert reasons(connection, easy, ())[0] == f"the group db (max 1) is held by {strict}"
+        room.end(strict)
+        assert "group" not in reasons(connection, easy, ())[0]
+        many = [room.request(config="concurrency: {group: many, max: 20}") for _ in range(21)]
+        assert all(room.take(id) for id in many[:20])
+        assert "(max 20) is held by" in (said := reasons(connection, many[20], ())[0])
+        assert said.endswith("17 more")
 
 
 def test_a_higher_priority_comes_first_but_overtakes_nobody_that_has_waited_long(room: Room) -> None:

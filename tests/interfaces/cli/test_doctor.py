@@ -9,14 +9,17 @@ from datetime import timedelta
 import pytest
 
 from application import worker_list
+from application.dispatch import Dispatcher
+from domain.queueing import Group
 from interfaces.bootstrap import Platform
 from interfaces.cli import doctor
-from interfaces.cli.doctor import _projections, _queue, _schedules, _suite_runs, _waiting
+from interfaces.cli.doctor import _dispatching, _projections, _queue, _schedules, _suite_runs, _waiting
 from interfaces.settings import Settings
 from projections.projector import Projector
 from projections.registry import for_log
 from projections.schedule_list import ScheduleList
 from tests.support.events import considered, requested, schedule
+from tests.support.memory_queue import MemoryQueue
 from tests.support.suites import suite_run
 
 pytestmark = pytest.mark.servers
@@ -71,6 +74,22 @@ def test_a_read_model_that_takes_nothing_in_stands_still(platform: Platform, mon
         assert (level, "1 behind and stands still: is a `testmesh projector` running?" in told) == ("warning", True), name
     project(platform)
     assert {level for level, _, _ in _projections(platform, "schedules")} == {"ok"}
+
+
+def test_a_dispatcher_that_sends_or_calls_nothing_is_a_warning(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "STILL_SECONDS", 0.2)
+    log, remedy = platform.logs["executions"], ": is a `testmesh projector` running, does Redis answer?"
+    assert _dispatching(platform) == ("ok", "dispatcher", "at 0, 0 behind")
+    log.put(requested(groups=[Group("db").plain()]))
+    told = "at 0, 1 behind, 1 have a place in their groups and are not called"
+    assert _dispatching(platform) == ("warning", "dispatcher", told + remedy)
+    while Dispatcher(log, MemoryQueue()).step():
+        pass
+    assert _dispatching(platform) == ("ok", "dispatcher", "at 1, 0 behind")
+    with platform.database("executions").connect() as connection:
+        connection.execute("UPDATE executions.group_places SET called = false")
+    told = "at 1, 0 behind, 1 have a place in their groups and are not called"
+    assert _dispatching(platform) == ("warning", "dispatcher", told + remedy)
 
 
 def waiting_and_workers(platform: Platform) -> dict[str, tuple[str, str]]:

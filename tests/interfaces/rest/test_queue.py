@@ -109,6 +109,16 @@ def test_a_full_queue_of_the_workspace_is_429_with_the_time_to_come_back(setting
     assert other == 202
 
 
+def test_a_full_queue_refuses_suite_runs_and_reruns_as_well(settings: Settings, room: Room) -> None:
+    flow = room.push()
+    failed = room.suite_run(flows=[flow], finish=True)
+    room.request()
+    with bounded(settings, room.key, workspace_queue_limit=1) as client:
+        first = client.post(room.path("/suite-runs"), json={"flows": [flow]})
+        again = client.post(room.path(f"/suite-runs/{failed}/rerun"), json={})
+    assert [answer.json()["code"] for answer in (first, again)] == ["workspace_queue_full"] * 2
+
+
 def test_what_was_accepted_is_answered_as_before_however_full_the_queue_is(settings: Settings, room: Room) -> None:
     again = {"Idempotency-Key": "one"}
     with bounded(settings, room.key, workspace_queue_limit=1) as client:

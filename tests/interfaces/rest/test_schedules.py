@@ -11,7 +11,7 @@ import pytest
 from domain.events import Actor
 from domain.limits import LIMITS, replace_limits
 from domain.schedule import Decision, Schedule
-from tests.support.served import Room
+from tests.support.served import FLOW, Room
 
 
 def row(room: Room, id: str) -> dict[str, Any]:
@@ -98,6 +98,8 @@ def test_a_pause_has_its_reason_until_it_ends(room: Room) -> None:
     assert (found["paused"], found["pause_reason"], found["next_tick"]) == (True, "a release", None)
     again = room.http.post(room.path(f"/schedules/{id}/pause"), json={})
     assert (again.status_code, again.json()["code"]) == (409, "already_paused")
+    assert room.http.post(room.path(f"/schedules/{id}/pause"), json={"reason": "a longer release"}).status_code == 200
+    assert row(room, id)["pause_reason"] == "a longer release"
     assert names(room, paused="true") == ["nightly"]
     assert room.http.post(room.path(f"/schedules/{id}/resume")).status_code == 200
     found = row(room, id)
@@ -184,9 +186,15 @@ def test_a_workspace_has_so_many_schedules_and_no_more(room: Room) -> None:
 
 def test_a_schedule_of_a_selection_says_which_and_may_change_to_a_flow(room: Room) -> None:
     selection = {"suite": "night", "tags": "smoke and not slow", "matrix": {"site": ["x"]}, "parallel": 3}
-    answer = room.http.post(room.path("/schedules"), json={"name": "all", "cron": "@daily", "selection": selection})
+    body = {"name": "all", "cron": "@daily", "selection": selection}
+    early = room.http.post(room.path("/schedules"), json=body)
+    assert (early.status_code, early.json()["code"]) == (404, "nothing_selected"), "no flow is of this suite yet"
+    room.push(FLOW.replace("name: Greet", "name: Greet\nsuite: night\ntags: [smoke]"), path="night.yaml")
+    answer = room.http.post(room.path("/schedules"), json=body)
     assert answer.status_code == 201, answer.text
     id = answer.json()["id"]
+    typo = room.http.patch(room.path(f"/schedules/{id}"), json={"selection": {"suite": "nihgt"}})
+    assert (typo.status_code, typo.json()["code"]) == (404, "nothing_selected")
     found = row(room, id)
     assert (found["flow"], found["selection"]) == ("", selection)
     assert room.http.patch(room.path(f"/schedules/{id}"), json={"flow": room.push()}).status_code == 200

@@ -13,7 +13,7 @@ import pytest
 
 from interfaces.settings import Settings
 from tests.interfaces.websocket.watcher import ask, hear, heard, subscribe, watching
-from tests.support.served import Room, Server
+from tests.support.served import FLOW, Room, Server
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -206,19 +206,37 @@ async def test_a_position_that_this_server_has_never_had_leaves_no_silent_gap(ro
             assert (answer["problem"]["code"], answer["problem"]["status"]) == ("resync", 410)
 
 
-async def test_positions_that_are_not_kept_any_more_are_answered_with_resync(room: Room, settings: Settings) -> None:
+async def test_an_old_execution_is_watched_from_its_start_and_the_workspace_as_far_back_as_it_is_kept(
+    room: Room, settings: Settings
+) -> None:
     id = await aside(room.request)
     end = await aside(room.drive, id)
+    async with watching(room) as socket:
+        await subscribe(socket, f"execution:{id}", begin="start")
+        before = await heard(socket, "end")
     mark = await aside(forget, settings, id, end - 2)
     try:
         async with watching(room) as socket:
-            for begin in ("start", f"executions:{end - 4}"):
-                answer = await subscribe(socket, f"execution:{id}", begin=begin)
-                assert (answer["problem"]["code"], answer["problem"]["status"]) == ("resync", 410)
-            await subscribe(socket, f"execution:{id}", begin=f"executions:{end - 2}")
-            assert len(await heard(socket, "end")) == 3
+            await subscribe(socket, f"execution:{id}", begin="start")
+            assert await heard(socket, "end") == before
+            await subscribe(socket, f"execution:{id}", begin=f"executions:{end - 4}")
+            assert await heard(socket, "end") == before[-5:]
+            answer = await subscribe(socket, "workspace", begin=f"executions:{end - 4}")
+            assert (answer["problem"]["code"], answer["problem"]["status"]) == ("resync", 410)
     finally:
         await aside(forget, settings, uuid4(), mark)
+
+
+async def test_what_was_accepted_a_moment_ago_can_be_watched_and_by_nobody_else(room: Room, foreign: Room) -> None:
+    async with watching(room) as socket, watching(foreign) as other:
+        for n in range(10):
+            answer = await aside(room.http.post, room.path("/executions"), json={"document": FLOW})
+            topic = f"execution:{answer.json()['id']}"
+            assert (await subscribe(other, topic, id=str(n)))["problem"]["code"] == "not_found"
+            assert (await subscribe(socket, topic, id=str(n), begin=answer.json()["position"]))["type"] == "subscribed"
+        flow = await aside(room.push)
+        answer = await aside(room.http.post, room.path("/suite-runs"), json={"flows": [flow]})
+        assert (await subscribe(socket, f"suite_run:{answer.json()['id']}"))["type"] == "subscribed"
 
 
 def forget(settings: Settings, id: UUID, upto: int) -> int:

@@ -187,7 +187,9 @@ async def test_a_queue_that_lost_everything_is_filled_again(cluster: Cluster) ->
     assert cluster.queue.epoch() is not None
 
 
-async def test_a_worker_that_claims_the_teardown_of_an_attempt_it_lost_stops_that_attempt(cluster: Cluster) -> None:
+async def test_a_worker_that_claims_the_teardown_of_an_attempt_it_lost_stops_that_attempt(
+    cluster: Cluster, caplog: pytest.LogCaptureFixture
+) -> None:
     text = flow(
         "- {id: hang, action: nap, config: {seconds: 0.6}}\n- {id: more, action: say, config: {message: more}}",
         teardown="- {id: down, action: nap, config: {seconds: 1.2}}",
@@ -204,3 +206,4 @@ async def test_a_worker_that_claims_the_teardown_of_an_attempt_it_lost_stops_tha
     lost = names[names.index("attempt_abandoned") : names.index("requeued")]
     assert lost == ["attempt_abandoned", "teardown_started", "step_started", "step_finished", "teardown_finished"]
     assert cluster.calls.seen.count("more") == 1
+    assert f"execution {id}: attempt 1 has lost its lease" in caplog.text
