@@ -74,7 +74,7 @@ class Supervisor:
             for server in self._servers:
                 try:
                     server.ensure()
-                except Refusal as error:
+                except (Refusal, OSError) as error:  # a disk that is full must not end who looks after everything
                     logger.error("%s", error)
             for role in self.roles:
                 self._ensure(role)

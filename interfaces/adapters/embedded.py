@@ -106,6 +106,25 @@ def copied(source: Path, root: Path, account: Account) -> Path:
     return target
 
 
+def kept_port(home: Path) -> int | None:
+    """The port that a server had last; None when it had none, or when a full disk left its file empty."""
+    try:
+        return int((home / "port").read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def keep_port(home: Path, port: int) -> None:
+    """Remember it. Nothing is written where it stands already: a disk that is full must not take it away."""
+    if kept_port(home) != port:
+        partial = home / f".port.{secrets.token_hex(4)}"
+        try:
+            partial.write_text(str(port))
+            partial.rename(home / "port")
+        finally:
+            partial.unlink(missing_ok=True)
+
+
 def free_port(kept: int | None) -> int:
     """The kept port when nobody holds it, else another free one on 127.0.0.1."""
     candidates = [kept] if kept else []
@@ -272,8 +291,11 @@ def secret_file(path: Path, account: Account, make: Callable[[], str]) -> str:
     if not path.exists():
         partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
         descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(make())
-        account.own(partial)
-        partial.rename(path)
+        try:
+            with os.fdopen(descriptor, "w") as file:
+                file.write(make())
+            account.own(partial)
+            partial.rename(path)
+        finally:
+            partial.unlink(missing_ok=True)
     return path.read_text().strip()

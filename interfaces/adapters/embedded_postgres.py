@@ -129,9 +129,8 @@ class EmbeddedPostgres(embedded.EmbeddedServer):
             )
 
     def _launch(self, binaries: Path) -> None:
-        kept = self._home / "port"
-        self._port = embedded.free_port(int(kept.read_text()) if kept.exists() else None)
-        kept.write_text(str(self._port))
+        self._port = embedded.free_port(embedded.kept_port(self._home))
+        embedded.keep_port(self._home, self._port)
         settings = {
             "listen_addresses": "127.0.0.1",
             "port": self._port,

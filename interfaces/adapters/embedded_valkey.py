@@ -37,10 +37,10 @@ class EmbeddedValkey(embedded.EmbeddedServer):
 
     def known_url(self) -> str:
         """Where an `up` of this data folder has it, whether it answers or not; empty when there never was one."""
-        kept = self._home / "port"
-        if not kept.exists():
+        kept = embedded.kept_port(self._home)
+        if kept is None:
             return ""
-        self._port = int(kept.read_text())
+        self._port = kept
         return self.url
 
     def _binary(self) -> str:
@@ -58,9 +58,8 @@ class EmbeddedValkey(embedded.EmbeddedServer):
         return found
 
     def _launch(self) -> None:
-        kept = self._home / "port"
-        self._port = embedded.free_port(int(kept.read_text()) if kept.exists() else None)
-        kept.write_text(str(self._port))
+        self._port = embedded.free_port(embedded.kept_port(self._home))
+        embedded.keep_port(self._home, self._port)
         config = self._home / "valkey.conf"
         config.unlink(missing_ok=True)
         embedded.secret_file(config, self._account, self._config)
@@ -83,10 +82,10 @@ class EmbeddedValkey(embedded.EmbeddedServer):
         return "\n".join(lines) + "\n"
 
     def _adopt(self) -> bool:
-        kept = self._home / "port"
-        if not kept.exists():
+        kept = embedded.kept_port(self._home)
+        if kept is None:
             return False
-        self._port = int(kept.read_text())
+        self._port = kept
         if not self._is_ours():
             return False
         return self._pid is not None

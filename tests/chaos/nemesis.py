@@ -78,5 +78,5 @@ def as_promised(faults: Faults) -> list[tuple[float, Sequence[Fault]]]:
         (10.0, others),
         (25.0, [faults.jump_clock]),
         (60.0, [faults.restart_in_turn]),
-        (45.0, [faults.fill_disk]),
+        (30.0, [faults.fill_disk, faults.crash_postgres_on_full_disk]),
     ]

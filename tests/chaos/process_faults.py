@@ -13,6 +13,8 @@ from tests.chaos.breaking import Breaking, pid_of, state_of
 from tests.chaos.harness import until
 
 RESTART_SECONDS = 60.0
+SETTLED_SECONDS = 2.0
+"""After so long a role has begun to listen to signals."""
 
 
 class ProcessFaults(Breaking):
@@ -66,19 +68,26 @@ class ProcessFaults(Breaking):
         return f"{told}, with {held} executions in its hands; {self._wake(projector, other, 0.0)}"
 
     def restart_in_turn(self) -> str:
-        """SIGTERM to each role, one after the other; each is another process before the next one is asked."""
+        """SIGTERM to each role that has worked for a while, one after the other; each is another process before the next one
+        is asked."""
         begun, codes = time.monotonic(), list[int | None]()
         for role in self.system.roles:
             with self._worker if role in self.system.workers else nullcontext():
                 codes.append(self._restart(role))
         self.system.wait_for_the_api()
         assert 0 in codes, f"none ended by itself: {codes}"
-        killed = len(codes) - codes.count(0)
-        return f"{codes.count(0)} ended in order, {killed} were killed meanwhile, in {time.monotonic() - begun:.0f} s"
+        others = [code for code in codes if code]
+        told = f"{codes.count(0)} of {len(codes)} ended in order" + (f" (others with {others})" if others else "")
+        return f"{told}, in {time.monotonic() - begun:.0f} s"
 
     def _restart(self, role: Role) -> int | None:
         """SIGTERM; returns when another process runs, with what the old one ended with."""
-        until(lambda: role.process is not None and role.process.poll() is None, f"{role.name} to run", 30)
+
+        def has_worked() -> bool:
+            alive = role.process is not None and role.process.poll() is None
+            return alive and time.monotonic() - role.started_at > SETTLED_SECONDS
+
+        until(has_worked, f"{role.name} to run for a while", 60)
         process, role.failures = role.process, 0
         assert process is not None
         process.send_signal(signal.SIGTERM)

@@ -18,6 +18,7 @@ from application.seals import read_statement
 from interfaces.adapters.embedded import is_alive
 from interfaces.supervisor import Role
 from tests.chaos.breaking import Breaking, NothingToBreak, incarnations
+from tests.chaos.disk import SmallDisk
 from tests.chaos.harness import DATABASE, FLOW, until
 
 HOUR = 3600
@@ -55,9 +56,7 @@ class StoreFaults(Breaking):
 
     def fill_disk(self) -> str:
         """PostgreSQL's disk has 0 bytes left for some seconds, in which appends of workers are refused; then it has room."""
-        disk = self.system.disk
-        if disk is None:
-            raise NothingToBreak("PostgreSQL has no disk of its own here")
+        disk = self._disk()
         proxies = {"workers": self.system.proxies[DATABASE], "the API": self.system.api_proxy}
         with self._stores:
             postmaster, begun = self.system.postgres.pid, time.monotonic()
@@ -77,6 +76,34 @@ class StoreFaults(Breaking):
         refused = " and ".join(f"{proxy.heard} to {name}" for name, proxy in proxies.items())
         fate = "lived on" if postmaster == self.system.postgres.pid else "fell and was started again"
         return f"{left} bytes left for {lasted:.1f} s, refusals for want of room: {refused}; PostgreSQL {fate}; {room:,} free"
+
+    def crash_postgres_on_full_disk(self) -> str:
+        """As fill_disk, and PostgreSQL crashes, as it does when its log has no room; it cannot start before there is room."""
+        disk = self._disk()
+        with self._stores:
+            left, old = disk.fill(), self.system.postgres.pid
+            assert old is not None
+            try:
+                assert left == 0, f"{left} bytes are left"
+                os.kill(old, signal.SIGQUIT)
+                until(lambda: not is_alive(old), "PostgreSQL to die", 30)
+                end, answers = time.monotonic() + FULL_SECONDS, 0
+                while time.monotonic() < end:
+                    disk.fill()
+                    answers += self._started_at() is not None
+                    time.sleep(0.2)
+            finally:
+                room = disk.free()
+            until(lambda: self._started_at() is not None, "PostgreSQL to answer", 60)
+        meanwhile = f"answered {answers} times meanwhile" if answers else "did not answer meanwhile"
+        return (
+            f"{left} bytes left for {FULL_SECONDS:.0f} s; PostgreSQL {meanwhile}, then at {self._started_at()}; {room:,} free"
+        )
+
+    def _disk(self) -> SmallDisk:
+        if self.system.disk is None:
+            raise NothingToBreak("PostgreSQL has no disk of its own here")
+        return self.system.disk
 
     def jump_clock(self) -> str:
         """The wall clock of a process jumps an hour ahead, then an hour back, then is right again; what it writes meanwhile

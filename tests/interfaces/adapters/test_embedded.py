@@ -152,6 +152,23 @@ def test_a_taken_port_is_replaced():
         assert free_port(taken) != taken
 
 
+@pytest.mark.parametrize("kind", [EmbeddedPostgres, EmbeddedValkey])
+def test_a_file_of_the_port_that_a_full_disk_left_empty_is_written_anew(
+    root: Path, kind: type[EmbeddedPostgres] | type[EmbeddedValkey]
+):
+    server = kind(root)
+    server.start()
+    try:
+        (kept,) = root.glob("*/port")
+        killed(server)
+        kept.write_text("")
+        server.ensure()
+        assert f":{int(kept.read_text())}/" in server.url
+        assert server.alive()
+    finally:
+        server.stop()
+
+
 def test_a_data_root_has_one_owner(tmp_path: Path):
     first, second = RootLock(tmp_path), RootLock(tmp_path)
     first.take()
