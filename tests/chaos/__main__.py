@@ -14,9 +14,7 @@ from tests.chaos.afterwards import unfinished
 from tests.chaos.faults import Faults
 from tests.chaos.harness import System
 from tests.chaos.nemesis import Nemesis, as_promised
-from tests.chaos.trial import Trial, running, small_disk
-
-SHARDS = 3
+from tests.chaos.trial import Trial, large, small_disk
 
 
 def main() -> int:
@@ -31,7 +29,7 @@ def main() -> int:
     root = Path(tempfile.mkdtemp(prefix="tmc"))
     with (
         small_disk(root, lambda text: print(text, flush=True)) as disk,
-        running(root, workers=wanted.workers, seed=wanted.seed, concurrency=16, shards=SHARDS, disk=disk) as system,
+        large(root, workers=wanted.workers, seed=wanted.seed, disk=disk) as system,
     ):
         return _run(system, wanted)
 

@@ -51,7 +51,21 @@ class Nemesis:
             due = max(due + period, time.monotonic())
 
 
-def as_promised(faults: Faults) -> list[tuple[float, Sequence[Fault]]]:
+Rhythms = list[tuple[float, Sequence[Fault]]]
+
+
+def gently(faults: Faults) -> Rhythms:
+    """What is done beside a network that is bad already, or a restart that goes on all the time: some of everything."""
+    return [
+        (20.0, [faults.kill_worker]),
+        (60.0, [faults.kill_projector, faults.kill_scheduler, faults.kill_api]),
+        (60.0, [faults.empty_valkey, faults.wipe_valkey]),
+        (90.0, [faults.crash_postgres, faults.restart_postgres]),
+        (45.0, [faults.repeat_deliveries, faults.reorder_deliveries, faults.garbage]),
+    ]
+
+
+def as_promised(faults: Faults) -> Rhythms:
     """What the row R1 of the promises asks for, and every other fault beside."""
     others = [
         faults.freeze_projector,

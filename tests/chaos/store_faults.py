@@ -111,12 +111,14 @@ class StoreFaults(Breaking):
         system = self.system
         role = self._random.choice([*system.workers, system.api, system.scheduler, system.projector])
         file, head, found = system.clock_file(role.name), self._head(), []
-        for offset in (HOUR, -HOUR):
-            file.write_text(f"{offset:+d}")
-            self._until(partial(self._is_wrong, role, head, offset), f"an event with {role.name}'s clock", 60)
-            found.append(f"{offset:+d} s")
-            head = self._head()
-        file.write_text("0")
+        try:
+            for offset in (HOUR, -HOUR):
+                file.write_text(f"{offset:+d}")
+                self._until(partial(self._is_wrong, role, head, offset), f"an event with {role.name}'s clock", 60)
+                found.append(f"{offset:+d} s")
+                head = self._head()
+        finally:
+            file.write_text("0")
         return f"{role.name} wrote {'seals' if role is system.projector else 'events'} at {' and '.join(found)}"
 
     def _is_wrong(self, role: Role, after: int, offset: int) -> bool:

@@ -64,6 +64,13 @@ def running(root: Path | None = None, **options: Any) -> Iterator[System]:
         shutil.rmtree(root, ignore_errors=True)
 
 
+@contextmanager
+def large(root: Path, **options: Any) -> Iterator[System]:
+    """As `running`, as the large run has it: three shards of the queue, and a worker that is asked to end hardly waits."""
+    with running(root, concurrency=16, shards=3, TESTMESH_WORKER_DRAIN="0.2", **options) as system:
+        yield system
+
+
 class Trial:
     """What goes on in a system while it is broken, and what must hold when it is over."""
 
@@ -149,6 +156,11 @@ class Trial:
         return int(row[0]) if row else 0
 
     @property
+    def given_back(self) -> int:
+        """How many attempts workers gave back when they were asked to end."""
+        return sum(fields.get("why") == "drain" for events in self.log.values() for _, _, fields in events)
+
+    @property
     def large(self) -> int:
         """How many executions have a step whose answer was kept as a payload."""
         return sum(any(fields.get("payload") for _, _, fields in events) for events in self.log.values())
@@ -177,6 +189,9 @@ class Trial:
             f"{len(self.suites.requested)} suite runs, each with its verdict",
             f"{self.grouped} in groups of two places, never more than two of one under way",
             f"{names['attempt_abandoned']} attempts or teardowns were lost, {names['teardown_given_up']} teardowns given up",
+            f"{self.given_back} attempts given back by workers that were asked to end, none of which counted"
+            if self.given_back
+            else "no attempt was given back",
             f"{self.ticks} decisions about ticks, {len(scheduled(self.log))} executions by schedules",
             *(_told_by(watching) for watching in self.watching),
             f"{self.compared} read models equal a rebuild; {dead_letters(self.system)} dead letters",

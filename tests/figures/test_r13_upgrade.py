@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import signal
+import tempfile
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
 from tests.chaos.faults import Faults, pid_of
 from tests.chaos.harness import until
-from tests.chaos.trial import Trial, running
+from tests.chaos.nemesis import Nemesis, as_promised
+from tests.chaos.trial import Trial, large, running
 from tests.support.figures import Figure
 
 pytestmark = [pytest.mark.row("R13"), pytest.mark.long]
@@ -40,3 +43,21 @@ def test_a_rolling_restart_loses_nothing_and_uses_up_no_attempt(figure: Figure) 
         assert wrong == []
         assert (set(why), counted) == ({"drain"}, 0)
         assert faults.done == []
+
+
+def test_restarts_in_turn_during_every_other_fault_use_up_no_attempt(figure: Figure) -> None:
+    with large(Path(tempfile.mkdtemp(prefix="tmc")), workers=4, seed=SEED) as system:
+        faults, trial = Faults(system, SEED), Trial(system, SEED)
+        others = [
+            (period, [fault for fault in chosen if fault != faults.restart_in_turn]) for period, chosen in as_promised(faults)
+        ]
+        nemesis = Nemesis(faults, [rhythm for rhythm in others if rhythm[1]], SEED)
+        trial.start(EXECUTIONS, pause=0.2)
+        faults.requesting = lambda: trial.clients.working
+        nemesis.start()
+        while trial.clients.working:
+            faults.inject(faults.restart_in_turn)
+        unproved, wrong = nemesis.stop(), trial.judged()
+        figure(f"seed {SEED}, during the faults of R1; " + "; ".join(line.strip() for line in trial.told(faults)))
+        assert (wrong, unproved) == ([], [])
+        assert trial.given_back > 0
