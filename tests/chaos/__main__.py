@@ -10,7 +10,6 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.chaos.afterwards import unfinished
 from tests.chaos.faults import Faults
 from tests.chaos.harness import System
 from tests.chaos.nemesis import Nemesis, as_promised
@@ -39,11 +38,10 @@ def _run(system: System, wanted: argparse.Namespace) -> int:
     faults = Faults(system, wanted.seed, told=lambda text: print(text, flush=True))
     nemesis = Nemesis(faults, as_promised(faults), wanted.seed)
     trial = Trial(system, wanted.seed, clients=6)
+    trial.tells(faults)
     trial.start(wanted.executions, suites=max(2, wanted.executions // 500), rows=20)
-    faults.requesting = lambda: trial.clients.working
-    faults.under_way = lambda: _under_way(trial)
     nemesis.start()
-    while time.monotonic() - begun < wanted.minutes * 60 or _under_way(trial):
+    while time.monotonic() - begun < wanted.minutes * 60 or trial.under_way():
         time.sleep(1.0)
     unproved = nemesis.stop()
     lasted = time.monotonic() - begun
@@ -55,16 +53,6 @@ def _run(system: System, wanted: argparse.Namespace) -> int:
     for text in wrong:
         print(f"  {text}")
     return 1 if wrong or unproved else 0
-
-
-def _under_way(trial: Trial) -> bool:
-    """Whether there is still enough to break."""
-    if trial.clients.working:
-        return True
-    try:
-        return unfinished(trial.system.settings.database_url) > 20
-    except Exception:
-        return True
 
 
 if __name__ == "__main__":

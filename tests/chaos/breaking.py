@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import re
 import threading
@@ -15,6 +16,7 @@ from typing import Any
 import psycopg
 from psycopg_pool import PoolTimeout
 
+from domain.errors import Refusal
 from interfaces.supervisor import Role
 from tests.chaos.harness import System, until
 
@@ -89,7 +91,16 @@ class Breaking:
         return self.system.platform.readers("executions").pool
 
     def _head(self) -> int:
-        return self.system.platform.logs["executions"].head()
+        """The newest position, once PostgreSQL answers."""
+        found: list[int] = []
+
+        def look() -> bool:
+            with contextlib.suppress(psycopg.Error, Refusal):
+                found[:] = [self.system.platform.logs["executions"].head()]
+            return bool(found)
+
+        until(look, "PostgreSQL to answer", 60)
+        return found[0]
 
     def _busy_worker(self) -> tuple[Role, int]:
         """A worker that holds leases now, and how many: a fault that hits an idle one proves nothing."""

@@ -46,7 +46,7 @@ class QueueFaults(Breaking):
         """In each shard an entry that is no command and one of an execution that is unknown; all become dead letters."""
         before, shards = self._letters(), self.system.shards
         unknown = {"execution": "00000000-0000-4000-8000-000000000000", "attempt": "1", "kind": "attempt", "number": "0"}
-        with self._queue() as client:
+        with self._stores, self._queue() as client:
             for shard in range(shards):
                 stream = Streams(shards).of_shard(shard, ["default"])[1]
                 client.xadd(stream, {b"\xff": b"\x00%d" % shard})
@@ -65,9 +65,12 @@ class QueueFaults(Breaking):
         entries: Entries = []
 
         def look() -> bool:
-            pools: Any = client.smembers(POOLS)
-            streams = Streams(self.system.shards).all(["default", *sorted(pool.decode() for pool in pools)])
-            waiting: dict[str, Any] = {stream: client.xrange(stream) for stream in streams}
+            try:
+                pools: Any = client.smembers(POOLS)
+                streams = Streams(self.system.shards).all(["default", *sorted(pool.decode() for pool in pools)])
+                waiting: dict[str, Any] = {stream: client.xrange(stream) for stream in streams}
+            except redis.ConnectionError:  # another fault has it just now
+                return False
             entries[:] = [(stream, entry, fields) for stream, found in waiting.items() for entry, fields in found]
             return bool(entries)
 

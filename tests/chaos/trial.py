@@ -20,6 +20,7 @@ from tests.chaos.afterwards import (
     events_as_sealed,
     read_models_equal_a_rebuild,
     scheduled,
+    unfinished,
     wait_for_the_end,
 )
 from tests.chaos.checker import Event, broken_promises, crowded, missed_or_doubled, of_topic, read_log, read_order
@@ -30,6 +31,9 @@ from tests.chaos.harness import System
 from tests.chaos.suites import SuiteRuns, broken_suites, cases_of, read_suite_runs
 from tests.chaos.ticking import Ticking, broken_ticks, read_decisions
 from tests.chaos.watcher import WORKSPACE, Watcher, Watching
+
+ENOUGH = 20
+"""Executions that have not ended, of which faults can still hit some."""
 
 
 @contextmanager
@@ -95,6 +99,19 @@ class Trial:
         self.suites.start(suites, rows)
         self._watch()
         self.clients.start(total, pause=pause)
+
+    def tells(self, faults: Faults) -> None:
+        """Let the faults know what is left to break."""
+        faults.requesting, faults.under_way = lambda: self.clients.working, self.under_way
+
+    def under_way(self) -> bool:
+        """Whether there is still enough to break; a PostgreSQL that is away counts as if there were."""
+        if self.clients.working:
+            return True
+        try:
+            return unfinished(self.system.settings.database_url) > ENOUGH
+        except psycopg.Error:
+            return True
 
     def _watch(self) -> None:
         """Watch from here on: everything, the first and the last suite run, executions as they are accepted and any of them."""

@@ -25,7 +25,7 @@ def test_five_hundred_executions_in_the_rhythms_of_the_large_run(figure: Figure)
         faults, trial = Faults(system, SEED), Trial(system, SEED)
         nemesis = Nemesis(faults, as_promised(faults), SEED)
         trial.start(EXECUTIONS, pause=0.2)
-        faults.requesting = lambda: trial.clients.working
+        trial.tells(faults)
         nemesis.start()
         while trial.clients.working:
             time.sleep(0.5)

@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.chaos.afterwards import read_models_equal_a_rebuild, unfinished, wait_for_the_end
+from tests.chaos.afterwards import read_models_equal_a_rebuild, wait_for_the_end
 from tests.chaos.checker import broken_promises, read_log
 from tests.chaos.faults import Faults
 from tests.chaos.harness import FLOW, System
@@ -89,11 +89,10 @@ def test_a_network_with_late_and_broken_connections_loses_nothing_while_all_else
             proxy.delay, proxy.jitter, proxy.resets = 0.2, 0.1, 0.01
         faults, trial, begun = Faults(system, SEED), Trial(system, SEED), time.monotonic()
         nemesis = Nemesis(faults, gently(faults), SEED)
+        trial.tells(faults)
         trial.start(EXECUTIONS)
-        faults.requesting = lambda: trial.clients.working
-        faults.under_way = lambda: trial.clients.working or unfinished(system.settings.database_url) > 20
         nemesis.start()
-        while faults.under_way():
+        while trial.under_way():
             time.sleep(0.5)
         unproved, wrong = nemesis.stop(), trial.judged(1800)
         proxies = system.proxies.values()

@@ -53,7 +53,7 @@ def test_restarts_in_turn_during_every_other_fault_use_up_no_attempt(figure: Fig
         ]
         nemesis = Nemesis(faults, [rhythm for rhythm in others if rhythm[1]], SEED)
         trial.start(EXECUTIONS, pause=0.2)
-        faults.requesting = lambda: trial.clients.working
+        trial.tells(faults)
         nemesis.start()
         while trial.clients.working:
             faults.inject(faults.restart_in_turn)
