@@ -95,6 +95,28 @@ def test_a_pushed_suite_is_run_with_its_rows_in_the_order_of_needs(project: tupl
     assert re.search(r"suites:pay\.yaml\[rome\] +passed", shown.stdout)
 
 
+def test_ci_needs_an_address_and_a_key_that_may_read_and_start_runs(project: tuple[Program, Path], tmp_path: Path) -> None:
+    program, _ = project
+    made = program.run("admin", "keys", "create", "ci", "--scope", "runs:read", "--scope", "runs:write")
+    assert made.returncode == 0, made.stderr
+    (key,) = re.findall(r"tmk_\w+", made.stdout + made.stderr)
+    ci = {
+        "XDG_CONFIG_HOME": str(tmp_path),
+        "HOME": str(tmp_path),
+        "TESTMESH_URL": program.key()["url"],
+        "TESTMESH_API_KEY": key,
+    }
+    for suite, code in (("shop", 0), ("broken", 1)):
+        done = program.run("run", "--remote", "--suite", suite, "--follow", cwd=tmp_path, **ci)
+        assert done.returncode == code, done.stdout + done.stderr
+    refused = program.run(
+        "run", "--remote", "--suite", "shop", "--follow", cwd=tmp_path, **{**ci, "TESTMESH_API_KEY": "tmk_wrong"}
+    )
+    assert refused.returncode == 2
+    pushed = program.run("flows", "push", str(project[1]), cwd=tmp_path, **ci)
+    assert (pushed.returncode, "flows:write" in pushed.stderr) == (2, True), pushed.stderr
+
+
 def test_local_files_run_there_as_one_suite_run_whether_pushed_or_not(project: tuple[Program, Path]) -> None:
     program, folder = project
     (folder / "crossed.yaml").write_text(CROSSED)
