@@ -74,10 +74,15 @@ class Supervisor:
             for server in self._servers:
                 try:
                     server.ensure()
-                except (Refusal, OSError) as error:  # a disk that is full must not end who looks after everything
+                except Refusal as error:
                     logger.error("%s", error)
+                except Exception:  # a full disk, a server that died as it came: who looks after everything goes on
+                    logger.exception("a server could not be started; it is tried again")
             for role in self.roles:
-                self._ensure(role)
+                try:
+                    self._ensure(role)
+                except OSError as error:
+                    logger.error("%s could not be started and is tried again: %s", role.name, error)
 
     def stop(self) -> None:
         """SIGTERM to the roles, one after another; SIGKILL to those that do not end; then the servers."""

@@ -42,6 +42,7 @@ def _run(system: System, wanted: argparse.Namespace) -> int:
     trial.start(wanted.executions, suites=max(2, wanted.executions // 500), rows=20)
     nemesis.start()
     while time.monotonic() - begun < wanted.minutes * 60 or trial.under_way():
+        system.check()
         time.sleep(1.0)
     unproved = nemesis.stop()
     lasted = time.monotonic() - begun

@@ -178,6 +178,10 @@ class System:
         self._watch.start()
         self.wait_for_the_api()
 
+    def check(self) -> None:
+        """AssertionError once nobody looks after the roles any more."""
+        assert self._watch.is_alive(), "the supervisor has ended: nothing is started again"
+
     def wait_for_the_api(self, seconds: float = 60.0) -> None:
         """Until a request with the key is answered."""
         with self.client() as http:

@@ -6,28 +6,39 @@ import errno
 import os
 import threading
 
+import psycopg
+import pytest
+
 from interfaces.supervisor import Supervisor
 
 
-class OnFullDisk:
-    """A server that cannot be started while there is no room: for its first two times."""
+class Failing:
+    """A server that cannot be started the first two times."""
 
-    def __init__(self) -> None:
+    def __init__(self, error: Exception) -> None:
+        self.error = error
         self.tries = 0
         self.started = threading.Event()
 
     def ensure(self) -> None:
         self.tries += 1
         if self.tries < 3:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            raise self.error
         self.started.set()
 
     def stop(self) -> None:
         """It needs none."""
 
 
-def test_a_server_that_a_full_disk_keeps_down_is_started_once_there_is_room() -> None:
-    server, stop = OnFullDisk(), threading.Event()
+@pytest.mark.parametrize(
+    "error",
+    [
+        pytest.param(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), id="the disk is full"),
+        pytest.param(psycopg.OperationalError("server closed the connection unexpectedly"), id="it died as it came"),
+    ],
+)
+def test_a_server_that_cannot_be_started_is_tried_again(error: Exception) -> None:
+    server, stop = Failing(error), threading.Event()
     watching = threading.Thread(target=Supervisor([], [server], {}).watch, args=(stop, 0.01))
     watching.start()
     try:
