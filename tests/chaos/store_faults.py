@@ -95,10 +95,9 @@ class StoreFaults(Breaking):
             finally:
                 room = disk.free()
             until(lambda: self._started_at() is not None, "PostgreSQL to answer", 60)
+            began = self._started_at()
         meanwhile = f"answered {answers} times meanwhile" if answers else "did not answer meanwhile"
-        return (
-            f"{left} bytes left for {FULL_SECONDS:.0f} s; PostgreSQL {meanwhile}, then at {self._started_at()}; {room:,} free"
-        )
+        return f"{left} bytes left for {FULL_SECONDS:.0f} s; PostgreSQL {meanwhile}, then at {began}; {room:,} free"
 
     def _disk(self) -> SmallDisk:
         if self.system.disk is None:
