@@ -9,6 +9,7 @@ from tests.chaos.harness import DATABASE, until
 from tests.chaos.process_faults import ProcessFaults
 from tests.chaos.queue_faults import QueueFaults
 from tests.chaos.store_faults import StoreFaults
+from tests.support.tcp_proxy import TcpProxy
 
 __all__ = ["Done", "Faults", "NothingToBreak", "incarnations", "pid_of", "state_of"]
 
@@ -45,9 +46,8 @@ class ConnectionFaults(Breaking):
         """A worker's append is committed, and its connection breaks before the answer."""
         proxy = self.system.proxies[DATABASE]
         before = proxy.swallowed
-        proxy.swallow_answer(b"execution.")
         try:
-            self._until(lambda: proxy.swallowed > before, "an append to swallow the answer of", 30)
+            self._until(lambda: _swallows(proxy, b"execution.", before), "an append to swallow the answer of", 30)
         finally:
             proxy.swallow_answer(b"")
         return "the answer to a worker's append is lost"
@@ -56,12 +56,24 @@ class ConnectionFaults(Breaking):
         """A request is accepted, and the API's connection breaks before PostgreSQL's answer."""
         proxy = self.system.api_proxy
         before = proxy.swallowed
-        proxy.swallow_answer(b"execution.requested")
-        until(lambda: proxy.swallowed > before or not self.requesting(), "a request to swallow the answer of", 30)
+        until(
+            lambda: _swallows(proxy, b"execution.requested", before) or not self.requesting(),
+            "a request to swallow the answer of",
+            30,
+        )
         proxy.swallow_answer(b"")
         if proxy.swallowed == before:
             raise NothingToBreak("all requests had been made")
         return "the answer to the API's append is lost"
+
+
+def _swallows(proxy: TcpProxy, words: bytes, before: int) -> bool:
+    """Whether an answer was swallowed; else the next one is to be, as the connection chosen before may have died of another
+    fault."""
+    if proxy.swallowed > before:
+        return True
+    proxy.swallow_answer(words)
+    return False
 
 
 class Faults(ProcessFaults, ConnectionFaults, QueueFaults, StoreFaults):
