@@ -49,6 +49,7 @@ def small_disk(root: Path, told: Callable[[str], None]) -> Iterator[SmallDisk | 
         yield disk
     finally:
         disk.unmount()
+        shutil.rmtree(root, ignore_errors=True)  # it could not go while the disk was mounted in it
 
 
 @contextmanager
