@@ -24,7 +24,7 @@ import redis
 from psycopg_pool import PoolTimeout
 
 from interfaces.adapters.embedded import is_alive
-from interfaces.adapters.redis_execution_queue import STREAM
+from interfaces.adapters.redis_streams import STREAM
 from interfaces.supervisor import Role
 from tests.chaos.harness import DATABASE, FLOW, QUEUE, System, until
 

@@ -16,7 +16,7 @@ from application.executions import Executions
 from application.ports import RunCommand
 from application.queueing import QueueRules
 from domain.execution import Execution
-from interfaces.adapters.redis_execution_queue import RedisDeliveries
+from interfaces.adapters.redis_deliveries import RedisDeliveries
 from interfaces.workers.execution_worker import ExecutionWorker
 from tests.support.cluster import Cluster, Running
 from tests.support.local import flow
