@@ -15,7 +15,7 @@ import psycopg
 from application import dead_letters, leases, worker_list
 from application.attempts import Attempt, Tools
 from application.claims import NeedsSolitude, NotHere, UnknownExecution, claim
-from application.engine.executor import Stop
+from application.engine.ending import Stop
 from application.group_commit import is_connection_error
 from application.ports import Delivery, RunCommand
 from domain.errors import Unavailable
