@@ -64,7 +64,7 @@ class Cluster:
         return ExecutionWorker(
             self.tools,
             self.database.connect,
-            lambda incarnation: RedisDeliveries(self.redis_url, incarnation),
+            lambda incarnation: RedisDeliveries(self.redis_url, incarnation, labels=options.get("labels", ())),
             **{"heartbeat": 0.2, "lease": 1.0, "drain": 0.2, **options},
         )
 
