@@ -77,19 +77,11 @@ class Walker:
 
     async def _step(self, step: Step, line: Line) -> tuple[StepOutcome, StepRunner]:
         self.number += 1
-        around, names, phase = line.around, line.names, line.phase
-        path = f"{line.prefix}{step.id}"
-        runner = StepRunner(around, step, path, names, self._bodies(step, path, line), self._call_from(path, line))
+        around, path = line.around, f"{line.prefix}{step.id}"
+        runner = StepRunner(around, step, path, line.names, self._bodies(step, path, line), self._call_from(path, line))
         wanted = around.observer is None or await around.observer.before(_halt(runner, line))
-        self._durable = self._durable or around.frame.is_read(step)
-        durable = self._durable and phase != "teardown"
-        opening = {} if phase == "teardown" else around.frame.taken()
         try:
-            started = line.lane.progress.step_started(
-                step, path, phase, self.number, runner.title(), opening, durable=durable or bool(opening)
-            )
-            if started is not None:
-                await whole(started)
+            await self._started(step, runner, line)
             if around.observer is None:
                 outcome = _as_seen(await _first_run(step, runner, around), line.lane)
             else:
@@ -101,11 +93,23 @@ class Walker:
         if around.depth and outcome.verdict not in ("passed", "skipped"):
             outcome = replace(outcome, file=around.definition.file)
         self.retried = self.retried or outcome.verdict == "passed_on_retry"
-        names.learn(step.id, {**runner.inside, **runner.result}, runner.outputs)
+        line.names.learn(step.id, {**runner.inside, **runner.result}, runner.outputs)
         await _finished(runner, outcome, _state(step, runner, line), line)
         if step.on_error.steps and outcome.verdict in ("failed", "error", "tolerated"):
             await self._error_steps(step, outcome, runner, line)
         return outcome, runner
+
+    async def _started(self, step: Step, runner: StepRunner, line: Line) -> None:
+        """Report that a step begins. Outside teardown it waits for the commit of that from the first step on that teardown
+        reads, and where it opens a call whose teardown reads something."""
+        frame = line.around.frame
+        self._durable = self._durable or frame.is_read(step)
+        opening = {} if line.phase == "teardown" else frame.taken()
+        durable = bool(opening) or (self._durable and line.phase != "teardown")
+        title = runner.title()
+        report = line.lane.progress.step_started(step, runner.path, line.phase, self.number, title, opening, durable=durable)
+        if report is not None:
+            await whole(report)
 
     async def _looked_at(self, observer: Observer, step: Step, runner: StepRunner, wanted: bool, line: Line) -> StepOutcome:
         """The step's outcome, after as many runs as an observer wants. CancelledError passes through."""
