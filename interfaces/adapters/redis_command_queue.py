@@ -7,11 +7,11 @@ from typing import Any
 
 import redis
 import redis.cluster
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import ResponseError
 
 from application.ports import CommandQueue, RunCommand
-from domain.errors import Unavailable
-from interfaces.adapters.redis_entries import fields_of, is_cluster, plain_url
+from interfaces.adapters.redis_connections import answering, is_cluster, plain_url
+from interfaces.adapters.redis_entries import fields_of
 from interfaces.adapters.redis_streams import DEFAULT, GROUP, POOLS, STREAM, WAKE, Streams, pool_of
 
 
@@ -30,16 +30,14 @@ class RedisCommandQueue(CommandQueue):
         """The client; that of a cluster asks its nodes when it is made."""
         if self._made is None:
             kind: Any = redis.cluster.RedisCluster if is_cluster(self._url) else redis.Redis
-            try:
+            with answering():
                 self._made = kind.from_url(plain_url(self._url), **self._options)
-            except RedisError as error:
-                raise Unavailable(f"Redis does not answer: {error}") from error
         return self._made
 
     def send(self, commands: list[RunCommand]) -> None:
         """Add commands in one round trip. A stream is never trimmed: that would drop unread entries."""
         pools = {pool_of(command.runs_on) for command in commands} - {DEFAULT}
-        try:
+        with answering():
             with self._redis.pipeline(transaction=False) as pipe:
                 for command in commands:
                     pipe.xadd(self._streams.of(command), fields_of(command))
@@ -47,17 +45,13 @@ class RedisCommandQueue(CommandQueue):
                     pipe.sadd(POOLS, *sorted(pools))
                 pipe.execute()
             self._wake()
-        except RedisError as error:
-            raise Unavailable(f"Redis does not answer: {error}") from error
 
     def send_fields(self, fields: Mapping[bytes, bytes]) -> None:
         """Add an entry as it is; a worker that may not run it sends it on."""
         entry: dict[Any, Any] = dict(fields)
-        try:
+        with answering():
             self._redis.xadd(STREAM, entry)
             self._wake()
-        except RedisError as error:
-            raise Unavailable(f"Redis does not answer: {error}") from error
 
     def _wake(self) -> None:
         """Who reads several shards waits for none of them."""
@@ -66,46 +60,39 @@ class RedisCommandQueue(CommandQueue):
 
     def epoch(self) -> str | None:
         """The current mark; None when any shard has lost its own."""
-        try:
+        with answering():
             marks: list[Any] = [self._redis.get(name) for name in self._streams.epochs()]
-        except RedisError as error:
-            raise Unavailable(f"Redis does not answer: {error}") from error
         return ",".join(mark.decode() for mark in marks) if all(marks) else None
 
     def begin_epoch(self, nonce: str) -> None:
         """Write the marks to be."""
-        try:
+        with answering():
             for name in self._streams.epochs():
                 self._redis.set(f"{name}:new", nonce)
-        except RedisError as error:
-            raise Unavailable(f"Redis does not answer: {error}") from error
 
     def commit_epoch(self, nonce: str) -> bool:
         """Make them current, unless one has vanished with everything else meanwhile."""
-        try:
-            for name in self._streams.epochs():
-                value: Any = self._redis.get(f"{name}:new")
-                if value is None or value.decode() != nonce:
-                    return False
-            for name in self._streams.epochs():
-                self._redis.rename(f"{name}:new", name)
-        except ResponseError:
-            return False  # it vanished between the two
-        except RedisError as error:
-            raise Unavailable(f"Redis does not answer: {error}") from error
+        with answering():
+            try:
+                for name in self._streams.epochs():
+                    value: Any = self._redis.get(f"{name}:new")
+                    if value is None or value.decode() != nonce:
+                        return False
+                for name in self._streams.epochs():
+                    self._redis.rename(f"{name}:new", name)
+            except ResponseError:
+                return False  # it vanished between the two
         return True
 
     def end_epoch(self) -> None:
         """Take the marks away, so that the sweeper sends everything that waits."""
-        try:
+        with answering():
             for name in self._streams.epochs():
                 self._redis.delete(name)
-        except RedisError as error:
-            raise Unavailable(f"Redis does not answer: {error}") from error
 
     def forget_receivers(self, idle_seconds: float) -> int:
         """Take consumers of workers that are gone out of the groups; what they held was adopted before."""
-        try:
+        with answering():
             consumers = {stream: self._consumers(stream) for stream in self._streams.all(self._asked())}
             silent = {c["name"] for each in consumers.values() for c in each}
             for c in (c for each in consumers.values() for c in each):
@@ -114,8 +101,6 @@ class RedisCommandQueue(CommandQueue):
             for stream, each in consumers.items():
                 for name in silent & {c["name"] for c in each}:
                     self._redis.xgroup_delconsumer(stream, GROUP, name)
-        except RedisError as error:
-            raise Unavailable(f"Redis does not answer: {error}") from error
         return len(silent)
 
     def _consumers(self, stream: str) -> list[Any]:
@@ -131,10 +116,8 @@ class RedisCommandQueue(CommandQueue):
 
     def lengths(self) -> dict[str, int]:
         """Commands that are on their way, by stream; only streams that there are."""
-        try:
+        with answering():
             lengths = {stream: int(self._redis.xlen(stream)) for stream in self._streams.all(self._asked())}
-        except RedisError as error:
-            raise Unavailable(f"Redis does not answer: {error}") from error
         return {stream: length for stream, length in lengths.items() if length}
 
     def close(self) -> None:

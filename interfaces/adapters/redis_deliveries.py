@@ -13,7 +13,8 @@ from redis.exceptions import RedisError, ResponseError
 from application.ports import Delivery
 from domain.errors import Unavailable
 from domain.queueing import may_take
-from interfaces.adapters.redis_entries import delivery_of, fields_of, is_cluster, plain_url
+from interfaces.adapters.redis_connections import answering, is_cluster, plain_url
+from interfaces.adapters.redis_entries import delivery_of, fields_of
 from interfaces.adapters.redis_streams import DEFAULT, GROUP, POOLS, TAKE, WAKE, Streams, labels_of, pool_of
 
 CLAIM_IDLE_MS = 30_000
@@ -40,7 +41,7 @@ class RedisDeliveries:
     async def receive(self, count: int, block_ms: int = 2000) -> list[Delivery]:
         """New entries for this worker, never more than `count`, the highest priority first but for the share of the others;
         empty after `block_ms`."""
-        try:
+        with answering():
             await self._find_pools()
             found = await self._take(count)
             if found:
@@ -49,8 +50,6 @@ class RedisDeliveries:
                 return await self._wait(count, block_ms)
             await self._hear(block_ms)
             return await self._take(count)
-        except RedisError as error:
-            raise Unavailable(f"Redis does not answer: {error}") from error
 
     async def _find_pools(self) -> None:
         """Sets of labels that this worker has; who has none need not look."""
@@ -102,13 +101,11 @@ class RedisDeliveries:
     async def adopt(self, count: int = 10) -> list[Delivery]:
         """Entries that another worker took and never claimed."""
         found: list[Delivery] = []
-        try:
+        with answering():
             await self._find_pools()
             for stream in self._streams.all(self._pools):
                 if len(found) < count:
                     found.extend(await self._adopt(stream, count - len(found)))
-        except RedisError as error:
-            raise Unavailable(f"Redis does not answer: {error}") from error
         return found
 
     async def _adopt(self, stream: str, count: int) -> list[Delivery]:
@@ -142,14 +139,12 @@ class RedisDeliveries:
     async def give_back(self, delivery: Delivery) -> None:
         """Add the command again for another worker, then take this entry away."""
         if delivery.command is not None:
-            try:
+            with answering():
                 await self._redis.xadd(self._streams.of(delivery.command), fields_of(delivery.command))
                 if delivery.command.runs_on:
                     await self._redis.sadd(POOLS, pool_of(delivery.command.runs_on))
                 if self._streams.shards > 1:
                     await self._redis.publish(WAKE, b"")
-            except RedisError as error:
-                raise Unavailable(f"Redis does not answer: {error}") from error
         await self.done(delivery)
 
     async def leave(self) -> None:

@@ -1,4 +1,4 @@
-"""Entries of the queue's streams: a run command as the fields of one, and back; where the streams are."""
+"""Entries of the queue's streams: a run command as the fields of one, and back."""
 
 from __future__ import annotations
 
@@ -8,19 +8,6 @@ from uuid import UUID
 
 from application.ports import Delivery, RunCommand
 from interfaces.adapters.redis_streams import way_of
-
-CLUSTER = "+cluster"
-"""In the scheme of a URL: redis+cluster://host:port."""
-
-
-def plain_url(url: str) -> str:
-    """As redis-py takes it."""
-    return url.replace(CLUSTER, "", 1)
-
-
-def is_cluster(url: str) -> bool:
-    """Whether it names a Redis Cluster."""
-    return CLUSTER in url.split(":", 1)[0]
 
 
 def fields_of(command: RunCommand) -> dict[Any, Any]:
