@@ -16,7 +16,8 @@ from application.definitions import Definitions, Pinned
 from application.engine.action import Action
 from application.engine.calls import FlowFinder, starting_values
 from application.engine.egress import EgressPolicy, ExecutionPolicy
-from application.engine.executor import Executor, Stop
+from application.engine.ending import Stop
+from application.engine.executor import Executor
 from application.engine.observer import Observer
 from application.engine.once import OnceRuns
 from application.engine.open_calls import OpenCall, hide_secrets, split_state

@@ -23,7 +23,8 @@ from domain.errors import Invalid, LimitExceeded, NotFound
 from domain.events import Actor
 from domain.execution import Execution
 from domain.limits import LIMITS
-from domain.suite_run import Case, SuiteRun, case_label
+from domain.suite_case import Case, case_label
+from domain.suite_run import SuiteRun
 from domain.values import dataclass
 
 CELL_CHARS = 200

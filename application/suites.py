@@ -20,7 +20,9 @@ from application.suite_plan import Member, Plan, Planning, cells_of
 from domain.errors import Conflict, Invalid, LimitExceeded, NotFound
 from domain.events import Actor
 from domain.limits import LIMITS
-from domain.suite_run import PASSED, Case, SuiteRun, case_uuid, check_time_limit
+from domain.suite_case import Case, case_uuid
+from domain.suite_rules import check_time_limit
+from domain.suite_run import PASSED, SuiteRun
 from domain.values import dataclass
 
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, get_args
-from uuid import NAMESPACE_URL, UUID, uuid5
+from uuid import UUID
 
 from domain.duration import spoken_duration
-from domain.errors import Conflict, Invalid, LimitExceeded
+from domain.errors import Conflict
 from domain.events import Actor, RecordedAggregate
-from domain.limits import LIMITS
-from domain.values import dataclass
+from domain.suite_case import Case, case_uuid, in_portions
+from domain.suite_rules import check_cases
 
 CaseStatus = Literal["waiting", "running", "ended", "skipped"]
 STATUSES: tuple[CaseStatus, ...] = get_args(CaseStatus)
@@ -22,68 +21,6 @@ started."""
 PASSED = ("passed", "passed_on_retry")
 ORDER = ("passed", "passed_on_retry", "cancelled", "failed", "timed_out", "error")
 """Verdicts; the one that stands last weighs most."""
-MOST_SECONDS = 30 * 86_400.0
-"""Of a time limit."""
-EVENT_BYTES = 40_000
-"""Of the cases in one event."""
-
-
-def check_time_limit(seconds: float) -> None:
-    """Invalid for one that is too long."""
-    if seconds > MOST_SECONDS:
-        raise Invalid(f"timeout may be {MOST_SECONDS / 86_400:.0f} days at most", code="invalid_field")
-
-
-def case_key(flow: str, label: str) -> str:
-    """What names a case in every run of the same suite: its flow (project, id or path), row, cell of the matrix."""
-    return f"{flow}[{label}]" if label else flow
-
-
-def case_label(row: str, cell: Mapping[str, Any]) -> str:
-    """A row's key and a cell of the matrix, for people: `berlin browser=a,env=staging`."""
-    crossed = ",".join(f"{name}={_text(cell[name])}" for name in sorted(cell))
-    return " ".join(part for part in (row, crossed) if part)
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
-
-
-def case_uuid(suite_run: UUID, key: str) -> UUID:
-    """The id of a case's execution: whoever derives it derives the same."""
-    return uuid5(NAMESPACE_URL, f"testmesh:case:{suite_run}:{key}")
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """One execution to be. `flow` names the flow: its project, and its id or path; `group` numbers the flow in its cell of the
-    matrix, `needs` are the groups that must pass before. `flow_id` is empty and `revision` 0 where it came as a document."""
-
-    flow: str
-    name: str
-    file: str
-    row: str = ""
-    cell: Mapping[str, Any] | None = None
-    group: int = 0
-    needs: Sequence[int] = ()
-    flow_id: str = ""
-    revision: int = 0
-
-    @property
-    def label(self) -> str:
-        """Row and cell."""
-        return case_label(self.row, self.cell or {})
-
-    @property
-    def key(self) -> str:
-        """Its name in every run of the suite."""
-        return case_key(self.flow, self.label)
-
-    def record(self) -> dict[str, Any]:
-        """As an event holds it."""
-        names = ("flow", "name", "file", "row", "group", "flow_id", "revision")
-        plain: dict[str, Any] = {name: getattr(self, name) for name in names}
-        return {**plain, "cell": dict(self.cell or {}), "needs": list(self.needs), "key": self.key}
 
 
 class SuiteRun(RecordedAggregate):
@@ -277,13 +214,13 @@ class SuiteRun(RecordedAggregate):
         cls, by: Actor, *, id: UUID, workspace: str, cases: Sequence[Case], origin: SuiteRun | None = None, **values: Any
     ) -> SuiteRun:
         """Accept a suite run; `values` are the other fields of Requested."""
-        _check(cases, values["parallel"])
+        check_cases(cases, values["parallel"])
         before, root = (str(origin.id), origin.root) if origin is not None else ("", str(id))
         made: SuiteRun = cls._begin(
             cls.Requested, by, id=id, workspace=workspace, total=len(cases), origin=before, root=root, **values
         )
         first = 0
-        for records in _chunks(case.record() for case in cases):
+        for records in in_portions(case.record() for case in cases):
             made._record(cls.CasesPlanned, by, first=first, cases=records)
             first += len(records)
         return made
@@ -305,7 +242,7 @@ class SuiteRun(RecordedAggregate):
             for number, (verdict, cause) in sorted(ended.items())
             if self.statuses[number] == "running"
         ]
-        for records in _chunks(new):
+        for records in in_portions(new):
             self._record(self.CasesEnded, by, cases=records)
 
     def skip(self, by: Actor, numbers: Sequence[int], reason: Reason, why: str) -> None:
@@ -394,55 +331,3 @@ class SuiteRun(RecordedAggregate):
         if ("skipped", "not_startable") in settled:
             verdicts.add("error")
         return max(verdicts, key=ORDER.index, default="error")
-
-
-def _check(cases: Sequence[Case], parallel: int) -> None:
-    if not cases:
-        raise Invalid("there is nothing to run", code="nothing_selected", remedy="select flows that are there")
-    if len(cases) > LIMITS.suite_cases:
-        raise LimitExceeded(
-            f"a suite run may have {LIMITS.suite_cases:,} cases, this one has {len(cases):,}",
-            remedy="select fewer flows, rows or values of the matrix",
-        )
-    if not 1 <= parallel <= LIMITS.suite_parallel:
-        raise Invalid(f"parallel must be between 1 and {LIMITS.suite_parallel}", code="invalid_field")
-    again = [key for key, count in Counter(case.key for case in cases).items() if count > 1]
-    if again:
-        raise Invalid(f"the case {again[0]} is there twice", code="duplicate_case", remedy="run each flow and row once")
-    needs = {case.group: case.needs for case in cases}
-    names = {case.group: case.name for case in cases}
-    for group in needs:
-        circle = _circle(group, needs)
-        if circle:
-            way = " > ".join(names[one] for one in circle)
-            raise Invalid(f"flows need one another in a circle: {way}", code="needs_circle", remedy="remove one of these needs")
-
-
-def _circle(start: int, needs: Mapping[int, Sequence[int]]) -> list[int]:
-    """The way from a group back to itself; empty when there is none."""
-    way, seen = [(start, iter(needs[start]))], set[int]()
-    while way:
-        following = next(way[-1][1], None)
-        if following is None:
-            way.pop()
-        elif following == start:
-            return [*(group for group, _ in way), start]
-        elif following not in seen:
-            seen.add(following)
-            way.append((following, iter(needs.get(following, ()))))
-    return []
-
-
-def _chunks(records: Iterable[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]]]:
-    """Records in portions that fit an event."""
-    portion: list[Mapping[str, Any]] = []
-    size = 0
-    for record in records:
-        length = len(json.dumps(record))
-        if portion and size + length > EVENT_BYTES:
-            yield portion
-            portion, size = [], 0
-        portion.append(record)
-        size += length
-    if portion:
-        yield portion

@@ -237,7 +237,7 @@ class Platform:
     @cached_property
     def dead_letters(self) -> DeadLetters:
         """What the queue could not run, and the way back into it."""
-        from interfaces.adapters.redis_execution_queue import RedisCommandQueue
+        from interfaces.adapters.redis_command_queue import RedisCommandQueue
 
         if not self.settings.redis_url:
             return DeadLetters(self.database("executions"), _no_queue)

@@ -8,7 +8,8 @@ from uuid import UUID
 
 import psycopg
 
-from domain.suite_run import ORDER, PASSED, SuiteRun, case_uuid
+from domain.suite_case import case_uuid
+from domain.suite_run import ORDER, PASSED, SuiteRun
 from projections.paging import Order, Page
 from projections.rows import Pool, Row, Table, Where, as_uuid, fetch, safe_text
 from projections.view import Projection, Recorded

@@ -63,3 +63,33 @@ class Once:
     def give_up(self, name: str) -> None:
         """It did not come to its end here."""
         self._runs.pop(name).set_result(None)
+
+
+class Runs(Protocol):
+    """A step that can run here, or take over what it came to elsewhere."""
+
+    result: Mapping[str, Any]
+    outputs: dict[str, Any]
+
+    async def run(self) -> StepOutcome:
+        """Its outcome."""
+        ...
+
+    def adopt(self, result: Mapping[str, Any], outputs: dict[str, Any]) -> None:
+        """Take over what it came to in another flow."""
+        ...
+
+
+async def run_once(name: str, step: Runs, once: OnceRuns, flow: str) -> StepOutcome:
+    """The outcome of a step of the flow of this name, or that of the flow that ran it."""
+    shared = await once.claim(name)
+    if shared is not None:
+        step.adopt(shared.result, shared.outputs)
+        return shared.again()
+    try:
+        outcome = await step.run()
+    except BaseException:
+        once.give_up(name)
+        raise
+    once.finish(name, Shared(outcome, step.result, step.outputs, flow))
+    return outcome

@@ -38,6 +38,10 @@ class Frame:
         opening, self.opening = self.opening, {}
         return opening
 
+    def is_read(self, step: Step) -> bool:
+        """Whether teardown reads anything that the step makes."""
+        return step.id in self.reads or not self.reads.isdisjoint(step.output)
+
     def state(self, step: Step, result: Mapping[str, Any], outputs: Mapping[str, Any]) -> dict[str, Any]:
         """Of what a step has come to, the names that teardown reads."""
         state = {f"{self.prefix}{name}": value for name, value in outputs.items() if name in self.reads}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -39,3 +40,13 @@ class Progress(Protocol):
     async def teardown_finished(self, verdict: str) -> None:
         """Teardown ended with its own verdict."""
         ...
+
+
+async def whole(report: Coroutine[Any, Any, None]) -> None:
+    """Finish a report although the task is cancelled meanwhile, then let the cancellation go on."""
+    task = asyncio.ensure_future(report)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await task
+        raise

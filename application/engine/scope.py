@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from domain.expressions import Builtins, Own, Scope, StepValue, evaluate, render
+from domain.expressions import Builtins, Own, Scope, StepValue, evaluate, explain, render
 
 Functions = Callable[[str], Mapping[str, Callable[..., Any]]]
 """The functions that expressions may call beside those of the language, by the path of the step that they stand in."""
@@ -78,6 +79,41 @@ class Kept:
 
     def _scope(self, names: Mapping[str, Any], number: int) -> Scope:
         return Scope({**self._values, **names}, builtins=self._builtins.at(f"{self._path}/kept", number))
+
+
+class Lookup:
+    """Expressions over a scope that is made when the first of them is there. It is one for all, so that two uses of a random
+    built-in give two values; `names` are known beside those of the scope."""
+
+    def __init__(self, scope: Callable[[], Scope]) -> None:
+        self._make = scope
+        self._made: Scope | None = None
+
+    def evaluate(self, text: str, names: Mapping[str, Any]) -> Any:
+        """The value of an expression."""
+        return evaluate(bare_condition(text), self._scope(names))
+
+    def render(self, value: Any, names: Mapping[str, Any]) -> Any:
+        """The value with its templates resolved."""
+        return render(value, self._scope(names))
+
+    def values(self, text: str, names: Mapping[str, Any]) -> Sequence[tuple[str, Any]]:
+        """The parts of an expression with their values, in its order."""
+        return explain(bare_condition(text), self._scope(names)).values
+
+    def _scope(self, names: Mapping[str, Any]) -> Scope:
+        if self._made is None:
+            self._made = self._make()
+        return self._made.child(names)
+
+
+def with_outputs(scope: Scope, outputs: Mapping[str, Any]) -> Scope:
+    """The scope of assertions, in which the step's own outputs are known too."""
+    if not outputs:
+        return scope
+    inner = scope.child(outputs)
+    inner.own = replace(scope.own, outputs=outputs) if scope.own is not None else None
+    return inner
 
 
 def bare_condition(text: str) -> str:

@@ -61,6 +61,11 @@ def error_of(step: Step, outcome: StepOutcome) -> dict[str, Any]:
     return {"message": message, "kind": error.kind if error else "assertion", "step": step.id}
 
 
+def flow_status(verdict: Verdict) -> str:
+    """FLOW_STATUS, as teardown knows it."""
+    return "passed" if verdict in ("passed", "passed_on_retry") else "failed"
+
+
 def worst(one: Verdict, other: Verdict) -> Verdict:
     """The verdict that weighs more."""
     return max(one, other, key=_ORDER.index)

@@ -13,7 +13,6 @@ from domain.expressions.functions import FUNCTIONS
 from domain.expressions.json_path import select
 from domain.expressions.kinds import TESTS
 from domain.expressions.operators import BINARY, checked, is_number
-from domain.expressions.parser import is_headers
 from domain.expressions.predicates import PREDICATE_FUNCTIONS, TELLING
 from domain.expressions.scope import Told
 from domain.expressions.values import to_text
@@ -141,8 +140,8 @@ class Compiler:
 
     def _part(self, node: s.Index) -> Code:
         item, key, text, place = self.compile(node.object), self.compile(node.key), self.text, node.place
-        optional, headers = node.optional, is_headers(node.object)
-        header = isinstance(node.object, s.Index) and is_headers(node.object.object)
+        optional, headers = node.optional, s.is_headers(node.object)
+        header = isinstance(node.object, s.Index) and s.is_headers(node.object.object)
 
         def index(frame: Frame) -> Any:
             try:

@@ -8,19 +8,14 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import quote, unquote
 
+from domain.expressions.arguments import text_of
 from domain.expressions.errors import Fault
-from domain.expressions.frame import Frame, bounded_text, kind_of
+from domain.expressions.frame import Frame, bounded_text
 from domain.expressions.operators import is_number, pattern
 
 
-def _text(value: Any, function: str) -> str:
-    if not isinstance(value, str):
-        raise Fault("type", f"{function} takes a string, not {kind_of(value)}", "string(x) makes one")
-    return value
-
-
 def _bytes(frame: Frame, value: Any, function: str) -> bytes:
-    raw = _text(value, function).encode("utf-8", "surrogatepass")
+    raw = text_of(value, function).encode("utf-8", "surrogatepass")
     frame.charge(len(raw) >> 8)
     return raw
 
@@ -41,14 +36,14 @@ def _signature(function: str, algorithm: str) -> Callable[[Frame, Any, Any], str
 
 def url_encode(frame: Frame, value: Any) -> str:
     """Everything but letters, digits and `-._~` as %XX of UTF-8 (RFC 3986 section 2.3)."""
-    text = _text(value, "urlEncode")
+    text = text_of(value, "urlEncode")
     bounded_text(len(text) * 3)
     return quote(text, safe="", errors="replace")
 
 
 def url_decode(frame: Frame, value: Any) -> str:
     """The text behind %XX; `+` stays."""
-    text = _text(value, "urlDecode")
+    text = text_of(value, "urlDecode")
     frame.charge(len(text) >> 8)
     return unquote(text, errors="replace")
 
@@ -56,7 +51,7 @@ def url_decode(frame: Frame, value: Any) -> str:
 def capture(frame: Frame, value: Any, expression: Any, group: Any = None) -> str | None:
     """What a group of an RE2 pattern has found first, by its number or name; unless it is said, the first group, or all where
     there is none. Null when the pattern is not found."""
-    text, compiled = _text(value, "capture"), pattern(_text(expression, "capture"))
+    text, compiled = text_of(value, "capture"), pattern(text_of(expression, "capture"))
     frame.charge(len(text) >> 8)
     wanted = min(1, compiled.groups) if group is None else group
     if is_number(wanted) and wanted in range(compiled.groups + 1):
@@ -71,7 +66,7 @@ def capture(frame: Frame, value: Any, expression: Any, group: Any = None) -> str
     return None if found is None else found[wanted]
 
 
-TEXT_FUNCTIONS: Mapping[str, Callable[..., Any]] = {
+PROTOCOL_FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "md5": _digest("md5", "md5"),
     "sha1": _digest("sha1", "sha1"),
     "sha256": _digest("sha256", "sha256"),

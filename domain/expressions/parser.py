@@ -8,20 +8,15 @@ from typing import TypeVar
 
 from domain.expressions import syntax as s
 from domain.expressions.calls import FUNCTIONS, METHODS_ONLY, OTHER_WORDS, PREDICATES, canonical
-from domain.expressions.errors import ExpressionError, Fault, did_you_mean
-from domain.expressions.lexer import Token, default_of, lex, template_end
-from domain.expressions.strings import unescape, unquote
+from domain.expressions.cursor import Cursor
+from domain.expressions.errors import ExpressionError, did_you_mean
+from domain.expressions.lexer import Token, default_of, template_end
+from domain.expressions.literals import number, unescape, unquote
+from domain.expressions.precedence import COMPARE, LEVELS, NOT, ORDERINGS, SAME, TERNARY, UNARY, WORDS
+from domain.expressions.written_out import check_written_pattern, check_written_xpath
 from domain.limits import LIMITS
 
 _N = TypeVar("_N", bound=s.Node)
-_WORDS = {"contains": "contains", "in": "in", "matches": "matches", "startsWith": "startsWith", "endsWith": "endsWith"}
-_WORDS |= {"starts_with": "startsWith", "ends_with": "endsWith"}
-_PIPE, _TERNARY, _OR, _AND, _NOT, _COMPARE, _UNARY = 2, 4, 10, 15, 17, 20, 1000
-_LEVELS = {"||": _OR, "or": _OR, "&&": _AND, "and": _AND, "|": _PIPE, "?": _TERNARY, "..": 25, "+": 30, "-": 30}
-_LEVELS |= {"*": 60, "/": 60, "%": 60, "**": 100, "^": 100, "??": 500, "is": _COMPARE, "exists": _COMPARE, "not": _COMPARE}
-_LEVELS |= dict.fromkeys(("==", "!=", "<", "<=", ">", ">="), _COMPARE) | dict.fromkeys(_WORDS, _COMPARE)
-_SAME = {"or": "||", "and": "&&", "^": "**"}
-_ORDERINGS = ("<", "<=", ">", ">=")
 _LITERALS = {"true": True, "false": False, "null": None, "nil": None}
 _TESTS = {"null": "null", "nil": "null", "bool": "boolean", "int": "integer", "list": "array", "map": "object"}
 _TESTS |= {
@@ -33,91 +28,39 @@ _TREE_OF_DEPTH = 4
 _LEADING_DASH_NAME = re.compile(r"(?:-\w+)+")
 
 
-class Parser:
+class Parser(Cursor):
     """Parses the expression that begins at `start` of a text, up to the end or the `closer` of its template."""
 
     def __init__(self, text: str, start: int = 0, closer: str = "") -> None:
-        self.text = text
-        self.start = start
-        self.closer = closer
-        self.tokens = lex(text, start, closer)
-        self.at = 0
+        super().__init__(text, start, closer)
         self.nodes = 0
         self.depth = 0
         self.comprehensions = 0
         self.locals: list[str] = []
 
-    @property
-    def end(self) -> int:
-        """The offset behind the expression and its closer."""
-        return self.tokens[-1].end
-
     def parse(self) -> s.Node:
         """The whole expression as a tree."""
         self._check_size()
-        if self._peek().value == self.closer:
-            raise self._error("an expression is missing here", self._peek().start)
+        if self.peek().value == self.closer:
+            raise self.error("an expression is missing here", self.peek().start)
         tree = self._expression(0)
-        token = self._peek()
+        token = self.peek()
         if self.at != len(self.tokens) - 1:
-            raise self._unexpected(token)
+            raise self.unexpected(token)
         highest = _TREE_OF_DEPTH * LIMITS.expression_depth
         if s.height(tree) > highest:
-            raise self._limit(f"the expression is nested more than {highest} operators deep")
+            raise self.limit(f"the expression is nested more than {highest} operators deep")
         return tree
 
     def _check_size(self) -> None:
         part = self.text[self.start : self.end]
         if len(part) > LIMITS.expression_bytes or len(part.encode("utf-8", "replace")) > LIMITS.expression_bytes:
-            raise self._limit(f"the expression is longer than {LIMITS.expression_bytes} bytes")
-
-    # Tokens
-
-    def _peek(self, ahead: int = 0) -> Token:
-        return self.tokens[min(self.at + ahead, len(self.tokens) - 1)]
-
-    def _take(self) -> Token:
-        token = self.tokens[self.at]
-        self.at = min(self.at + 1, len(self.tokens) - 1)
-        return token
-
-    def _is(self, value: str, ahead: int = 0) -> bool:
-        token = self._peek(ahead)
-        return token.value == value and token.kind in ("op", "name")
-
-    def _accept(self, value: str) -> bool:
-        if self._is(value):
-            self._take()
-            return True
-        return False
-
-    def _expect(self, value: str) -> Token:
-        if not self._is(value):
-            raise self._error(f"expected {value} here", self._peek().start, found=self._peek())
-        return self._take()
-
-    # Errors
-
-    def _error(self, message: str, offset: int, hint: str | None = None, found: Token | None = None) -> ExpressionError:
-        if found is not None:
-            message += ", but the expression ends" if found.kind == "end" else f", found {found.value}"
-        return ExpressionError(message, offset, self.text, hint)
-
-    def _unexpected(self, token: Token) -> ExpressionError:
-        if token.kind == "end":
-            return self._error("the expression ends too early", token.start)
-        hint = "write == to compare" if token.value == "=" else None
-        if token.kind == "name":
-            hint = did_you_mean(token.value, [*_WORDS, "and", "or", "not", "is", "exists"])
-        return self._error(f"unexpected {token.value}", token.start, hint)
-
-    def _limit(self, message: str) -> ExpressionError:
-        return ExpressionError(message, self.start, self.text, "split it into smaller expressions", "limit")
+            raise self.limit(f"the expression is longer than {LIMITS.expression_bytes} bytes")
 
     def _made(self, node: _N) -> _N:
         self.nodes += 1
         if self.nodes > LIMITS.expression_nodes:
-            raise self._limit(f"the expression has more than {LIMITS.expression_nodes} parts")
+            raise self.limit(f"the expression has more than {LIMITS.expression_nodes} parts")
         return node
 
     # Operators
@@ -125,20 +68,20 @@ class Parser:
     def _expression(self, level: int) -> s.Node:
         self.depth += 1
         if self.depth > LIMITS.expression_depth:
-            raise self._limit(f"the expression is nested more than {LIMITS.expression_depth} deep")
+            raise self.limit(f"the expression is nested more than {LIMITS.expression_depth} deep")
         left = self._prefix()
         while True:
-            token = self._peek()
-            power = _LEVELS.get(token.value, 0) if token.kind in ("op", "name") else 0
+            token = self.peek()
+            power = LEVELS.get(token.value, 0) if token.kind in ("op", "name") else 0
             if power <= level or (token.value == "not" and not self._negates()):
                 break
-            left = self._infix(left, self._take(), power)
+            left = self._infix(left, self.take(), power)
         self.depth -= 1
         return left
 
     def _negates(self) -> bool:
-        following = self._peek(1)
-        return following.kind == "name" and (following.value in _WORDS or following.value == "exists")
+        following = self.peek(1)
+        return following.kind == "name" and (following.value in WORDS or following.value == "exists")
 
     def _infix(self, left: s.Node, token: Token, power: int) -> s.Node:
         value = token.value
@@ -150,81 +93,74 @@ class Parser:
             return self._test(left)
         negated = value == "not"
         if negated:
-            token = self._take()
+            token = self.take()
             value = token.value
         if value == "exists":
             return self._made(s.Test(left.start, token.end, left, "exists", negated))
         right = self._expression(power - 1 if value in ("**", "^") else power)
-        operator = _WORDS.get(value) or _SAME.get(value) or value
+        operator = WORDS.get(value) or SAME.get(value) or value
         if operator == "matches":
-            self._pattern(right)
+            check_written_pattern(right, self.text)
         node = self._made(s.Binary(left.start, right.end, operator, left, right, token.start, negated))
-        return self._chained(node) if operator in _ORDERINGS else node
-
-    def _pattern(self, node: s.Node) -> None:
-        """A pattern that is written out is wrong before anything runs."""
-        if isinstance(node, s.Constant) and isinstance(node.value, str):
-            from domain.expressions.operators import check_pattern
-
-            check_pattern(node.value, node.start, self.text)
+        return self._chained(node) if operator in ORDERINGS else node
 
     def _chained(self, node: s.Binary) -> s.Node:
         """`1 < x < 5` means `1 < x && x < 5`."""
-        token = self._peek()
-        if token.kind != "op" or token.value not in _ORDERINGS:
+        token = self.peek()
+        if token.kind != "op" or token.value not in ORDERINGS:
             return node
-        self._take()
-        right = self._expression(_COMPARE)
+        self.take()
+        right = self._expression(COMPARE)
         second = self._made(s.Binary(node.right.start, right.end, token.value, node.right, right, token.start))
         return self._made(s.Binary(node.start, right.end, "&&", node, second, token.start))
 
     def _conditional(self, condition: s.Node) -> s.Node:
         yes = self._expression(0)
-        self._expect(":")
-        no = self._expression(_TERNARY - 1)
+        self.expect(":")
+        no = self._expression(TERNARY - 1)
         return self._made(s.Conditional(condition.start, no.end, condition, yes, no))
 
     def _pipe(self, left: s.Node) -> s.Node:
-        token = self._take()
+        token = self.take()
         if token.kind != "name":
-            raise self._error("a function belongs behind |", token.start, "for example: body.items | len()")
+            raise self.error("a function belongs behind |", token.start, "for example: body.items | len()")
         return self._postfix(self._call(token, left.start, (left,), required=False))
 
     def _test(self, left: s.Node) -> s.Node:
-        negated = self._accept("not")
-        token = self._take()
+        negated = self.accept("not")
+        token = self.take()
         test = _TESTS.get(token.value) if token.kind == "name" else None
         if test is None:
             hint = did_you_mean(token.value, _TESTS) or "write == to compare values"
-            raise self._error("a type such as null, string or number belongs behind is", token.start, hint)
+            raise self.error("a type such as null, string or number belongs behind is", token.start, hint)
         return self._made(s.Test(left.start, token.end, left, test, negated))
 
     # Operands
 
     def _prefix(self) -> s.Node:
-        token = self._take()
+        token = self.take()
         value = token.value
         if token.kind == "op" and value in ("!", "-", "+"):
-            operand = self._expression(_UNARY)
+            operand = self._expression(UNARY)
             return self._made(s.Unary(token.start, operand.end, value, operand))
         if token.kind == "name" and value == "not":
-            operand = self._expression(_NOT)
+            operand = self._expression(NOT)
             return self._made(s.Unary(token.start, operand.end, "!", operand))
         if token.kind == "name" and value == "exists" and not self._ends_operand():
-            operand = self._expression(_COMPARE)
+            operand = self._expression(COMPARE)
             return self._made(s.Test(token.start, operand.end, operand, "exists", False))
-        if token.kind == "name" and value == "let" and self._peek().kind == "name":
+        if token.kind == "name" and value == "let" and self.peek().kind == "name":
             return self._let(token)
         return self._postfix(self._operand(token))
 
     def _ends_operand(self) -> bool:
-        token = self._peek()
-        return token.kind == "end" or (token.kind in ("op", "name") and (token.value in _LEVELS or token.value in ")],:;}}=["))
+        token = self.peek()
+        return token.kind == "end" or (token.kind in ("op", "name") and (token.value in LEVELS or token.value in ")],:;}}=["))
 
     def _operand(self, token: Token) -> s.Node:
         match token.kind:
             case "number":
-                return self._made(s.Constant(token.start, token.end, self._number(token)))
+                return self._made(s.Constant(token.start, token.end, number(token.value, token.start, self.text)))
             case "string":
                 return self._made(s.Constant(token.start, token.end, unquote(token.value, token.start, self.text)))
             case "text":
@@ -242,7 +178,7 @@ class Parser:
         match token.value:
             case "(":
                 inner = self._expression(0)
-                closing = self._expect(")")
+                closing = self.expect(")")
                 return replace(inner, start=token.start, end=closing.end) if not isinstance(inner, s.Predicate) else inner
             case "[":
                 return self._items(token)
@@ -252,23 +188,11 @@ class Parser:
                 return self._made(s.Root(token.start, token.end))
             case "${" | "{{":
                 inner = self._expression(0)
-                closing = self._expect("}" if token.value == "${" else "}}")
+                closing = self.expect("}" if token.value == "${" else "}}")
                 return replace(inner, start=token.start, end=closing.end)
             case "#" | "#index" | "#acc" | ".":
                 return self._element(token)
-        raise self._unexpected(token)
-
-    def _number(self, token: Token) -> int | float:
-        digits = token.value.replace("_", "")
-        if digits[:2] in ("0x", "0X"):
-            number: int | float = int(digits, 16)
-        elif len(digits) > 400:
-            raise ExpressionError("the number is too large", token.start, self.text, None, "limit")
-        else:
-            number = int(digits) if digits.isdigit() else float(digits)
-        if number in (float("inf"),) or (isinstance(number, int) and number.bit_length() > 1024):
-            raise ExpressionError("the number is too large", token.start, self.text, None, "limit")
-        return number
+        raise self.unexpected(token)
 
     def _text(self, token: Token) -> s.Node:
         raw = token.value == "`"
@@ -279,7 +203,7 @@ class Parser:
         return self._made(s.Joined(token.start, token.end, parts))
 
     def _query(self, token: Token) -> s.Node:
-        from domain.expressions.json_path import check_query
+        from domain.expressions.json_path import check_query  # only those who ask need it
 
         check_query(token.value, token.start, self.text)
         return self._made(s.Query(token.start, token.end, token.value))
@@ -287,7 +211,7 @@ class Parser:
     def _element(self, token: Token) -> s.Node:
         if not self.comprehensions:
             shown = "." if token.value == "." else token.value
-            raise self._error(
+            raise self.error(
                 f"{shown} has a meaning only inside a predicate", token.start, "for example: filter(items, .price > 10)"
             )
         if token.value == ".":
@@ -297,19 +221,19 @@ class Parser:
         return self._made(s.Element(token.start, token.end, which))  # type: ignore[arg-type]
 
     def _name(self, token: Token) -> s.Node:
-        if self._is("(") and token.value != "$":
+        if self.sees("(") and token.value != "$":
             return self._call(token, token.start, ())
         if token.value in _LITERALS:
             return self._made(s.Constant(token.start, token.end, _LITERALS[token.value]))
         if token.value in _RESERVED:
-            raise self._unexpected(token)
+            raise self.unexpected(token)
         return self._made(s.Name(token.start, token.end, token.value, token.value in self.locals))
 
     def _let(self, token: Token) -> s.Node:
-        name = self._take()
-        self._expect("=")
+        name = self.take()
+        self.expect("=")
         value = self._expression(0)
-        self._expect(";")
+        self.expect(";")
         self.locals.append(name.value)
         body = self._expression(0)
         self.locals.pop()
@@ -317,50 +241,50 @@ class Parser:
 
     def _items(self, token: Token) -> s.Node:
         items: list[s.Node] = []
-        while not self._is("]"):
+        while not self.sees("]"):
             items.append(self._expression(0))
-            if not self._accept(","):
+            if not self.accept(","):
                 break
-        return self._made(s.Items(token.start, self._expect("]").end, tuple(items)))
+        return self._made(s.Items(token.start, self.expect("]").end, tuple(items)))
 
     def _entries(self, token: Token) -> s.Node:
         entries: list[tuple[s.Node, s.Node]] = []
-        while not self._is("}"):
+        while not self.sees("}"):
             key = self._key()
-            self._expect(":")
+            self.expect(":")
             entries.append((key, self._expression(0)))
-            if not self._accept(","):
+            if not self.accept(","):
                 break
-        return self._made(s.Entries(token.start, self._expect("}").end, tuple(entries)))
+        return self._made(s.Entries(token.start, self.expect("}").end, tuple(entries)))
 
     def _key(self) -> s.Node:
-        token = self._take()
+        token = self.take()
         if token.kind in ("name", "number"):
             return self._made(s.Constant(token.start, token.end, token.value))
         if token.kind in ("string", "text") or token.value == "(":
             return self._operand(token)
-        raise self._error("a key belongs here", token.start, found=token)
+        raise self.error("a key belongs here", token.start, found=token)
 
     # What follows an operand
 
     def _postfix(self, node: s.Node) -> s.Node:
-        while self._peek().kind == "op":
-            if self._is(".") or self._is("?."):
-                node = self._member(node, optional=self._take().value == "?.")
-            elif self._is("["):
-                self._take()
+        while self.peek().kind == "op":
+            if self.sees(".") or self.sees("?."):
+                node = self._member(node, optional=self.take().value == "?.")
+            elif self.sees("["):
+                self.take()
                 node = self._index(node, optional=False)
             else:
                 break
         return node
 
     def _member(self, node: s.Node, optional: bool) -> s.Node:
-        token = self._take()
+        token = self.take()
         if optional and token.value == "[" and token.kind == "op":
             return self._index(node, optional=True)
         if token.kind != "name":
-            raise self._error("a name belongs behind the dot", token.start, found=token)
-        if self._is("("):
+            raise self.error("a name belongs behind the dot", token.start, found=token)
+        if self.sees("("):
             return self._call(token, node.start, (node,))
         token = self._dashed(node, token)
         key = self._made(s.Constant(token.start, token.end, token.value))
@@ -368,19 +292,19 @@ class Parser:
 
     def _dashed(self, node: s.Node, token: Token) -> Token:
         """Header names have dashes: `headers.Content-Type` is one name."""
-        match = _LEADING_DASH_NAME.match(self.text, token.end) if is_headers(node) else None
+        match = _LEADING_DASH_NAME.match(self.text, token.end) if s.is_headers(node) else None
         if match is None:
             return token
-        while self._peek().kind != "end" and self._peek().start < match.end():
-            self._take()
+        while self.peek().kind != "end" and self.peek().start < match.end():
+            self.take()
         return token._replace(value=self.text[token.start : match.end()], end=match.end())
 
     def _index(self, node: s.Node, optional: bool) -> s.Node:
-        low = None if self._is(":") else self._expression(0)
-        if self._accept(":"):
-            high = None if self._is("]") else self._expression(0)
-            return self._made(s.Slice(node.start, self._expect("]").end, node, low, high))
-        closing = self._expect("]")
+        low = None if self.sees(":") else self._expression(0)
+        if self.accept(":"):
+            high = None if self.sees("]") else self._expression(0)
+            return self._made(s.Slice(node.start, self.expect("]").end, node, low, high))
+        closing = self.expect("]")
         assert low is not None
         return self._made(s.Index(node.start, closing.end, node, low, optional, low.start))
 
@@ -394,56 +318,37 @@ class Parser:
             raise ExpressionError(f"there is no function {token.value}", token.start, self.text, hint, "name")
         arguments = list(first)
         end = token.end
-        if required or self._is("("):
-            self._expect("(")
-            while not self._is(")"):
+        if required or self.sees("("):
+            self.expect("(")
+            while not self.sees(")"):
                 predicate = name in PREDICATES and len(arguments) == 1
                 arguments.append(self._predicate() if predicate else self._expression(0))
-                if not self._accept(","):
+                if not self.accept(","):
                     break
-            end = self._expect(")").end
+            end = self.expect(")").end
         if name == "matches":
-            self._pattern(arguments[-1])
+            check_written_pattern(arguments[-1], self.text)
         least, most = FUNCTIONS[name]
         if not least <= len(arguments) <= most:
             wanted = str(least) if least == most else f"{least} to {most}" if most < 50 else f"at least {least}"
-            raise self._error(f"{token.value} takes {wanted} arguments, got {len(arguments)}", token.start)
+            raise self.error(f"{token.value} takes {wanted} arguments, got {len(arguments)}", token.start)
         if name == "xpath":
-            self._xpath(arguments[1])
+            check_written_xpath(arguments[1], self.text)
         return self._made(s.Call(start, end, name, tuple(arguments)))
-
-    def _xpath(self, node: s.Node) -> None:
-        """A query that is written out is wrong before anything runs."""
-        if isinstance(node, s.Constant) and isinstance(node.value, str):
-            from domain.expressions.xpath_syntax import parse_xpath
-
-            try:
-                parse_xpath(node.value)
-            except Fault as fault:
-                raise fault.at(node.start, self.text) from None
 
     def _predicate(self) -> s.Node:
         self.comprehensions += 1
         if self.comprehensions > LIMITS.comprehension_depth:
-            raise self._limit(f"predicates are nested more than {LIMITS.comprehension_depth} deep")
-        start = self._peek().start
-        braces = self._is("{") and not (self._peek(1).kind in ("name", "string") and self._is(":", 2))
+            raise self.limit(f"predicates are nested more than {LIMITS.comprehension_depth} deep")
+        start = self.peek().start
+        braces = self.sees("{") and not (self.peek(1).kind in ("name", "string") and self.sees(":", 2))
         if braces:
-            self._take()
+            self.take()
         body = self._expression(0)
         if braces:
-            self._expect("}")
+            self.expect("}")
         self.comprehensions -= 1
         return self._made(s.Predicate(start, body.end, body))
-
-
-def is_headers(node: s.Node) -> bool:
-    """Whether a node names HTTP headers, whose names match in any case."""
-    if isinstance(node, s.Index):
-        node = node.key
-    if isinstance(node, s.Constant):
-        return bool(node.value == "headers")
-    return isinstance(node, s.Name) and node.name == "headers"
 
 
 def parse_tree(text: str) -> s.Node:

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import cmp_to_key
 from typing import Any
 
+from domain.expressions.arguments import list_of, numbers_of
 from domain.expressions.errors import Fault
 from domain.expressions.frame import Code, Frame, kind_of, need_boolean
-from domain.expressions.functions import list_of, numbers_of
 from domain.expressions.operators import checked, order
 from domain.expressions.values import to_json, to_text
 

@@ -229,3 +229,12 @@ def free_names(node: Node) -> frozenset[str]:
         if (isinstance(part, Name) and not part.local) or isinstance(part, Defaulted):
             names.add(part.name)
     return frozenset(names)
+
+
+def is_headers(node: Node) -> bool:
+    """Whether a node names HTTP headers, whose names match in any case."""
+    if isinstance(node, Index):
+        node = node.key
+    if isinstance(node, Constant):
+        return bool(node.value == "headers")
+    return isinstance(node, Name) and node.name == "headers"

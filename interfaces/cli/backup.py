@@ -147,7 +147,7 @@ def _keep_key(place: Path, key: bytes) -> None:
 def _forget_queue(settings: Settings) -> None:
     """A queue that is there already holds another history: without its mark, the sweeper fills it again."""
     from domain.errors import Unavailable
-    from interfaces.adapters.redis_execution_queue import RedisCommandQueue
+    from interfaces.adapters.redis_command_queue import RedisCommandQueue
 
     if not settings.redis_url:
         return

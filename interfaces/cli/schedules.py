@@ -3,48 +3,22 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import click
 
 from interfaces.cli.errors import ExitCode
 from interfaces.cli.flows import find_flow, format_option, url_option
+from interfaces.cli.schedule_options import plan_of, plan_options, selection_of, selection_options
 from interfaces.cli.tables import show_json, show_table
 
-OVERLAPS, MISSED = ("skip", "queue", "cancel_older"), ("skip", "run_once", "run_all")
 DECISIONS = {"tick": "TICK", "decision": "DECISION", "count": "TICKS", "execution": "EXECUTION", "why": "WHY"}
 
 
 @click.group()
 def schedules() -> None:
     """When flows run by themselves on a server."""
-
-
-def _plan_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """What a schedule says, for `create` and `change`; what is not given is not sent."""
-    for option in reversed(
-        (
-            click.option("--zone", "time_zone", help="The time zone, such as Europe/Berlin; UTC unless given."),
-            click.option("--jitter", help="Let each tick be late by a part of this that it alone has: 30s."),
-            click.option("--overlap", type=click.Choice(OVERLAPS), help="While the execution before has not ended; skip."),
-            click.option("--missed", type=click.Choice(MISSED), help="Ticks at which no scheduler was there; skip."),
-            click.option("--var", "variables", multiple=True, metavar="NAME=VALUE", help="A variable of the flow."),
-            click.option("--tag", "tags", multiple=True, help="A tag of the executions; the flow's unless given."),
-        )
-    ):
-        command = option(command)
-    return command
-
-
-def _given(options: dict[str, Any]) -> dict[str, Any]:
-    """The options that were given, as the API has them."""
-    from application.variables import parse_assignment
-
-    given = {name: list(value) if isinstance(value, tuple) else value for name, value in options.items() if value}
-    if "variables" in given:
-        given["variables"] = dict(map(parse_assignment, given["variables"]))
-    return given
 
 
 @schedules.command()
@@ -70,61 +44,31 @@ def ls(flow: str | None, paused: bool, url: str | None, form: str, limit: int) -
     return ExitCode.PASSED
 
 
-def _selection_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Which flows a suite run has, for `create` and `change`."""
-    for option in reversed(
-        (
-            click.option("--suite", help="Instead of FLOW: the flows of this suite, as one suite run."),
-            click.option("--tags", "chosen", metavar="EXPRESSION", help="Instead of FLOW: flows with these tags."),
-            click.option("--folder", help="Instead of FLOW: flows below this folder."),
-            click.option("--project", help="Only flows of this project."),
-            click.option("--matrix", multiple=True, metavar="NAME=A,B", help="Run all with each value; may be repeated."),
-            click.option("-j", "--jobs", "parallel", type=click.IntRange(1), help="How many cases run at once."),
-            click.option("--timeout", help="How long a suite run may take as a whole, such as 30m."),
-            click.option("--fail-fast/--no-fail-fast", default=None, help="A case that does not pass ends the suite run."),
-        )
-    ):
-        command = option(command)
-    return command
-
-
 @schedules.command()
 @click.argument("words", nargs=-1, metavar="[FLOW] CRON")
 @click.option("--name", help="What to call it; the name of the flow or suite unless given.")
-@_selection_options
-@_plan_options
+@selection_options
+@plan_options
 @url_option
 @format_option
 def create(
-    words: tuple[str, ...],
-    name: str | None,
-    suite: str | None,
-    chosen: str | None,
-    folder: str | None,
-    project: str | None,
-    matrix: tuple[str, ...],
-    parallel: int | None,
-    timeout: str | None,
-    fail_fast: bool | None,
-    url: str | None,
-    form: str,
-    **options: Any,
+    words: tuple[str, ...], name: str | None, selecting: Mapping[str, Any], url: str | None, form: str, **options: Any
 ) -> int:
     """Let FLOW (id, path, key or name), or the flows that --suite, --tags and --folder mean, run at the ticks of CRON: minute
     hour day month weekday, a second before them if wanted, or @hourly, @daily, @weekly, @monthly, @yearly."""
     from interfaces.cli.client import connect_client
 
-    given = {"suite": suite, "tags": chosen, "folder": folder, "project": project, "matrix": matrix}
-    selection = _selection({}, {**given, "parallel": parallel, "timeout": timeout, "fail_fast": fail_fast})
+    selection = selection_of({}, selecting)
     if len(words) != (1 if selection else 2):
         raise click.UsageError("give FLOW and CRON, or CRON and one of --suite, --tags, --folder")
     with connect_client(url) as client:
         if selection:
-            what: dict[str, Any] = {"name": name or suite or folder or chosen or project, "selection": selection}
+            about = selecting.get("suite") or selecting.get("folder") or selecting.get("tags") or selecting.get("project")
+            what: dict[str, Any] = {"name": name or about, "selection": selection}
         else:
             row = find_flow(client, words[0])
             what = {"name": name or row["name"], "flow": row["id"]}
-        body = {**what, "cron": words[-1], **_given(options)}
+        body = {**what, "cron": words[-1], **plan_of(options)}
         answer, position = client.command("POST", client.room("/schedules"), body)
         made = client.get(client.room("/schedules", answer["id"]), min_position=position)
         coming = client.get(client.room("/schedules", answer["id"], "/next"))
@@ -136,46 +80,20 @@ def create(
     return ExitCode.PASSED
 
 
-def _selection(before: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
-    """The selection before with the options that were given; an empty one takes its part away."""
-    from interfaces.cli.running.suite_request import parse_matrix
-
-    given = {name: value for name, value in options.items() if value not in (None, ())}
-    if "matrix" in given:
-        given["matrix"] = parse_matrix([text for text in given["matrix"] if text])
-    return {name: value for name, value in {**before, **given}.items() if value}
-
-
 @schedules.command()
 @click.argument("called")
 @click.option("--name", help="Another name.")
 @click.option("--cron", help="Another expression; its ticks count from now on.")
 @click.option("--flow", help="Another flow (id, path, key or name), or one in place of a selection.")
-@_selection_options
-@_plan_options
+@selection_options
+@plan_options
 @url_option
-def change(
-    called: str,
-    flow: str | None,
-    suite: str | None,
-    chosen: str | None,
-    folder: str | None,
-    project: str | None,
-    matrix: tuple[str, ...],
-    parallel: int | None,
-    timeout: str | None,
-    fail_fast: bool | None,
-    url: str | None,
-    **options: Any,
-) -> int:
+def change(called: str, flow: str | None, selecting: Mapping[str, Any], url: str | None, **options: Any) -> int:
     """Change a schedule (id or name); what is not given stays as it is. Of a selection too: --suite '' takes the suite out of
     it, --matrix '' the matrix."""
     from interfaces.cli.client import connect_client
 
-    given: dict[str, Any] = {"suite": suite, "tags": chosen, "folder": folder, "project": project, "matrix": matrix}
-    given |= {"parallel": parallel, "timeout": timeout, "fail_fast": fail_fast}
-    selecting = any(value not in (None, ()) for value in given.values())
-    body = _given(options)
+    body = plan_of(options)
     if not body and not selecting and flow is None:
         print("nothing is to be changed", file=sys.stderr)
         return ExitCode.USAGE
@@ -186,7 +104,7 @@ def change(
         if flow is not None:
             body["flow"] = find_flow(client, flow)["id"]
         if selecting:
-            body["selection"] = _selection(row["selection"], given)
+            body["selection"] = selection_of(row["selection"], selecting)
         _command(client, "PATCH", row, "", body)
     return ExitCode.PASSED
 

@@ -14,7 +14,7 @@ from domain.duration import parse_duration
 from domain.errors import Invalid, LimitExceeded, NotFound
 from domain.limits import LIMITS
 from domain.schedule import PLAN, due_at
-from domain.suite_run import check_time_limit
+from domain.suite_rules import check_time_limit
 from interfaces.rest.call import Call, Reply, id_of, position_text
 from interfaces.rest.executions import check_size, seconds_of
 from interfaces.rest.suite_runs import SELECTION, matrix_of, pushed_flows, selected

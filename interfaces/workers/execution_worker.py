@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import Callable, Collection, Coroutine
+from collections.abc import Callable, Collection
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any
 from uuid import UUID, uuid4
 
 import psycopg
@@ -15,42 +15,17 @@ import psycopg
 from application import dead_letters, leases, worker_list
 from application.attempts import Attempt, Tools
 from application.claims import NeedsSolitude, NotHere, UnknownExecution, claim
-from application.engine.executor import Stop
+from application.engine.ending import Stop
 from application.group_commit import is_connection_error
 from application.ports import Delivery, RunCommand
 from domain.errors import Unavailable
 from domain.execution import Execution
 from interfaces.workers.heartbeat import WATCH_SECONDS, Heartbeat
+from interfaces.workers.intake import Deliveries, Intake, before
 from interfaces.workers.nursery import Closed
 from interfaces.workers.solitary import Solitary
 
-ADOPT_SECONDS = 5.0
-BLOCK_MS = 1000
 logger = logging.getLogger("testmesh.worker")
-
-
-class Deliveries(Protocol):
-    """The receiving side of the queue; RedisDeliveries is the real one."""
-
-    async def receive(self, count: int, block_ms: int = 2000) -> list[Delivery]:
-        """New commands, none after `block_ms`."""
-        ...
-
-    async def adopt(self, count: int = 10) -> list[Delivery]:
-        """Commands that another worker took and never claimed."""
-        ...
-
-    async def done(self, delivery: Delivery) -> None:
-        """Acknowledge."""
-        ...
-
-    async def give_back(self, delivery: Delivery) -> None:
-        """Ring for another worker."""
-        ...
-
-    async def leave(self) -> None:
-        """Give the consumer up."""
-        ...
 
 
 class ExecutionWorker:
@@ -91,6 +66,7 @@ class ExecutionWorker:
         self._stop = asyncio.Event()
         self._gate = asyncio.Event()
         self._gate.set()
+        self._intake = Intake(self._queue, self._gate, self._room)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._heart = Heartbeat(
             connect,
@@ -101,8 +77,6 @@ class ExecutionWorker:
             interval=heartbeat,
             announce=self._announce,
         )
-        self._adopted_at = 0.0
-        self._late: asyncio.Future[list[Delivery]] | None = None
         self.finished = 0
         """Attempts that this worker has brought to their end."""
 
@@ -124,7 +98,7 @@ class ExecutionWorker:
             await self._take(stop)
             if self._solitary is not None:
                 self._solitary.stop()
-            await asyncio.gather(self._drain(), self._give_back_late())
+            await asyncio.gather(self._drain(), self._intake.give_back_late())
         finally:
             watch.cancel()
             await asyncio.gather(watch, return_exceptions=True)
@@ -138,10 +112,10 @@ class ExecutionWorker:
         """Take commands until stopped. A worker that may have been replaced takes none."""
         stopping = asyncio.create_task(stop.wait())
         while not stop.is_set():
-            if not await self._before(stopping, self._gate.wait()) or not await self._before(stopping, self._slot()):
+            if not await before(stopping, self._gate.wait()) or not await before(stopping, self._slot()):
                 break
             try:
-                found = await self._next(stopping)
+                found = await self._intake.next(stopping)
             except Unavailable as error:
                 logger.warning("the queue does not answer: %s", error)
                 await asyncio.wait({stopping}, timeout=0.5)
@@ -151,48 +125,10 @@ class ExecutionWorker:
                 self._spawn(delivery)
         stopping.cancel()
 
-    @staticmethod
-    async def _before(stopping: asyncio.Task[bool], wanted: Coroutine[Any, Any, Any]) -> bool:
-        """Wait for something or for the stop; whether it was the former."""
-        task = asyncio.ensure_future(wanted)
-        await asyncio.wait({task, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        if not task.done():
-            task.cancel()
-        return task.done() and not stopping.done()
-
     async def _slot(self) -> None:
         """Wait until one more execution may run here."""
         await self._free.acquire()
         self._free.release()
-
-    async def _next(self, stopping: asyncio.Task[bool]) -> list[Delivery]:
-        """Commands that others left, from time to time; else new ones. What comes after the stop is given back."""
-        now = asyncio.get_running_loop().time()
-        if now - self._adopted_at > ADOPT_SECONDS:
-            self._adopted_at = now
-            found = await self._queue.adopt(self._room())
-            if found:
-                return found
-        receiving = asyncio.ensure_future(self._queue.receive(self._room(), BLOCK_MS))
-        await asyncio.wait({receiving, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        if receiving.done() and self._gate.is_set():
-            return receiving.result()
-        if not receiving.done():
-            self._late = receiving
-            return []
-        for delivery in receiving.result():
-            await self._queue.give_back(delivery)
-        return []
-
-    async def _give_back_late(self) -> None:
-        """An answer that was on its way when the stop came."""
-        if self._late is None:
-            return
-        try:
-            for delivery in await self._late:
-                await self._queue.give_back(delivery)
-        except Unavailable as error:
-            logger.warning("the queue does not answer: %s", error)
 
     def _room(self) -> int:
         return max(1, self._concurrency - self._occupied())

@@ -14,7 +14,7 @@ from application.dispatch import Dispatcher
 from application.group_commit import is_connection_error
 from application.schema import LOGS
 from application.sweeper import Sweeper
-from interfaces.adapters.redis_execution_queue import RedisCommandQueue
+from interfaces.adapters.redis_command_queue import RedisCommandQueue
 from interfaces.bootstrap import Platform
 from interfaces.locks import AdvisoryLock
 from projections.execution_list import ExecutionList

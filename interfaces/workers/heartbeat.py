@@ -13,7 +13,7 @@ from uuid import UUID
 import psycopg
 
 from application import leases
-from application.engine.executor import Stop
+from application.engine.ending import Stop
 from application.group_commit import is_connection_error
 
 WATCH_SECONDS = 0.25

@@ -92,7 +92,7 @@ def metrics_port(settings: Settings) -> Iterator[None]:
 
 THREADS = 32
 """Of a worker, for what blocks: mostly answers of PostgreSQL, which may be far away. asyncio's own number goes by the cores."""
-NEEDED = ("interfaces.adapters.redis_execution_queue", "interfaces.workers.execution_worker", "application.engine.egress")
+NEEDED = ("interfaces.adapters.redis_deliveries", "interfaces.workers.execution_worker", "application.engine.egress")
 """Modules that a worker imports before it forks the process of its children."""
 
 
@@ -149,7 +149,7 @@ async def _work_alone(platform: Platform) -> None:
 
 
 async def _work(platform: Platform, nursery: Nursery) -> None:
-    from interfaces.adapters.redis_execution_queue import RedisDeliveries
+    from interfaces.adapters.redis_deliveries import RedisDeliveries
     from interfaces.workers.execution_worker import ExecutionWorker
     from interfaces.workers.solitary import Solitary, most_children
 
@@ -181,7 +181,7 @@ async def _work(platform: Platform, nursery: Nursery) -> None:
 
 def run_projector(settings: Settings) -> None:
     """Follow the logs until SIGTERM or SIGINT."""
-    from interfaces.adapters.redis_execution_queue import RedisCommandQueue
+    from interfaces.adapters.redis_command_queue import RedisCommandQueue
     from interfaces.workers.followers import Followers
 
     configure_logging(settings, "projector")

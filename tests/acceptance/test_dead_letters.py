@@ -11,7 +11,7 @@ import httpx
 import pytest
 import redis
 
-from interfaces.adapters.redis_execution_queue import STREAM
+from interfaces.adapters.redis_streams import STREAM
 from tests.acceptance.test_metrics import free_run
 from tests.support.program import Program
 

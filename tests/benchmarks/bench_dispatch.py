@@ -21,7 +21,8 @@ from application.engine.action import Action, ActionContext
 from application.event_store import PostgresLog
 from application.ports import RunCommand
 from domain.execution import Execution
-from interfaces.adapters.redis_execution_queue import RedisCommandQueue, RedisDeliveries
+from interfaces.adapters.redis_command_queue import RedisCommandQueue
+from interfaces.adapters.redis_deliveries import RedisDeliveries
 from tests.benchmarks.ratios import Benchmark, Row, at_least, at_most
 from tests.benchmarks.servers import durable_postgres, valkey
 from tests.support.cluster import Cluster, Running

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from domain.errors import Conflict, Invalid, LimitExceeded
 from domain.limits import LIMITS, replace_limits
-from domain.suite_run import PASSED, Case, SuiteRun, case_key, case_uuid
+from domain.suite_case import Case, case_key, case_uuid
+from domain.suite_run import PASSED, SuiteRun
 from tests.support.given_when_then import given
 from tests.support.suites import BY, advanced, case, cases, ended, suite_run
 

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 import redis
 
-from interfaces.adapters.redis_execution_queue import STREAM
+from interfaces.adapters.redis_streams import STREAM
 from tests.chaos.afterwards import unfinished
 from tests.chaos.checker import Event, read_log
 from tests.chaos.clients import Clients

@@ -25,7 +25,8 @@ from application.log import VersionConflict
 from application.payloads import SealedPayloads
 from application.sweeper import Sweeper
 from domain.execution import Execution
-from interfaces.adapters.redis_execution_queue import RedisCommandQueue, RedisDeliveries
+from interfaces.adapters.redis_command_queue import RedisCommandQueue
+from interfaces.adapters.redis_deliveries import RedisDeliveries
 from interfaces.workers.execution_worker import ExecutionWorker
 from tests.support.local import BY, Anywhere, Calls, small_actions
 
@@ -63,7 +64,7 @@ class Cluster:
         return ExecutionWorker(
             self.tools,
             self.database.connect,
-            lambda incarnation: RedisDeliveries(self.redis_url, incarnation),
+            lambda incarnation: RedisDeliveries(self.redis_url, incarnation, labels=options.get("labels", ())),
             **{"heartbeat": 0.2, "lease": 1.0, "drain": 0.2, **options},
         )
 

@@ -18,7 +18,8 @@ from domain.events import Actor
 from domain.execution import Execution
 from domain.flow import Flow
 from domain.schedule import Decision, Schedule
-from domain.suite_run import Case, SuiteRun
+from domain.suite_case import Case
+from domain.suite_run import SuiteRun
 from domain.user import User
 from domain.workspace import Workspace
 

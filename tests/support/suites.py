@@ -13,7 +13,8 @@ from application.payloads import MemoryPayloads
 from application.suites import SuiteRequest, Suites
 from domain.events import Actor
 from domain.execution import Execution
-from domain.suite_run import Case, SuiteRun
+from domain.suite_case import Case
+from domain.suite_run import SuiteRun
 from tests.support.local import Calls, small_actions
 
 BY = Actor("user:1")

@@ -16,7 +16,8 @@ import redis
 from application.ports import RunCommand
 from interfaces.adapters import embedded
 from interfaces.adapters.embedded_valkey import EmbeddedValkey
-from interfaces.adapters.redis_execution_queue import RedisCommandQueue, RedisDeliveries
+from interfaces.adapters.redis_command_queue import RedisCommandQueue
+from interfaces.adapters.redis_deliveries import RedisDeliveries
 
 pytestmark = pytest.mark.servers
 SLOTS = 16384

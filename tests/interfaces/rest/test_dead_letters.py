@@ -11,7 +11,7 @@ import redis
 
 from application import dead_letters
 from domain.limits import LIMITS
-from interfaces.adapters.redis_execution_queue import STREAM
+from interfaces.adapters.redis_streams import STREAM
 from tests.support.served import Room, Server
 
 PATH = "/api/v1/operations/dead-letters"

@@ -14,7 +14,7 @@ from application.actions.registry import ACTIONS
 from application.dead_letters import DeadLetters
 from application.ports import RunCommand
 from domain.execution import Execution
-from interfaces.adapters.redis_execution_queue import STREAM
+from interfaces.adapters.redis_streams import STREAM
 from projections.execution_list import Waiting
 from tests.support.cluster import Cluster, Running
 from tests.support.local import BY, finished, flow, topics

@@ -16,7 +16,6 @@ from application.executions import Executions
 from application.ports import RunCommand
 from application.queueing import QueueRules
 from domain.execution import Execution
-from interfaces.adapters.redis_execution_queue import RedisDeliveries
 from interfaces.workers.execution_worker import ExecutionWorker
 from tests.support.cluster import Cluster, Running
 from tests.support.local import flow
@@ -37,9 +36,7 @@ def napping(seconds: float, **more: str) -> str:
 
 def labelled(cluster: Cluster, *labels: str, **options: object) -> ExecutionWorker:
     """A worker with labels."""
-    worker = cluster.worker(labels=labels, **options)
-    worker._queue = RedisDeliveries(cluster.redis_url, worker.incarnation, labels=labels)
-    return worker
+    return cluster.worker(labels=labels, **options)
 
 
 def spans(cluster: Cluster) -> dict[UUID, tuple[int, int]]:

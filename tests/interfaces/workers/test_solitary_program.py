@@ -22,7 +22,7 @@ from application.ports import RunCommand
 from application.queueing import Wish
 from domain.events import Actor
 from domain.execution import Execution
-from interfaces.adapters.redis_execution_queue import RedisCommandQueue
+from interfaces.adapters.redis_command_queue import RedisCommandQueue
 from interfaces.bootstrap import Platform, make_key
 from interfaces.settings import Settings
 from tests.support.events import BY

@@ -1,4 +1,4 @@
-"""String literals: what stands between quotes, as the text it means."""
+"""Literals: numbers, and what stands between quotes, as the values they mean."""
 
 from __future__ import annotations
 
@@ -34,3 +34,17 @@ def unescape(inside: str, offset: int, text: str) -> str:
         return "\\" + letter if letter.isalnum() else letter
 
     return _PAIR.sub(lambda pair: pair[0].encode("utf-16", "surrogatepass").decode("utf-16"), _ESCAPE.sub(meaning, inside))
+
+
+def number(literal: str, offset: int, text: str) -> int | float:
+    """The number; digits may be parted by _, and 0x begins a hexadecimal one. ExpressionError for one that is too large."""
+    digits = literal.replace("_", "")
+    if digits[:2] in ("0x", "0X"):
+        value: int | float = int(digits, 16)
+    elif len(digits) > 400:
+        raise ExpressionError("the number is too large", offset, text, None, "limit")
+    else:
+        value = int(digits) if digits.isdigit() else float(digits)
+    if value in (float("inf"),) or (isinstance(value, int) and value.bit_length() > 1024):
+        raise ExpressionError("the number is too large", offset, text, None, "limit")
+    return value

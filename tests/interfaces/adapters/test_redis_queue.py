@@ -12,8 +12,10 @@ import redis
 
 from application.ports import RunCommand
 from domain.errors import Unavailable
-from interfaces.adapters import redis_execution_queue as adapter
-from interfaces.adapters.redis_execution_queue import GROUP, STREAM, RedisCommandQueue, RedisDeliveries
+from interfaces.adapters import redis_deliveries as adapter
+from interfaces.adapters.redis_command_queue import RedisCommandQueue
+from interfaces.adapters.redis_deliveries import RedisDeliveries
+from interfaces.adapters.redis_streams import GROUP, STREAM
 
 pytestmark = pytest.mark.servers
 
