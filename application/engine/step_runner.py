@@ -440,7 +440,7 @@ class StepRunner:
         return self._around.masker.mask(value)
 
     def _text(self, text: str) -> str:
-        return self._around.masker.mask_text(text)[: LIMITS.excerpt_bytes]
+        return self._around.masker.mask_message(text)[: LIMITS.excerpt_bytes]
 
     def _elapsed(self) -> float:
         return round((time.monotonic() - self._begun) * 1000, 3)
