@@ -9,13 +9,17 @@ from collections.abc import Mapping
 from typing import Any
 
 from domain.cut_secrets import CUTS, ENDS, beginnings, without_rests
-from domain.limits import LIMITS
+from domain.limits import KIB, LIMITS
 from domain.secret_automaton import AUTOMATON_BYTES, automaton
 from domain.secret_forms import forms, patterns
 
 SENSITIVE_HEADERS = frozenset({"authorization", "cookie", "set-cookie", "proxy-authorization", "x-api-key"})
 _SENSITIVE_KEY = re.compile(r"password|passwd|secret|token|api[_-]?key|authorization", re.IGNORECASE)
 MASKED = "[masked]"
+
+PATTERN_BYTES = 24 * KIB
+"""Of all patterns together: a hundred or more secrets with a special character, or some of nothing else. Secrets beyond that
+are looked for in their literal forms alone, as texts would wait too long."""
 
 
 class Masker:
@@ -41,7 +45,8 @@ class Masker:
             if len(form) >= LIMITS.secret_min_chars:
                 self._tokens.setdefault(form, token)
         for pattern in patterns(secret):
-            self._patterns.setdefault(pattern, token)
+            if sum(map(len, self._patterns)) + len(pattern) <= PATTERN_BYTES:
+                self._patterns.setdefault(pattern, token)
         self._finder = self._beginnings = None
         return True
 
@@ -97,22 +102,31 @@ class _Finder:
         self._shortest = min(map(len, tokens))
         self._tokens = {_utf8(form): token.encode() for form, token in tokens.items()}
         self._patterns = patterns
-        self._pattern = automaton(self._tokens, patterns, memory)
+        self._each: list[tuple[Any, bytes]] = []
+        self._loose = automaton((), patterns, memory) if patterns else None
+        self._pattern = automaton(self._tokens, (), memory)
 
     def replace(self, text: str) -> str:
-        """The text with a token at each place where a form begins, the longest first."""
+        """The text with a token at each place where a form begins, the longest first. Patterns come before literals, in an
+        automaton of their own: both in one have too many states."""
         if len(text) < self._shortest:
             return text
-        raw, end, parts = _utf8(text), 0, list[bytes]()
-        for found in self._pattern.finditer(raw):
+        raw = _utf8(text)
+        found = self._replaced(self._replaced(raw, self._loose), self._pattern)
+        return text if found is raw else found.decode("utf-8", "surrogatepass")
+
+    def _replaced(self, raw: bytes, pattern: Any) -> bytes:
+        end, parts = 0, list[bytes]()
+        for found in pattern.finditer(raw) if pattern is not None else ():
             parts += (raw[end : found.start()], self._tokens.get(found[0]) or self._token(found[0]))
             end = found.end()
-        return b"".join((*parts, raw[end:])).decode("utf-8", "surrogatepass") if parts else text
+        return b"".join((*parts, raw[end:])) if parts else raw
 
     def _token(self, found: bytes) -> bytes:
         """Of a form that no literal is."""
-        found_by = (token for pattern, token in self._patterns.items() if automaton((), [pattern]).fullmatch(found))
-        self._tokens[found] = next(found_by).encode()
+        if not self._each:
+            self._each = [(automaton((), [pattern]), token.encode()) for pattern, token in self._patterns.items()]
+        self._tokens[found] = next(token for one, token in self._each if one.fullmatch(found))
         return self._tokens[found]
 
 
