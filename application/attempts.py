@@ -140,6 +140,11 @@ class Attempt:
         """The execution's verdict, once it is recorded."""
         return self._recorder.execution.verdict
 
+    @property
+    def running(self) -> list[str]:
+        """The paths of the steps that run now."""
+        return list(self._recorder.running)
+
     def stop(self, why: Stop) -> None:
         """Stop it from outside; a cancelled attempt still tears down, a lost or drained one leaves that to others."""
         if self._teardown and why in ("cancelled", "timed_out"):

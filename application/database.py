@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 RESTED_SECONDS = 1.0
 """A pooled connection that nobody has used for so long is checked before it is given out."""
+RECONNECT_SECONDS = 2.0
+"""For so long a pool tries again by itself, with growing pauses; afterwards whoever wants a connection lets it try at once. The
+pauses would grow up to minutes, in which a database that is there again is not asked."""
 _OPTIONS = {
     "connect_timeout": "5",
     "keepalives": "1",
@@ -58,6 +61,7 @@ class Database:
                     min_size=1,
                     max_size=self._size,
                     timeout=5.0,
+                    reconnect_timeout=RECONNECT_SECONDS,
                     check=self._checked,
                     open=False,
                     name="testmesh",

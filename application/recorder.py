@@ -65,6 +65,8 @@ class AttemptRecorder:
         self._flight: tuple[Future[int], list[Command], list[SideWrite]] | None = None
         self._lock = asyncio.Lock()
         self._landed = execution.version
+        self.running: dict[str, None] = {}
+        """The paths of the steps that run."""
 
     def step_started(
         self, step: Step, path: str, phase: Phase, number: int, name: str, state: Mapping[str, Any], *, durable: bool
@@ -72,6 +74,7 @@ class AttemptRecorder:
         """Append StepStarted; wait for it only when durable. LimitExceeded when the execution has too many events."""
         if phase != "teardown" and self.execution.version >= LIMITS.events_per_execution:
             raise LimitExceeded(f"an execution may have {LIMITS.events_per_execution} events; this one has reached it")
+        self.running[path] = None
         values: dict[str, Any] = {"path": path, "phase": phase, "number": number, "name": name[:255], "action": step.action}
         if state:
             return self._start_call(values, state)
@@ -105,6 +108,7 @@ class AttemptRecorder:
         self, path: str, phase: Phase, outcome: StepOutcome, state: Mapping[str, Any], logs: Sequence[Mapping[str, Any]]
     ) -> Pending:
         """Append the step's log lines and StepFinished; a big result goes to a payload."""
+        self.running.pop(path, None)
         if state or not is_light(outcome.result, LIGHT):
             return self._finish_step(path, phase, outcome, state, logs)
         record, payload, side = self._bounded(outcome)

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import hmac
-import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
-from urllib.parse import quote, quote_plus
 
-from domain.limits import LIMITS, MIB
+from domain.cut_secrets import CUTS, ENDS, beginnings, without_rests
+from domain.limits import KIB, LIMITS
+from domain.secret_automaton import AUTOMATON_BYTES, automaton
+from domain.secret_forms import forms, patterns
 
 SENSITIVE_HEADERS = frozenset({"authorization", "cookie", "set-cookie", "proxy-authorization", "x-api-key"})
 _SENSITIVE_KEY = re.compile(r"password|passwd|secret|token|api[_-]?key|authorization", re.IGNORECASE)
 MASKED = "[masked]"
-AUTOMATON_BYTES = 128 * MIB
-"""What the automaton of all secrets may grow to, as it meets text; beyond that it becomes slow."""
+
+PATTERN_BYTES = 24 * KIB
+"""Of all patterns together: a hundred or more secrets with a special character, or some of nothing else. Secrets beyond that
+are looked for in their literal forms alone, as texts would wait too long."""
 
 
 class Masker:
@@ -26,7 +28,10 @@ class Masker:
     def __init__(self, key: bytes) -> None:
         self._key = key
         self._tokens: dict[str, str] = {}
+        self._patterns: dict[str, str] = {}
+        """What stands for secrets with characters that encodings write in many ways."""
         self._finder: _Finder | None = None
+        self._beginnings: Any = None
         self.known: set[str] = set()
         """The secrets themselves."""
 
@@ -36,10 +41,13 @@ class Masker:
             return not secret
         self.known.add(secret)
         token = f"[secret:{hmac.new(self._key, secret.encode('utf-8', 'replace'), hashlib.sha256).hexdigest()[:6]}]"
-        for form in _forms(secret):
+        for form in forms(secret):
             if len(form) >= LIMITS.secret_min_chars:
                 self._tokens.setdefault(form, token)
-        self._finder = None
+        for pattern in patterns(secret):
+            if sum(map(len, self._patterns)) + len(pattern) <= PATTERN_BYTES:
+                self._patterns.setdefault(pattern, token)
+        self._finder = self._beginnings = None
         return True
 
     def mask_text(self, text: str) -> str:
@@ -47,8 +55,22 @@ class Masker:
         if not self._tokens:
             return text
         if self._finder is None:
-            self._finder = _Finder(self._tokens)
-        return self._finder.replace(text)
+            self._finder = _Finder(self._tokens, self._patterns)
+        text = self._finder.replace(text)
+        return self._without_rests(text, CUTS) if any(map(text.__contains__, CUTS)) else text
+
+    def mask_message(self, text: str) -> str:
+        """A message without secrets, nor what is left of one in what it quotes: servers and actions cut long texts off, and
+        who cuts does not know of secrets. A rest is a third of a secret or more, and 8 characters at least."""
+        return self._without_rests(self.mask_text(text), ENDS, part=3)
+
+    def _without_rests(self, text: str, ends: tuple[str, ...], part: int = 0) -> str:
+        if not self._tokens or len(text) > 2 * LIMITS.excerpt_bytes:
+            return text
+        if self._beginnings is None:
+            self._beginnings = automaton((), beginnings(self._tokens))
+        found = self._beginnings.search(_utf8(text))
+        return without_rests(text, self._tokens, ends, part) if found else text
 
     def mask(self, value: Any, *, sensitive_keys: bool = False) -> Any:
         """The value without secrets, keys included; with `sensitive_keys`, values under telling names go too. The value
@@ -76,80 +98,38 @@ class Masker:
 class _Finder:
     """All forms as one automaton over UTF-8, which reads a text once however many forms there are."""
 
-    def __init__(self, tokens: Mapping[str, str], memory: int = AUTOMATON_BYTES) -> None:
+    def __init__(self, tokens: Mapping[str, str], patterns: Mapping[str, str], memory: int = AUTOMATON_BYTES) -> None:
         self._shortest = min(map(len, tokens))
         self._tokens = {_utf8(form): token.encode() for form, token in tokens.items()}
-        self._pattern = _compiled(self._tokens, memory)
+        self._patterns = patterns
+        self._each: list[tuple[Any, bytes]] = []
+        self._loose = automaton((), patterns, memory) if patterns else None
+        self._pattern = automaton(self._tokens, (), memory)
 
     def replace(self, text: str) -> str:
-        """The text with a token at each place where a form begins, the longest first."""
+        """The text with a token at each place where a form begins, the longest first. Patterns come before literals, in an
+        automaton of their own: both in one have too many states."""
         if len(text) < self._shortest:
             return text
-        raw, end, parts = _utf8(text), 0, list[bytes]()
-        for found in self._pattern.finditer(raw):
-            parts += (raw[end : found.start()], self._tokens[found[0]])
+        raw = _utf8(text)
+        found = self._replaced(self._replaced(raw, self._loose), self._pattern)
+        return text if found is raw else found.decode("utf-8", "surrogatepass")
+
+    def _replaced(self, raw: bytes, pattern: Any) -> bytes:
+        end, parts = 0, list[bytes]()
+        for found in pattern.finditer(raw) if pattern is not None else ():
+            parts += (raw[end : found.start()], self._tokens.get(found[0]) or self._token(found[0]))
             end = found.end()
-        return b"".join((*parts, raw[end:])).decode("utf-8", "surrogatepass") if parts else text
+        return b"".join((*parts, raw[end:])) if parts else raw
 
-
-def _compiled(forms: Iterable[bytes], memory: int) -> Any:
-    """A pattern of literals, the longest of which wins. Secrets of megabytes are too much for RE2; `re` takes them, slowly.
-
-    RE2 makes a trie of literals that stand in alphabetic order: without it, its states would be a hundred times larger.
-    """
-    import re2  # loaded only when there is a secret
-
-    options = re2.Options()
-    options.encoding = re2.Options.Encoding.LATIN1
-    options.max_mem = memory
-    options.longest_match = True
-    options.never_capture = True
-    options.log_errors = False
-    try:
-        # Not re2.compile: its cache would keep the secrets of executions that ended long ago.
-        return re2._Regexp(b"|".join(map(re2.escape, sorted(forms))), options)
-    except re2.error:
-        return re.compile(b"|".join(map(re.escape, sorted(forms, key=len, reverse=True))))
+    def _token(self, found: bytes) -> bytes:
+        """Of a form that no literal is."""
+        if not self._each:
+            self._each = [(automaton((), [pattern]), token.encode()) for pattern, token in self._patterns.items()]
+        self._tokens[found] = next(token for one, token in self._each if one.fullmatch(found))
+        return self._tokens[found]
 
 
 def _utf8(text: str) -> bytes:
     """Lone surrogates included, and back again with the same error handler."""
     return text.encode("utf-8", "surrogatepass")
-
-
-def _forms(secret: str) -> Iterator[str]:
-    import html  # only where there is a secret
-
-    for value in {secret, secret.strip(), *(line.strip() for line in secret.splitlines())}:
-        raw = value.encode("utf-8", "replace")
-        yield value
-        for encoded in (json.dumps(value), json.dumps(value, ensure_ascii=False)):
-            yield encoded[1:-1]
-            yield json.dumps(encoded[1:-1])[1:-1]  # JSON that is a text inside JSON
-        for percent in (
-            quote(value, safe="", errors="replace"),
-            quote_plus(value, errors="replace"),
-            quote(value, errors="replace"),
-        ):
-            yield percent
-            yield re.sub(r"%[0-9A-F]{2}", lambda found: found[0].lower(), percent)
-        yield html.escape(value)
-        yield html.escape(value, quote=False)
-        yield "".join(f"\\u{ord(character):04x}" for character in value)
-        yield raw.hex()
-        yield raw.hex().upper()
-        yield from _base64_forms(raw)
-
-
-def _base64_forms(raw: bytes) -> Iterator[str]:
-    """The part of the encoding that depends on the secret alone, at each of the three offsets within a longer text."""
-    for lead in range(3):
-        padded = b"\0" * lead + raw
-        whole = len(padded) // 3 * 4
-        skip = 0 if lead == 0 else 4
-        for encode in (base64.standard_b64encode, base64.urlsafe_b64encode):
-            inner = encode(padded).decode()[skip:whole]
-            if len(inner) >= 8 or (lead == 0 and len(inner) >= LIMITS.secret_min_chars):
-                yield inner
-    yield base64.standard_b64encode(raw).decode()
-    yield base64.urlsafe_b64encode(raw).decode().rstrip("=")

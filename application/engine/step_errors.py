@@ -38,7 +38,7 @@ class StepErrors:
 
     def text(self, text: str) -> str:
         """A text as it may be recorded."""
-        return self._masker.mask_text(text)[: LIMITS.excerpt_bytes]
+        return self._masker.mask_message(text)[: LIMITS.excerpt_bytes]
 
     def _hint(self, hint: str | None) -> str | None:
         return self.text(hint) if hint else None

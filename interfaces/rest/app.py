@@ -139,7 +139,8 @@ async def _call(route: Route, request: Request, path: Mapping[str, str]) -> Call
     if not caller.may(route.scope):
         raise Forbidden(f"this key does not have the scope {route.scope}", code="missing_scope", remedy="use a key that has it")
     reading: Reading = request.app.ctx.reading
-    query = build_query(route.query, {name: str(values[-1]) for name, values in request.args.items()})
+    given = request.get_args(keep_blank_values=True)
+    query = build_query(route.query, {name: str(values[-1]) for name, values in given.items()})
     key = request.headers.get("idempotency-key") if route.idempotent else None
     if key is not None and not _KEY.fullmatch(key):
         raise Invalid("an Idempotency-Key has 1 to 255 visible ASCII characters", code="invalid_idempotency_key")
@@ -152,7 +153,7 @@ async def _call(route: Route, request: Request, path: Mapping[str, str]) -> Call
 
 async def authenticate(request: Request) -> Caller:
     """The caller of a request."""
-    if "api_key" in request.args:
+    if "api_key" in request.get_args(keep_blank_values=True):
         raise Invalid("a key belongs in the Authorization header, never in a URL", code="key_in_url")
     header = request.headers.get("authorization")
     authenticator: Authenticator = request.app.ctx.authenticate

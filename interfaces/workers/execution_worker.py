@@ -292,4 +292,5 @@ class ExecutionWorker:
             self._loop.call_soon_threadsafe(stop)
 
     def _describe(self) -> str:
-        return ", ".join(str(id) for id in list(self._running)) or "no execution"
+        running = list(self._running.items())
+        return ", ".join(f"{id} ({', '.join(attempt.running) or 'no step'})" for id, attempt in running) or "no execution"

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
-
-import psycopg
 import pytest
-import redis
-from psycopg import sql
 
-from tests.interfaces.cli.test_secrets_nowhere import forms
+from tests.support.encodings import ENCODINGS
 from tests.support.program import Program
+from tests.support.searching import files, rows, values
 
 pytestmark = pytest.mark.system
 TOKEN = "learned on a w0rker/+&<4711>"
@@ -62,45 +57,9 @@ flow:
 """
 
 
-def rows(url: str) -> Iterator[tuple[str, bytes]]:
-    """Every row of every table as text; bytes of a column as they are, too."""
-    with psycopg.connect(url) as connection:
-        tables = connection.execute(
-            "SELECT schemaname, tablename FROM pg_tables WHERE schemaname NOT IN ('pg_catalog', 'information_schema')"
-        ).fetchall()
-        assert len(tables) > 10
-        for schema, table in tables:
-            query = sql.SQL("SELECT * FROM {}").format(sql.Identifier(schema, table))
-            for row in connection.execute(query).fetchall():
-                parts = (bytes(part) if isinstance(part, bytes) else str(part).encode() for part in row)
-                yield f"{schema}.{table}", b" ".join(parts)
-
-
-def values(url: str) -> Iterator[tuple[str, bytes]]:
-    """Every entry of every key."""
-    with redis.Redis.from_url(url) as client:
-        readers: dict[bytes, Any] = {
-            b"stream": client.xrange,
-            b"hash": client.hgetall,
-            b"set": client.smembers,
-            b"string": client.get,
-            b"zset": lambda key: client.zrange(key, 0, -1),
-            b"list": lambda key: client.lrange(key, 0, -1),
-        }
-        for key in client.scan_iter():
-            yield f"key {key!r}", repr(readers[client.type(key)](key)).encode()
-
-
-def files(program: Program) -> Iterator[tuple[str, bytes]]:
-    """Every file of the system, those in which the database keeps its pages and its log included."""
-    for path in program.folder.rglob("*"):
-        if path.is_file() and not path.is_symlink():
-            yield str(path.relative_to(program.folder)), path.read_bytes()
-
-
 def places(program: Program, secret: str) -> set[str]:
     """Where a secret stands, in any form."""
-    shapes = [shape.encode() for shape in forms(secret).values()]
+    shapes = [encode(secret).encode() for encode in ENCODINGS.values()]
     everything = [*rows(program.database_url()), *values(program.valkey_url()), *files(program)]
     return {place for place, text in everything if any(shape in text for shape in shapes)}
 

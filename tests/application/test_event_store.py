@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from uuid import uuid4
 
@@ -221,7 +222,9 @@ def test_a_process_that_is_frozen_between_two_statements_of_an_append_holds_up_o
         _, status = os.waitpid(frozen.pid, os.WUNTRACED)
         assert os.WIFSTOPPED(status)
         try:
+            begun = time.monotonic()
             assert log.put(requested(), patience=20.0) > 0, "while the other stands still in its append"
+            assert time.monotonic() - begun < 3.0, "a second, and what a busy machine adds"
         finally:
             frozen.send_signal(signal.SIGCONT)
         assert frozen.stdout is not None

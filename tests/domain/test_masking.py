@@ -5,12 +5,16 @@ from __future__ import annotations
 import base64
 import html
 import json
+import re
 from urllib.parse import quote, quote_plus
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.masking import AUTOMATON_BYTES, Masker, _Finder
+from domain.masking import Masker, _Finder
+from domain.secret_automaton import AUTOMATON_BYTES
+from tests.support.encodings import ENCODINGS, bare, forms, told
 
 SECRETS = st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"]), min_size=8, max_size=40)
 
@@ -71,7 +75,7 @@ def test_long_secrets_are_masked_too():
 def test_what_is_too_much_for_the_automaton_is_masked_all_the_same():
     tokens = {"secret": "[1]", "secret of mine": "[2]"}
     for memory in (AUTOMATON_BYTES, 100):
-        assert _Finder(tokens, memory).replace("a secret of mine, a secret") == "a [2], a [1]"
+        assert _Finder(tokens, {}, memory).replace("a secret of mine, a secret") == "a [2], a [1]"
 
 
 def test_keys_values_and_lists_are_masked():
@@ -109,3 +113,35 @@ def test_a_secret_with_quotes_is_found_in_json_that_is_a_text_inside_json() -> N
         masked = masker.mask_text(text)
         assert "s3cret" not in masked
         assert "[secret:" in masked
+
+
+NASTY = """k3y&"<é>'=one/two\\+7f3a9c55d1 e0"""
+
+
+@pytest.mark.parametrize("name", [name for name in ENCODINGS if name != "unicode_escapes"])
+def test_texts_inside_of_texts_hide_no_secret(name: str) -> None:
+    known, text = masker(NASTY), told(NASTY)[name]
+    for _ in range(4):
+        for outer in (
+            text,
+            json.dumps(text),
+            json.dumps(text, ensure_ascii=False),
+            repr(text),
+            quote(json.dumps({"a": NASTY})),
+        ):
+            masked = bare(known.mask_text(outer))
+            assert [form for form, shape in forms(NASTY).items() if bare(shape) in masked] == []
+        text = json.dumps(text)
+
+
+def test_what_is_left_of_a_secret_where_a_text_was_cut_off_goes_too() -> None:
+    known = masker(NASTY, "0123456789abcdefghij")
+    for rest in (NASTY[:12], json.dumps(NASTY[:25])[1:-1], quote(NASTY[:20])[:-1], "01234567", NASTY.encode().hex()[:20]):
+        assert re.fullmatch(
+            r"got: \[secret:\w{6}\]\.\.\. \(99 characters\)", known.mask_text(f"got: {rest}... (99 characters)")
+        )
+        assert known.mask_text(f"got: {rest}, and more") == f"got: {rest}, and more"
+    assert re.fullmatch(r"near '\[secret:\w{6}\]' at line 1", known.mask_message(f"near '{NASTY[:14]}' at line 1"))
+    assert re.fullmatch(r"near \[secret:\w{6}\]", known.mask_message(f"near {NASTY[:-1]}"))
+    for harmless in ("near '0123' at line 1", f"{NASTY[:9]} is the beginning", "nothing"):
+        assert known.mask_message(harmless) == harmless

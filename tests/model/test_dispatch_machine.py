@@ -1,9 +1,11 @@
 """Random histories of the dispatch protocol: whatever breaks and whenever, the promises hold after each action, and everything
-comes to its end when nothing breaks any more. TESTMESH_TEST_EXAMPLES asks for more of them than the build runs."""
+comes to its end when nothing breaks any more. The build runs 80 of them and ops/chaos --rows 500, or as many as
+TESTMESH_TEST_EXAMPLES says."""
 
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -14,9 +16,10 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_s
 
 from application.database import Database
 from tests.model.world import Parts, World
+from tests.support.figures import Figure
 
 pytestmark = [pytest.mark.servers, pytest.mark.row("R14")]
-EXAMPLES = int(os.environ.get("TESTMESH_TEST_EXAMPLES", "80"))
+EXAMPLES, MANY = (int(os.environ.get("TESTMESH_TEST_EXAMPLES", usual)) for usual in ("80", "500"))
 STEPS = 50
 MOST = 8
 NUMBER = st.integers(0, 2)
@@ -152,3 +155,10 @@ def run(database: Database, parts: Parts, examples: int, **options: Any) -> None
 
 def test_the_promises_hold_in_random_histories(model_database: Database) -> None:
     run(model_database, Parts(), EXAMPLES, phases=(Phase.generate,), print_blob=True)
+
+
+@pytest.mark.nightly
+def test_the_promises_hold_in_many_random_histories(model_database: Database, figure: Figure) -> None:
+    begun = time.monotonic()
+    run(model_database, Parts(), MANY, phases=(Phase.generate,), print_blob=True)
+    figure(f"{MANY} random histories of {STEPS} steps at most, in {time.monotonic() - begun:.0f} s: every promise held")

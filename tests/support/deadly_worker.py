@@ -1,11 +1,12 @@
 """A worker process whose flows may kill it:
-`python -m tests.support.deadly_worker DATABASE_URL REDIS_URL CONCURRENCY CHILDREN SECONDS`."""
+`python -m tests.support.deadly_worker DATABASE_URL REDIS_URL CONCURRENCY CHILDREN SECONDS [HEARTBEAT LEASE]`."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import sys
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -20,12 +21,17 @@ EXIT_KILLED = 77
 
 
 def deadly_actions() -> Mapping[str, Action]:
-    """The small actions, and `die`, which ends the process without a word."""
+    """The small actions, `die`, which ends the process without a word, and `block`, which lets nobody else work."""
 
     async def die(config: Mapping[str, Any], context: ActionContext) -> Mapping[str, Any]:
         os._exit(EXIT_KILLED)
 
-    return {**small_actions(Calls([])), "die": Action("die", {}, die)}
+    async def block(config: Mapping[str, Any], context: ActionContext) -> Mapping[str, Any]:
+        time.sleep(60)  # noqa: ASYNC251
+        return {}
+
+    made = (Action("die", {}, die), Action("block", {}, block))
+    return small_actions(Calls([])) | {action.name: action for action in made}
 
 
 def main() -> None:
@@ -33,7 +39,8 @@ def main() -> None:
     concurrency, children, seconds = int(sys.argv[3]), int(sys.argv[4]), float(sys.argv[5])
     nursery = Nursery(lambda: asyncio.run(_alone(_cluster())))
     solitary = Solitary(nursery, children, (seconds, 2 * seconds))
-    asyncio.run(_cluster().worker(concurrency=concurrency, solitary=solitary).run(asyncio.Event()))
+    beats = dict(zip(("heartbeat", "lease"), map(float, sys.argv[6:]), strict=False))
+    asyncio.run(_cluster().worker(concurrency=concurrency, solitary=solitary, **beats).run(asyncio.Event()))
 
 
 def _cluster() -> Cluster:

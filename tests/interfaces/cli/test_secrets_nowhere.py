@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from urllib.parse import quote
 
 import pytest
 
 from interfaces.cli.reports.writers import KINDS
 from tests.interfaces.cli.conftest import Ran
+from tests.support.encodings import forms
 
 Testmesh = Callable[..., Ran]
 API_KEY = 'k3y&"<é>=one/two'
@@ -29,7 +28,9 @@ flow:
       config:
         endpoints:
           - path: /login
-            response: {headers: {X-Token: "learned-by-the-flow-${1 + 4710}"}, json: {token: "learned-by-the-flow-${1 + 4710}"}}
+            response:
+              headers: {X-Token: "lear${'ned-by-the-f'}low-${1 + 4710}"}
+              json: {token: "lear${'ned-by-the-f'}low-${1 + 4710}"}
           - path: /*
             method: ANY
             response: {json: {headers: "${request.headers}", query: "${request.query}", body: "${request.body}"}}
@@ -88,19 +89,6 @@ flow:
   teardown:
     - {id: bye, action: log, config: {message: "bye ${token}"}}
 """
-
-
-def forms(secret: str) -> dict[str, str]:
-    """How a secret may look in what was written."""
-    raw = secret.encode()
-    return {
-        "plain": secret,
-        "JSON": json.dumps(secret)[1:-1],
-        "JSON with letters": json.dumps(secret, ensure_ascii=False)[1:-1],
-        "URL": quote(secret, safe=""),
-        "base64": base64.b64encode(raw).decode().rstrip("=")[:-1],
-        "hex": raw.hex(),
-    }
 
 
 def written(folder: Path) -> Iterator[tuple[str, str]]:

@@ -11,69 +11,141 @@ from uuid import UUID, uuid4
 
 import httpx
 import pytest
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
 
 from domain.api_key import SCOPES, ApiKey, KeyText
 from domain.user import User
+from domain.workspace import ROLES
 from interfaces.rest.route import Route
 from interfaces.rest.routes import ROUTES
+from tests.interfaces.websocket.watcher import address, subscribe
 from tests.support.events import BY
 from tests.support.served import FLOW, Room, Server
 
-TABLE = """
-route                   nobody flows:read flows:write runs:read runs:write admin operator viewer stranger theirs
-operations_health          200        200         200       200        200   200      200    200      200      -
-operations_ready           200        200         200       200        200   200      200    200      200      -
-routes_openapi             200        200         200       200        200   200      200    200      200      -
-routes_docs                200        200         200       200        200   200      200    200      200      -
-identity_whoami            401        200         200       200        200   200      200    200      200      -
-identity_workspace         401        200         200       200        200   200      200    200      404      -
-identity_members           401        403         403       403        403   200      403    403      404      -
-identity_put_member        401        403         403       403        403   200      403    403      404      -
-identity_remove_member     401        403         403       403        403   200      403    403      404    404
-identity_keys              401        403         403       403        403   200      403    403      404      -
-identity_issue_key         401        403         403       403        403   201      403    403      404      -
-identity_revoke_key        401        403         403       403        403   200      403    403      404    404
-flows_page                 401        200         403       403        403   200      403    200      404      -
-flows_push                 401        403         200       403        403   200      403    403      404      -
-flows_one                  401        200         403       403        403   200      403    200      404    404
-flows_revisions            401        200         403       403        403   200      403    200      404    404
-flows_source               401        200         403       403        403   200      403    200      404    404
-flows_tag                  401        403         200       403        403   200      403    403      404    404
-flows_archive              401        403         200       403        403   200      403    403      404    404
-flows_restore              401        403         200       403        403   200      403    403      404    404
-executions_page            401        403         403       200        403   200      403    200      404      -
-executions_request         401        403         403       403        202   202      403    403      404      -
-executions_one             401        403         403       200        403   200      403    200      404    404
-executions_source          401        403         403       200        403   200      403    200      404    404
-executions_events          401        403         403       200        403   200      403    200      404    404
-executions_cancel          401        403         403       403        202   202      403    403      404    404
-executions_feed            401        403         403       200        403   200      403    200      404      -
-queue_groups               401        403         403       200        403   200      403    200      404      -
-queue_workers              401        403         403       403        403   403      403    403      403      -
-suite_runs_page            401        403         403       200        403   200      403    200      404      -
-suite_runs_request         401        403         403       403        202   202      403    403      404      -
-suite_runs_one             401        403         403       200        403   200      403    200      404    404
-suite_runs_cases           401        403         403       200        403   200      403    200      404    404
-suite_runs_events          401        403         403       200        403   200      403    200      404    404
-suite_runs_rerun           401        403         403       403        202   202      403    403      404    404
-suite_runs_cancel          401        403         403       403        202   202      403    403      404    404
-schedules_page             401        403         403       200        403   200      403    200      404      -
-schedules_create           401        403         403       403        201   201      403    403      404      -
-schedules_one              401        403         403       200        403   200      403    200      404    404
-schedules_change           401        403         403       403        200   200      403    403      404    404
-schedules_delete           401        403         403       403        200   200      403    403      404    404
-schedules_pause            401        403         403       403        200   200      403    403      404    404
-schedules_resume           401        403         403       403        200   200      403    403      404    404
-schedules_firings          401        403         403       200        403   200      403    200      404    404
-schedules_decisions        401        403         403       200        403   200      403    200      404    404
-operations_dead_letters    401        403         403       403        403   403      403    403      403      -
-operations_dead_letter     401        403         403       403        403   403      403    403      403      -
-operations_requeue         401        403         403       403        403   403      403    403      403      -
-operations_discard         401        403         403       403        403   403      403    403      403      -
-operations_projections     401        403         403       403        403   200      403    403      404      -
+SCOPES_TABLE = """
+route                     nobody flows:read flows:write runs:read runs:write admin operator theirs
+operations_health          200      200         200        200       200      200    200      -
+operations_ready           200      200         200        200       200      200    200      -
+routes_openapi             200      200         200        200       200      200    200      -
+routes_docs                200      200         200        200       200      200    200      -
+identity_whoami            401      200         200        200       200      200    200      -
+identity_workspace         401      200         200        200       200      200    200      -
+identity_members           401      403         403        403       403      200    403      -
+identity_put_member        401      403         403        403       403      200    403      -
+identity_remove_member     401      403         403        403       403      200    403     404
+identity_keys              401      403         403        403       403      200    403      -
+identity_issue_key         401      403         403        403       403      201    403      -
+identity_revoke_key        401      403         403        403       403      200    403     404
+flows_page                 401      200         403        403       403      200    403      -
+flows_push                 401      403         200        403       403      200    403      -
+flows_one                  401      200         403        403       403      200    403     404
+flows_revisions            401      200         403        403       403      200    403     404
+flows_source               401      200         403        403       403      200    403     404
+flows_tag                  401      403         200        403       403      200    403     404
+flows_archive              401      403         200        403       403      200    403     404
+flows_restore              401      403         200        403       403      200    403     404
+executions_page            401      403         403        200       403      200    403      -
+executions_request         401      403         403        403       202      202    403      -
+executions_one             401      403         403        200       403      200    403     404
+executions_source          401      403         403        200       403      200    403     404
+executions_events          401      403         403        200       403      200    403     404
+executions_cancel          401      403         403        403       202      202    403     404
+executions_feed            401      403         403        200       403      200    403      -
+queue_groups               401      403         403        200       403      200    403      -
+queue_workers              401      403         403        403       403      403    403      -
+suite_runs_page            401      403         403        200       403      200    403      -
+suite_runs_request         401      403         403        403       202      202    403      -
+suite_runs_one             401      403         403        200       403      200    403     404
+suite_runs_cases           401      403         403        200       403      200    403     404
+suite_runs_events          401      403         403        200       403      200    403     404
+suite_runs_rerun           401      403         403        403       202      202    403     404
+suite_runs_cancel          401      403         403        403       202      202    403     404
+schedules_page             401      403         403        200       403      200    403      -
+schedules_create           401      403         403        403       201      201    403      -
+schedules_one              401      403         403        200       403      200    403     404
+schedules_change           401      403         403        403       200      200    403     404
+schedules_delete           401      403         403        403       200      200    403     404
+schedules_pause            401      403         403        403       200      200    403     404
+schedules_resume           401      403         403        403       200      200    403     404
+schedules_firings          401      403         403        200       403      200    403     404
+schedules_decisions        401      403         403        200       403      200    403     404
+operations_dead_letters    401      403         403        403       403      403    403      -
+operations_dead_letter     401      403         403        403       403      403    403      -
+operations_requeue         401      403         403        403       403      403    403      -
+operations_discard         401      403         403        403       403      403    403      -
+operations_projections     401      403         403        403       403      200    403      -
+websocket                  401      403         403        101       403      101    403     404
 """
-COLUMNS, *ROWS = [line.split() for line in TABLE.strip().splitlines()]
-EXPECTED = {row[0]: dict(zip(COLUMNS[1:], row[1:], strict=True)) for row in ROWS}
+"""What a key of the owner with one scope is answered; `theirs` asks with all scopes for a thing of another workspace."""
+ROLES_TABLE = """
+route                     viewer editor administrator owner guest stranger home
+operations_health          200    200        200       200   200    200    200
+operations_ready           200    200        200       200   200    200    200
+routes_openapi             200    200        200       200   200    200    200
+routes_docs                200    200        200       200   200    200    200
+identity_whoami            200    200        200       200   200    200    200
+identity_workspace         200    200        200       200   200    404    404
+identity_members           403    403        200       200   403    404    404
+identity_put_member        403    403        200       200   403    404    404
+identity_remove_member     403    403        200       200   403    404    404
+identity_keys              403    403        200       200   403    404    404
+identity_issue_key         403    403        201       201   403    404    404
+identity_revoke_key        403    403        200       200   403    404    404
+flows_page                 200    200        200       200   200    404    404
+flows_push                 403    200        200       200   403    404    404
+flows_one                  200    200        200       200   200    404    404
+flows_revisions            200    200        200       200   200    404    404
+flows_source               200    200        200       200   200    404    404
+flows_tag                  403    200        200       200   403    404    404
+flows_archive              403    200        200       200   403    404    404
+flows_restore              403    200        200       200   403    404    404
+executions_page            200    200        200       200   200    404    404
+executions_request         403    202        202       202   403    404    404
+executions_one             200    200        200       200   200    404    404
+executions_source          200    200        200       200   200    404    404
+executions_events          200    200        200       200   200    404    404
+executions_cancel          403    202        202       202   403    404    404
+executions_feed            200    200        200       200   200    404    404
+queue_groups               200    200        200       200   200    404    404
+queue_workers              403    403        403       403   403    403    200
+suite_runs_page            200    200        200       200   200    404    404
+suite_runs_request         403    202        202       202   403    404    404
+suite_runs_one             200    200        200       200   200    404    404
+suite_runs_cases           200    200        200       200   200    404    404
+suite_runs_events          200    200        200       200   200    404    404
+suite_runs_rerun           403    202        202       202   403    404    404
+suite_runs_cancel          403    202        202       202   403    404    404
+schedules_page             200    200        200       200   200    404    404
+schedules_create           403    201        201       201   403    404    404
+schedules_one              200    200        200       200   200    404    404
+schedules_change           403    200        200       200   403    404    404
+schedules_delete           403    200        200       200   403    404    404
+schedules_pause            403    200        200       200   403    404    404
+schedules_resume           403    200        200       200   403    404    404
+schedules_firings          200    200        200       200   200    404    404
+schedules_decisions        200    200        200       200   200    404    404
+operations_dead_letters    403    403        403       403   403    403    200
+operations_dead_letter     403    403        403       403   403    403    200
+operations_requeue         403    403        403       403   403    403    200
+operations_discard         403    403        403       403   403    403    200
+operations_projections     403    403        200       200   403    404    404
+websocket                  101    101        101       101   101    404    404
+"""
+"""What a key with all scopes is answered by its user's role. A guest is a viewer here and an owner elsewhere, a stranger
+is an owner elsewhere alone, and home is an owner of the workspace that came with the installation."""
+WEBSOCKET = "websocket"
+"""The row of /ws, which is no route of the table: the status of the handshake, or the refusal of what is then asked for."""
+
+
+def read(table: str) -> dict[str, dict[str, str]]:
+    """The expected statuses of each row by column."""
+    columns, *rows = [line.split() for line in table.strip().splitlines()]
+    return {row[0]: dict(zip(columns[1:], row[1:], strict=True)) for row in rows}
+
+
+BY_ROLE = read(ROLES_TABLE)
+EXPECTED = {name: row | BY_ROLE[name] for name, row in read(SCOPES_TABLE).items()}
 NOBODIES = ("none", "malformed", "wrong checksum", "unknown", "wrong secret", "revoked", "expired", "removed", "disabled")
 BODIES: dict[str, Any] = {
     "identity_put_member": {"login": "someone", "role": "viewer"},
@@ -106,9 +178,14 @@ def world(server: Server) -> Iterator[World]:
     """One for all rows."""
     with ExitStack() as opened:
         mine, theirs = (opened.enter_context(server.room()) for _ in range(2))
+        home = opened.enter_context(server.home())
         keys: dict[str, str | None] = {scope: mine.issue(scope) for scope in SCOPES}
-        viewer = mine.member(f"viewer-{uuid4()}", "viewer")
-        more = {"viewer": mine.issue(*SCOPES, user=viewer), "stranger": theirs.key, "theirs": mine.key}
+        roles = {("administrator" if role == "admin" else role): role for role in ROLES[:-1]}
+        more = {name: mine.issue(*SCOPES, user=mine.member(f"{role}-{uuid4()}", role)) for name, role in roles.items()}
+        guest = f"guest-{uuid4()}"
+        theirs.member(guest, "owner")
+        more |= {"guest": mine.issue(*SCOPES, user=mine.member(guest, "viewer")), "owner": mine.key}
+        more |= {"stranger": theirs.key, "home": home.key, "theirs": mine.key}
         yield World(mine, theirs, {**keys, **more, **nobodies(mine)}, mine.push())
         mine.opened.close()
         theirs.opened.close()
@@ -186,7 +263,8 @@ def things_of(room: Room, route: Route) -> dict[str, str]:
 
 @pytest.mark.row("R17")
 def test_every_route_has_a_row_and_every_row_a_route() -> None:
-    assert set(EXPECTED) == {route.name for route in ROUTES}
+    assert set(EXPECTED) - {WEBSOCKET} == {route.name for route in ROUTES}
+    assert {"administrator" if role == "admin" else role for role in ROLES} < set(BY_ROLE[WEBSOCKET])
     assert len({route.name for route in ROUTES}) == len(ROUTES)
 
 
@@ -206,6 +284,24 @@ def test_a_route_answers_each_caller_as_the_table_says(world: World, route: Rout
         if got[caller] in (200, 201, 202) and route.method != "GET":
             things = things_of(world.mine, route)
     assert got == wanted
+
+
+@pytest.mark.row("R17")
+async def test_the_watcher_answers_each_caller_as_the_table_says(world: World) -> None:
+    mine, theirs = (f"execution:{room.request()}" for room in (world.mine, world.theirs))
+    got = {name: await watched(world, key, theirs if name == "theirs" else mine) for name, key in world.keys.items()}
+    assert got == {name: int(EXPECTED[WEBSOCKET]["nobody" if name in NOBODIES else name]) for name in world.keys}
+
+
+async def watched(world: World, key: str | None, topic: str) -> int:
+    """The status of a handshake with the key, or, when it was let in, of a refused subscription to the topic."""
+    headers = {"Authorization": f"Bearer {key}"} if key is not None else {}
+    try:
+        async with connect(address(world.mine), additional_headers=headers, proxy=None) as socket:
+            answer = await subscribe(socket, topic, begin="start")
+            return 101 if answer["type"] == "subscribed" else int(answer["problem"]["status"])
+    except InvalidStatus as refused:
+        return refused.response.status_code
 
 
 @pytest.mark.row("R17")
