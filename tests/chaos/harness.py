@@ -95,14 +95,13 @@ class System:
         postgres: Store | None = None,
         projector: Mapping[str, str] | None = None,
         key: str = "",
-        packages: Path | None = None,
         shards: int = 1,
         disk: SmallDisk | None = None,
         **environ: str,
     ) -> None:
         """`postgres` is another server than one of its own below `root`; `projector` is the environment of that role,
-        `environ` of all; `key` is one that its database knows already; `packages` is a folder of installed ones; `disk` is
-        the one at `root`/postgres, if that has one of its own. Seconds."""
+        `environ` of all; `key` is one that its database knows already; `disk` is the one at `root`/postgres, if that has one
+        of its own. Seconds."""
         self.root, self.lease, self.shards, self.disk = root, lease, shards, disk
         self.random = random.Random(seed)
         self.postgres: Store = postgres or EmbeddedPostgres(root)
@@ -127,7 +126,6 @@ class System:
         self.platform.migrate()
         issued = self.platform.identity.first_contact()
         self.key, self.workspace = issued.text if issued else key, str(workspace_uuid("default"))
-        self._packages = [str(packages)] if packages else []
         self._roles(workers)
         self.projector.environ = {**self.projector.environ, **(projector or {})}
         self.large = LargeAnswers()
@@ -160,8 +158,7 @@ class System:
     def _clock(self, role: str) -> Mapping[str, str]:
         """What lets the wall clock of a role jump."""
         self.clock_file(role).write_text("0")
-        path = ":".join([str(WRONG_CLOCK), str(ROOT), *self._packages])
-        return {"PYTHONPATH": path, "TESTMESH_TEST_CLOCK": str(self.clock_file(role))}
+        return {"PYTHONPATH": f"{WRONG_CLOCK}:{ROOT}", "TESTMESH_TEST_CLOCK": str(self.clock_file(role))}
 
     def clock_file(self, role: str) -> Path:
         """Holds by how many seconds the clock of a role is wrong."""
