@@ -31,11 +31,13 @@ _OPTIONS = {
 class Database:
     """One database by URL: a pool for reads and dedicated connections for those that keep one."""
 
-    def __init__(self, url: str, *, size: int = 5, role: str | None = None) -> None:
-        """`role` is what the connections act as (the account must be a member of it)."""
+    def __init__(self, url: str, *, size: int = 5, role: str | None = None, patience: float = 5.0) -> None:
+        """`role` is what the connections act as (the account must be a member of it); `patience` is how long one of the pool
+        is waited for, in seconds."""
         self.url = url
         self._options = {**_OPTIONS, "options": f"{_OPTIONS['options']} -c role={role}"} if role else dict(_OPTIONS)
         self._size = size
+        self._patience = patience
         self._pool: ConnectionPool[psycopg.Connection[Any]] | None = None
         self._opening = threading.Lock()
         self._taken: WeakKeyDictionary[psycopg.Connection[Any], float] = WeakKeyDictionary()
@@ -60,7 +62,7 @@ class Database:
                     kwargs=options,
                     min_size=1,
                     max_size=self._size,
-                    timeout=5.0,
+                    timeout=self._patience,
                     reconnect_timeout=RECONNECT_SECONDS,
                     check=self._checked,
                     open=False,

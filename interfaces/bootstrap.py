@@ -96,11 +96,12 @@ class Closing(Protocol):
 class Platform:
     """What the roles of one process share; everything is made when first used, and closed together."""
 
-    def __init__(self, settings: Settings, *, pool_size: int = 5) -> None:
+    def __init__(self, settings: Settings, *, pool_size: int = 5, patience: float = 5.0) -> None:
+        """`patience` is how long a connection is waited for, in seconds."""
         if not settings.database_url:
             raise Invalid("no database: set TESTMESH_DATABASE_URL, or start everything with `testmesh up`", code="no_database")
         self.settings = settings
-        self._pool_size = pool_size
+        self._pool_size, self._patience = pool_size, patience
         self._opened: list[Closing] = []
         self._databases: dict[tuple[str, str], Database] = {}
 
@@ -141,7 +142,7 @@ class Platform:
     def _kept(self, url: str, role: str, taken: str | None) -> Database:
         """One database a URL and role; it is closed with the platform."""
         if (url, role) not in self._databases:
-            self._databases[url, role] = Database(url, size=self._pool_size, role=taken)
+            self._databases[url, role] = Database(url, size=self._pool_size, role=taken, patience=self._patience)
             self._opened.append(self._databases[url, role])
         return self._databases[url, role]
 

@@ -25,6 +25,8 @@ from interfaces.websocket.watching import Patience
 from interfaces.workers.roles import configure_logging, metrics_port
 
 BACKLOG = 100
+PATIENCE = 3.0
+"""Who cannot be given a connection to the database for so long is answered with 503 and when to ask again."""
 GRACE_SECONDS = 5.0
 """What requests that are under way when the server stops may still take."""
 logger = logging.getLogger("testmesh.server")
@@ -33,7 +35,7 @@ logger = logging.getLogger("testmesh.server")
 def run_server(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT."""
     configure_logging(settings, "server")
-    platform = Platform(settings, pool_size=10)
+    platform = Platform(settings, pool_size=10, patience=PATIENCE)
     try:
         with metrics_port(settings):
             loops.run(_serve(platform))

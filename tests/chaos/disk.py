@@ -8,6 +8,8 @@ import subprocess
 from pathlib import Path
 
 BALLAST = "ballast"
+SBIN = ":/usr/sbin:/sbin"
+"""Where mkfs is, also where PATH does not say so."""
 
 
 class CannotMount(Exception):
@@ -65,8 +67,9 @@ class SmallDisk:
 
 
 def _run(*argv: str) -> None:
+    environ = {**os.environ, "PATH": os.environ.get("PATH", os.defpath) + SBIN}
     try:
-        done = subprocess.run(argv, capture_output=True, check=False)
+        done = subprocess.run(argv, capture_output=True, check=False, env=environ)
     except OSError as error:
         raise CannotMount(f"{argv[0]}: {error.strerror}") from error
     if done.returncode:

@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import pytest
 
+from tests.chaos import disk as disks
 from tests.chaos.breaking import Breaking
 from tests.chaos.disk import CannotMount, SmallDisk
 from tests.chaos.store_faults import StoreFaults
@@ -49,6 +50,7 @@ def test_what_is_given_back_meanwhile_is_taken_too(disk: SmallDisk, tmp_path: Pa
 
 def test_a_machine_that_mounts_nothing_leaves_the_fault_out_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
+    monkeypatch.setattr(disks, "SBIN", "")
     told: list[str] = []
     with small_disk(tmp_path, told.append) as none:
         assert none is None
