@@ -86,7 +86,7 @@ class Client:
         response = self._send(method, path, options, twice=twice)
         return self._read(response), response.headers.get("X-Event-Position")
 
-    def told(self, method: str, path: str, body: Any) -> None:
+    def command_and_wait(self, method: str, path: str, body: Any) -> None:
         """A command whose answer says nothing. Returns when every answer of the server knows of it, or when its read models
         are so far behind that they are not waited for: it is done all the same."""
         _, position = self.command(method, path, body)

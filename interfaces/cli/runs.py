@@ -137,6 +137,6 @@ def cancel(execution: str, reason: str, url: str | None) -> int:
     from interfaces.cli.client import connect_client
 
     with connect_client(url) as client:
-        client.told("POST", client.room("/executions", execution, "/cancel"), {"reason": reason})
+        client.command_and_wait("POST", client.room("/executions", execution, "/cancel"), {"reason": reason})
     print(f"{execution} was asked to stop", file=sys.stderr)
     return ExitCode.PASSED

@@ -140,7 +140,7 @@ def cancel(suite_run: str, reason: str, url: str | None) -> int:
     from interfaces.cli.client import connect_client
 
     with connect_client(url) as client:
-        client.told("POST", client.room("/suite-runs", suite_run, "/cancel"), {"reason": reason})
+        client.command_and_wait("POST", client.room("/suite-runs", suite_run, "/cancel"), {"reason": reason})
     print(f"suite run {suite_run} was asked to stop", file=sys.stderr)
     return ExitCode.PASSED
 
