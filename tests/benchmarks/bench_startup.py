@@ -20,7 +20,7 @@ HTTP = (
 )
 
 _COMPILING = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-"""As in an installed system, modules are compiled once, by the first round; the median does not see it."""
+"""As in an installed system, modules are compiled once, by the round that warms up."""
 
 
 def _seconds(*arguments: str) -> float:
