@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from domain.cut_secrets import CUTS, ENDS, beginnings, without_rests
+from domain.cut_secrets import CUTS, ENDS, Rests
 from domain.limits import KIB, LIMITS
 from domain.secret_automaton import AUTOMATON_BYTES, automaton
 from domain.secret_forms import forms, patterns
@@ -31,7 +31,7 @@ class Masker:
         self._patterns: dict[str, str] = {}
         """What stands for secrets with characters that encodings write in many ways."""
         self._finder: _Finder | None = None
-        self._beginnings: Any = None
+        self._rests: Rests | None = None
         self.known: set[str] = set()
         """The secrets themselves."""
 
@@ -47,7 +47,7 @@ class Masker:
         for pattern in patterns(secret):
             if sum(map(len, self._patterns)) + len(pattern) <= PATTERN_BYTES:
                 self._patterns.setdefault(pattern, token)
-        self._finder = self._beginnings = None
+        self._finder = self._rests = None
         return True
 
     def mask_text(self, text: str) -> str:
@@ -67,10 +67,9 @@ class Masker:
     def _without_rests(self, text: str, ends: tuple[str, ...], part: int = 0) -> str:
         if not self._tokens or len(text) > 2 * LIMITS.excerpt_bytes:
             return text
-        if self._beginnings is None:
-            self._beginnings = automaton((), beginnings(self._tokens))
-        found = self._beginnings.search(_utf8(text))
-        return without_rests(text, self._tokens, ends, part) if found else text
+        if self._rests is None:
+            self._rests = Rests(self._tokens)
+        return self._rests.replaced(text, ends, part)
 
     def mask(self, value: Any, *, sensitive_keys: bool = False) -> Any:
         """The value without secrets, keys included; with `sensitive_keys`, values under telling names go too. The value

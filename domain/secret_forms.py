@@ -11,7 +11,7 @@ from urllib.parse import quote, quote_plus
 
 from domain.limits import KIB, LIMITS
 
-_PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~")
+PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~")
 """Characters that no encoding of texts writes in another way."""
 _QUOTED: Mapping[str, tuple[str, ...]] = {
     "&": ("&(?:amp;)+",),
@@ -38,7 +38,7 @@ def patterns(secret: str) -> Iterator[str]:
     """A pattern for each value with characters that texts inside of texts, URLs and marked-up texts write in another way: of
     each character any of its ways."""
     for value in values(secret):
-        if LIMITS.secret_min_chars <= len(value) <= _LONGEST_PATTERN and not _PLAIN.issuperset(value):
+        if LIMITS.secret_min_chars <= len(value) <= _LONGEST_PATTERN and not PLAIN.issuperset(value):
             yield pattern(value)
 
 
@@ -50,7 +50,7 @@ def pattern(value: str) -> str:
 @lru_cache(maxsize=1024)
 def ways(character: str) -> str:
     """As it is, in percent, as an entity, quoted, or by a letter or a number behind backslashes."""
-    if character in _PLAIN:
+    if character in PLAIN:
         return "\\." if character == "." else character
     raw = [f"{byte:02x}" for byte in character.encode("utf-8", "replace")]
     code, units = ord(character), character.encode("utf-16-be", "surrogatepass").hex()

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.masking import Masker, _Finder
-from domain.secret_automaton import AUTOMATON_BYTES
+from domain.secret_automaton import AUTOMATON_BYTES, automaton
 from tests.support.encodings import ENCODINGS, bare, forms, told
 
 SECRETS = st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"]), min_size=8, max_size=40)
@@ -145,3 +145,18 @@ def test_what_is_left_of_a_secret_where_a_text_was_cut_off_goes_too() -> None:
     assert re.fullmatch(r"near \[secret:\w{6}\]", known.mask_message(f"near {NASTY[:-1]}"))
     for harmless in ("near '0123' at line 1", f"{NASTY[:9]} is the beginning", "nothing"):
         assert known.mask_message(harmless) == harmless
+
+
+def test_a_rest_is_of_the_secret_that_it_goes_on_with_where_many_begin_alike() -> None:
+    masker = Masker(b"key")
+    secrets = [f"https://user:{word * 4}@shop.example/{word}" for word in ("alpha", "bravo&", "char'lie")]
+    for secret in secrets:
+        assert masker.add(secret)
+    for secret in secrets:
+        whole = masker.mask_text(secret)
+        cut = masker.mask_message(f"https://docs.example/ says no to '{secret[:30]}' and \"{secret[:25]}...\"")
+        assert cut == f"https://docs.example/ says no to '{whole}' and \"{whole}...\""
+
+
+def test_a_pattern_that_cannot_be_used_finds_nothing() -> None:
+    assert automaton((), ["("]).search(b"a text (with one)") is None
